@@ -1,0 +1,161 @@
+"""The command line: ``distill fit | resume | test | bench | ls | show | cp``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from distill import __version__, recipes
+from distill.errors import Interrupted, NonFiniteError, RecipeError
+
+_EPILOG = """exit codes: 0 done; 2 bad recipe or arguments; 3 a loss became infinite or NaN;
+143/130 stopped by SIGTERM/SIGINT with a checkpoint saved; 1 anything else"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and not hasattr(options, "overrides"):
+        parser.error(f"unknown arguments: {' '.join(rest)}")
+    try:
+        if rest:
+            options.overrides = _overrides(rest)
+        options.command(options)
+    except (RecipeError, NonFiniteError, Interrupted) as error:
+        sys.stderr.write(f"distill: {error}\n")
+        return _exit_code(error)
+    except BrokenPipeError:
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "distill", description=__doc__, epilog=_EPILOG, allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    fit = commands.add_parser("fit", help="train what a recipe describes", allow_abbrev=False)
+    fit.add_argument("recipe", help="a file, or a name from `distill ls`")
+    fit.add_argument("--seed", type=int, help="short for --seed_everything=N")
+    fit.add_argument(
+        "--config", type=Path, action="append", default=[], help="a file of trainer settings"
+    )
+    fit.set_defaults(command=_fit)
+
+    resume = commands.add_parser(
+        "resume", help="go on with a run that was stopped", allow_abbrev=False
+    )
+    resume.add_argument("run_dir", type=Path)
+    resume.set_defaults(command=_resume)
+
+    for command in (fit, resume):
+        command.usage = (
+            f"{command.prog} {'RECIPE' if command is fit else 'RUN_DIR'} [--dotted.key=value ...]"
+        )
+        command.add_argument("--trust", action="append", default=[], metavar="PACKAGE")
+        command.set_defaults(overrides=[])
+    fit.add_argument("--run_dir", type=Path, help="where the run's files go (default: under runs/)")
+
+    test = commands.add_parser(
+        "test", help="test the student of a finished run", allow_abbrev=False
+    )
+    test.add_argument("run_dir", type=Path)
+    test.add_argument("--data.test", dest="source", metavar="SOURCE", help="other test images")
+    test.set_defaults(command=_test)
+
+    bench = commands.add_parser("bench", help="compare recipes over seeds", allow_abbrev=False)
+    bench.add_argument("bench", type=Path, metavar="BENCH.yaml")
+    bench.add_argument("--out", type=Path, help="where runs and tables go (default: runs/<name>)")
+    bench.set_defaults(command=_bench)
+
+    commands.add_parser("ls", help="list the recipes").set_defaults(command=_ls)
+    show = commands.add_parser("show", help="print a recipe")
+    show.add_argument("name")
+    show.set_defaults(command=_show)
+    copy = commands.add_parser("cp", help="copy a recipe to a file of your own")
+    copy.add_argument("name")
+    copy.add_argument("file")
+    copy.set_defaults(command=_copy)
+    return parser
+
+
+def _fit(options: argparse.Namespace) -> None:
+    from distill.run import fit
+
+    path = recipes.find(options.recipe)
+    tree = recipes.load(path, options.overrides, options.config)
+    if options.seed is not None:
+        tree["seed_everything"] = options.seed
+    name = f"{path.parent.name}/{path.stem}"
+    run_dir = options.run_dir or _free(
+        Path("runs") / name / f"seed{tree.get('seed_everything', 0)}"
+    )
+    fit(tree, run_dir, name=name, trusted=options.trust)
+
+
+def _resume(options: argparse.Namespace) -> None:
+    from distill.run import fit
+
+    config = options.run_dir / "config.yaml"
+    if not config.is_file():
+        raise RecipeError(str(config), "is missing: not a run directory")
+    tree = recipes.load(config, options.overrides)
+    fit(tree, options.run_dir, name=str(options.run_dir), resume=True, trusted=options.trust)
+
+
+def _test(options: argparse.Namespace) -> None:
+    from distill.run import test
+
+    test(options.run_dir, options.source)
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from distill.bench import bench
+
+    bench(options.bench, options.out or Path("runs") / options.bench.parent.name)
+
+
+def _ls(options: argparse.Namespace) -> None:
+    for name in recipes.names():
+        first = (recipes.root() / f"{name}.yaml").read_text().split("\n", 1)[0]
+        sys.stdout.write(f"{name:28}{first.lstrip('# ')}\n")
+
+
+def _show(options: argparse.Namespace) -> None:
+    sys.stdout.write(recipes.find(options.name).read_text())
+
+
+def _copy(options: argparse.Namespace) -> None:
+    sys.stdout.write(f"{recipes.copy(options.name, options.file)}\n")
+
+
+def _overrides(rest: Sequence[str]) -> list[str]:
+    """``--key=value`` or ``--key value`` as ``key=value``."""
+    found: list[str] = []
+    words = iter(rest)
+    for word in words:
+        if not word.startswith("--"):
+            raise RecipeError(
+                word, "unexpected argument; an override is written --dotted.key=value"
+            )
+        key = word[2:]
+        found.append(key if "=" in key else f"{key}={next(words, '')}")
+    return found
+
+
+def _free(path: Path) -> Path:
+    """The path, or the first of path-2, path-3, ... that holds no run."""
+    number, candidate = 1, path
+    while candidate.exists():
+        number += 1
+        candidate = path.with_name(f"{path.name}-{number}")
+    return candidate
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, Interrupted):
+        return 128 + error.signum
+    return 3 if isinstance(error, NonFiniteError) else 2

@@ -1,0 +1,7 @@
+"""Datamodules whose batches are keyed: the same views for any batch size, worker count or start."""
+
+from distill.batch import Batch
+from distill.data.digits import Digits
+from distill.data.images import Images
+
+__all__ = ["Batch", "Digits", "Images"]

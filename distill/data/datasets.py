@@ -1,0 +1,141 @@
+"""Datasets that answer a whole batch key at once: in memory, or decoded when asked."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import torch
+import torchvision.transforms.v2.functional as TF
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from distill.batch import Batch
+from distill.data.sources import Source, open_source
+from distill.randomness import fold, uniform
+
+
+class BatchKey(NamedTuple):
+    """Names a batch: which samples, and the epoch whose views of them are wanted."""
+
+    epoch: int
+    samples: Tensor
+
+
+class Samples(Protocol):
+    """A set of labelled images that answers batch keys; its ids number the source's images."""
+
+    ids: Tensor
+
+    def __getitem__(self, key: BatchKey) -> Batch:
+        """The batch that the key names."""
+
+
+class ImageTable(Dataset[Batch]):
+    """Images held in memory as one uint8 tensor; a batch is one gather.
+
+    Args:
+        images: All images of the source (n, c, h, w), uint8.
+        targets: Class numbers (n,).
+        ids: Which of them belong to this set (m,).
+    """
+
+    def __init__(self, images: Tensor, targets: Tensor, ids: Tensor) -> None:
+        self.images, self.targets, self.ids = images, targets, ids
+
+    def __getitem__(self, key: BatchKey) -> Batch:
+        """Gather the samples of a batch key."""
+        samples = key.samples
+        return Batch(self.images[samples], self.targets[samples], samples, key.epoch)
+
+
+class ImageFiles(Dataset[Batch]):
+    """Images decoded when asked, for sets that do not fit into memory.
+
+    Args:
+        source: Where the images are.
+        ids: Which of them belong to this set (m,).
+        size: Height and width of the result in pixels.
+        channels: 1 or 3.
+        seed: For training views: a keyed random resized crop (scale 0.08..1, aspect 3/4..4/3).
+            None: the centre crop of evaluation, after resizing the shorter side to ``size / 0.875``.
+    """
+
+    def __init__(
+        self, source: Source, ids: Tensor, size: int, channels: int, seed: int | None = None
+    ) -> None:
+        self.source, self.ids, self.targets = source, ids, source.targets
+        self._size, self._channels, self._seed = size, channels, seed
+
+    def __getitem__(self, key: BatchKey) -> Batch:
+        """Decode the samples of a batch key."""
+        views = [self._view(int(sample), key.epoch) for sample in key.samples]
+        return Batch(torch.stack(views), self.targets[key.samples], key.samples, key.epoch)
+
+    def _view(self, sample: int, epoch: int) -> Tensor:
+        image = TF.pil_to_tensor(_with_channels(self.source.image(sample), self._channels))
+        size = [self._size, self._size]
+        if self._seed is None:
+            shorter = TF.resize(image, [round(self._size / 0.875)], antialias=True)
+            return TF.center_crop(shorter, size)
+        key = fold(self._seed, "resized crop", epoch)
+        top, left, height, width = _crop_box(key, sample, image.shape[-2], image.shape[-1])
+        return TF.resized_crop(image, top, left, height, width, size, antialias=True)
+
+
+@lru_cache(maxsize=4)
+def load_table(
+    spec: str, root: str, train: bool, size: int | None, channels: int
+) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """Decode a whole source once per process.
+
+    Args:
+        spec: See :func:`distill.data.sources.open_source`; so are ``root`` and ``train``.
+        root: Where torchvision sets lie.
+        train: Which half of a torchvision set.
+        size: Height and width to resize to, or None where all images have one size.
+        channels: 1 or 3.
+
+    Returns:
+        Images (n, c, h, w) uint8, targets (n,), class names.
+
+    Raises:
+        ValueError: If an image cannot be read or differs in size, with its name.
+    """
+    source = open_source(spec, root, train)
+    tables: Tensor | None = None
+    for index in range(len(source.targets)):
+        image = _with_channels(source.image(index), channels)
+        if size is not None and image.size != (size, size):
+            image = image.resize((size, size), Image.Resampling.BILINEAR)
+        pixels = TF.pil_to_tensor(image)
+        if tables is None:
+            tables = torch.empty((len(source.targets), *pixels.shape), dtype=torch.uint8)
+        if pixels.shape != tables.shape[1:]:
+            first, this = tuple(tables.shape[2:]), tuple(pixels.shape[1:])
+            where = source.name(index)
+            raise ValueError(f"{where} is {this}, the first image is {first}: set data.image_size")
+        tables[index] = pixels
+    if tables is None:
+        raise ValueError(f"no images in {Path(spec)}")
+    return tables, source.targets, source.classes
+
+
+def _with_channels(image: Image.Image, channels: int) -> Image.Image:
+    mode = "L" if channels == 1 else "RGB"
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _crop_box(key: int, sample: int, height: int, width: int) -> tuple[int, int, int, int]:
+    tries = 10
+    draws = uniform(key, torch.tensor([sample]), 4 * tries).reshape(tries, 4).tolist()
+    for scale, aspect, down, right in draws:
+        area = (0.08 + 0.92 * scale) * height * width
+        ratio = (3 / 4) * (16 / 9) ** aspect
+        crop_width, crop_height = round((area * ratio) ** 0.5), round((area / ratio) ** 0.5)
+        if 0 < crop_width <= width and 0 < crop_height <= height:
+            top = int(down * (height - crop_height + 1))
+            left = int(right * (width - crop_width + 1))
+            return top, left, crop_height, crop_width
+    side = min(height, width)
+    return (height - side) // 2, (width - side) // 2, side, side

@@ -1,0 +1,86 @@
+"""The digits that scikit-learn carries: 1,797 images, 8x8, ten classes, no download."""
+
+from collections.abc import Sequence
+
+import pytorch_lightning as pl
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+from distill.batch import Batch
+from distill.data.datasets import ImageTable
+from distill.data.loader import KeyedLoader
+from distill.data.pipeline import Pipeline, keep, split
+from distill.randomness import fold
+
+
+class Digits(pl.LightningDataModule):
+    """Handwritten digits (1, 8, 8), split by key into train, val and test.
+
+    The split does not depend on the run's seed, so every run of a study sees the same three sets.
+
+    Args:
+        val: Share of all images for validation.
+        test: Share of all images for testing.
+        train_samples: Keep only this many training images, chosen by key; None keeps all.
+        batch_size: Training images per step.
+        augment: Augmentations of training batches, in order.
+        workers: Loader processes.
+
+    Example:
+        >>> data = Digits(batch_size=32)
+        >>> data.setup("fit")
+        >>> next(iter(data.train_dataloader())).image.shape
+        torch.Size([32, 1, 8, 8])
+    """
+
+    classes = tuple(str(digit) for digit in range(10))
+    mean, std = (0.3053,), (0.3762,)
+
+    def __init__(
+        self,
+        val: float = 0.15,
+        test: float = 0.25,
+        train_samples: int | None = None,
+        batch_size: int = 64,
+        augment: Sequence[nn.Module] = (),
+        workers: int = 0,
+    ) -> None:
+        super().__init__()
+        if not (0 <= val < 1 and 0 <= test < 1 and val + test < 1):
+            raise ValueError(f"val and test must be shares that leave some, got {val} and {test}")
+        self._shares, self._train_samples = (val, test), train_samples
+        self.pipeline = Pipeline(batch_size, workers, augment)
+
+    def setup(self, stage: str) -> None:
+        """Make the three sets."""
+        digits = load_digits()
+        images = torch.from_numpy(digits.images * (255 / 16)).round().to(torch.uint8).unsqueeze(1)
+        targets = torch.from_numpy(digits.target).long()
+        val_share, test_share = self._shares
+        test, rest = split(torch.arange(len(images)), test_share, fold("digits", "test"))
+        val, train = split(rest, val_share / (1 - test_share), fold("digits", "val"))
+        ids = {"train": keep(train, self._train_samples), "val": val, "test": test}
+        for name, chosen in ids.items():
+            setattr(self.pipeline, name, ImageTable(images, targets, chosen))
+
+    def example(self, n: int) -> Batch:
+        """The first ``n`` training (or test) samples, not augmented."""
+        return self.pipeline.example(n)
+
+    def train_dataloader(self) -> KeyedLoader:
+        """Training batches."""
+        return self.pipeline.train_loader(self.trainer)
+
+    def val_dataloader(self) -> KeyedLoader:
+        """Validation batches."""
+        return self.pipeline.eval_loader("val")
+
+    def test_dataloader(self) -> KeyedLoader:
+        """Test batches."""
+        return self.pipeline.eval_loader("test")
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Augment training batches, on their device."""
+        training = self.trainer is not None and self.trainer.training
+        return self.pipeline.augmented(batch) if training else batch

@@ -1,0 +1,139 @@
+"""Labelled images from folders, tars, parquet files and torchvision sets."""
+
+from collections.abc import Sequence
+
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from distill.batch import Batch
+from distill.data.datasets import ImageFiles, ImageTable, Samples, load_table
+from distill.data.loader import KeyedLoader
+from distill.data.pipeline import Pipeline, keep, split
+from distill.data.sources import open_source
+from distill.randomness import fold, global_seed
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Images(pl.LightningDataModule):
+    """Labelled images; classes are the sorted folder names.
+
+    Args:
+        train: A folder or tar of class folders, a parquet file, or a torchvision set's name
+            (its training half).
+        val: The same for validation, or the share of ``train`` to split off by key.
+        test: The same for testing (a torchvision set's test half); None: no test.
+        train_samples: Keep only this many training images, chosen by key; None keeps all.
+        batch_size: Training images per step and process.
+        augment: Augmentations of training batches, in order.
+        mean: Per-channel mean of images in 0..1 that inputs are normalised with; one channel here
+            means greyscale images.
+        std: Per-channel standard deviation.
+        image_size: Height and width in pixels; None where all images have one size.
+        in_memory: Decode everything once and keep it as uint8. False decodes in the workers, with
+            keyed random resized crops for training and centre crops for evaluation, and needs
+            ``image_size``.
+        root: Where torchvision sets lie or are downloaded to.
+        workers: Loader processes.
+    """
+
+    def __init__(  # noqa: PLR0913 - these are a recipe's keys, given by name
+        self,
+        train: str,
+        val: float | str = 0.1,
+        test: str | None = None,
+        train_samples: int | None = None,
+        batch_size: int = 64,
+        augment: Sequence[nn.Module] = (),
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        image_size: int | None = None,
+        in_memory: bool = True,
+        root: str = "data",
+        workers: int = 0,
+    ) -> None:
+        super().__init__()
+        if isinstance(val, float) and not 0 < val < 1:
+            raise ValueError(f"val must be a source or a share between 0 and 1, got {val}")
+        if not in_memory and image_size is None:
+            raise ValueError("image_size must be given where in_memory is false")
+        if len(mean) != len(std) or len(mean) not in (1, 3):
+            raise ValueError(f"mean and std must have 1 or 3 channels, got {mean} and {std}")
+        self._train, self._val, self._test = train, val, test
+        self._train_samples, self._root = train_samples, root
+        self._image_size, self._in_memory = image_size, in_memory
+        self.mean, self.std = tuple(mean), tuple(std)
+        self.classes: tuple[str, ...] = ()
+        self.pipeline = Pipeline(batch_size, workers, augment)
+
+    def setup(self, stage: str) -> None:
+        """Open the sources that the stage needs.
+
+        Raises:
+            ValueError: If a source is missing or unreadable, or classes differ between sources.
+        """
+        if stage == "fit" and self.pipeline.train is None:
+            samples = self._open(self._train, train=True, views=global_seed())
+            ids = samples.ids
+            if isinstance(self._val, str):
+                self.pipeline.val = self._open(self._val, train=False)
+            else:
+                val, ids = split(ids, self._val, fold("val"))
+                self.pipeline.val = self._subset(self._train, samples, val)
+            samples.ids = keep(ids, self._train_samples)
+            self.pipeline.train = samples
+        if stage == "test" or self._test is not None:
+            if self._test is None:
+                raise ValueError("no test images: give data.test")
+            self.pipeline.test = self._open(self._test, train=False)
+
+    def example(self, n: int) -> Batch:
+        """The first ``n`` training (or test) samples, not augmented."""
+        return self.pipeline.example(n)
+
+    def train_dataloader(self) -> KeyedLoader:
+        """Training batches."""
+        return self.pipeline.train_loader(self.trainer)
+
+    def val_dataloader(self) -> KeyedLoader:
+        """Validation batches."""
+        return self.pipeline.eval_loader("val")
+
+    def test_dataloader(self) -> KeyedLoader:
+        """Test batches."""
+        return self.pipeline.eval_loader("test")
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Augment training batches, on their device."""
+        training = self.trainer is not None and self.trainer.training
+        return self.pipeline.augmented(batch) if training else batch
+
+    def _open(self, spec: str, train: bool, views: int | None = None) -> Samples:
+        channels = len(self.mean)
+        if self._in_memory:
+            images, targets, classes = load_table(
+                spec, self._root, train, self._image_size, channels
+            )
+            samples: Samples = ImageTable(images, targets, torch.arange(len(targets)))
+        else:
+            source = open_source(spec, self._root, train)
+            classes = source.classes
+            ids = torch.arange(len(source.targets))
+            samples = ImageFiles(source, ids, self._image_size or 0, channels, views)
+        self._agree(spec, classes)
+        return samples
+
+    def _subset(self, spec: str, samples: Samples, ids: torch.Tensor) -> Samples:
+        subset = self._open(spec, train=True)
+        subset.ids = ids
+        return subset
+
+    def _agree(self, spec: str, classes: tuple[str, ...]) -> None:
+        if self.classes and classes != self.classes:
+            odd = sorted(set(classes) ^ set(self.classes))
+            raise ValueError(
+                f"{spec} has {len(classes)} classes, {self._train} has {len(self.classes)};"
+                f" not in both: {', '.join(odd[:5])}"
+            )
+        self.classes = classes

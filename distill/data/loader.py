@@ -1,0 +1,93 @@
+"""The keyed loader: which samples make batch number i of a run, whatever the workers do."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from distill.batch import Batch
+from distill.data.datasets import BatchKey, Samples
+from distill.randomness import fold, permutation
+
+
+class KeyedSampler(Sampler[BatchKey]):
+    """Yields the batch keys of one epoch, from any batch on.
+
+    The order is a function of (seed, epoch). Where to start is asked anew for each pass, as the
+    number of batches that the run has already begun, so a resumed run goes on in mid-epoch.
+
+    Args:
+        ids: Sample numbers (n,).
+        batch_size: Samples per batch and process.
+        seed: The run's seed.
+        begun: Tells how many batches the run has begun.
+        epoch_length: Batches per epoch, at most ``n // (batch_size * world)``.
+        rank: This process.
+        world: Processes that share each global batch.
+    """
+
+    def __init__(
+        self,
+        ids: torch.Tensor,
+        batch_size: int,
+        seed: int,
+        begun: Callable[[], int],
+        epoch_length: int,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self._ids, self._batch_size, self._seed = ids, batch_size, seed
+        self._begun, self._epoch_length = begun, epoch_length
+        self._rank, self._world = rank, world
+
+    def __len__(self) -> int:
+        """Batches in a whole epoch."""
+        return self._epoch_length
+
+    def __iter__(self) -> Iterator[BatchKey]:
+        """The keys that are left of the epoch that the run is in."""
+        epoch, first = divmod(self._begun(), self._epoch_length)
+        order = self._ids[permutation(fold(self._seed, "order", epoch), len(self._ids))]
+        for batch in range(first, self._epoch_length):
+            start = (batch * self._world + self._rank) * self._batch_size
+            yield BatchKey(epoch, order[start : start + self._batch_size])
+
+
+class InOrder(Sampler[BatchKey]):
+    """Every sample once, in order, for evaluation."""
+
+    def __init__(self, ids: torch.Tensor, batch_size: int) -> None:
+        self._ids, self._batch_size = ids, batch_size
+
+    def __len__(self) -> int:
+        """Number of batches, the last one may be smaller."""
+        return -(-len(self._ids) // self._batch_size)
+
+    def __iter__(self) -> Iterator[BatchKey]:
+        """Batch keys of epoch 0."""
+        for samples in self._ids.split(self._batch_size):
+            yield BatchKey(0, samples)
+
+
+class KeyedLoader(DataLoader[Batch]):
+    """A loader whose place is a function of the trainer's progress, so it has no state to save.
+
+    The two empty state methods tell Lightning that it may resume in mid-epoch.
+    """
+
+    def __init__(self, dataset: Samples, sampler: Sampler[BatchKey], workers: int) -> None:
+        super().__init__(
+            dataset,  # type: ignore[arg-type]
+            sampler=sampler,
+            batch_size=None,
+            num_workers=workers,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: the place follows from the trainer's progress."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to load."""

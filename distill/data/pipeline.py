@@ -1,0 +1,113 @@
+"""What the datamodules share: three sets, their loaders, and the augmentation of a batch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from distill.batch import Batch
+from distill.data.datasets import BatchKey, Samples
+from distill.data.loader import InOrder, KeyedLoader, KeyedSampler
+from distill.randomness import fold, global_seed, permutation
+
+
+@dataclass
+class Pipeline:
+    """Three sets of samples and how batches of them are made.
+
+    Attributes:
+        batch_size: Samples per training batch and process.
+        workers: Loader processes; 0 loads in the training process.
+        augment: Augmentations, applied in order to training batches only.
+        eval_batch_size: Samples per evaluation batch.
+    """
+
+    batch_size: int
+    workers: int
+    augment: Sequence[nn.Module]
+    eval_batch_size: int = 256
+    train: Samples | None = None
+    val: Samples | None = None
+    test: Samples | None = None
+    seed: int = field(default_factory=global_seed)
+
+    def train_loader(self, trainer: pl.Trainer | None) -> KeyedLoader:
+        """Training batches, going on from wherever the trainer is.
+
+        Raises:
+            ValueError: If a whole batch cannot be made.
+        """
+        samples = _given(self.train, "train")
+        world = trainer.world_size if trainer else 1
+        length = len(samples.ids) // (self.batch_size * world)
+        if length == 0:
+            have, want = len(samples.ids), self.batch_size * world
+            raise ValueError(f"data.batch_size needs {want} training images, there are {have}")
+        sampler = KeyedSampler(
+            samples.ids,
+            self.batch_size,
+            self.seed,
+            begun=lambda: trainer.fit_loop.epoch_loop.batch_progress.total.ready if trainer else 0,
+            epoch_length=_limited(length, trainer.limit_train_batches if trainer else None),
+            rank=trainer.global_rank if trainer else 0,
+            world=world,
+        )
+        return KeyedLoader(samples, sampler, self.workers)
+
+    def eval_loader(self, stage: str) -> KeyedLoader:
+        """Every sample of the set named ``val`` or ``test`` once, in order."""
+        samples = _given(self.val if stage == "val" else self.test, stage)
+        return KeyedLoader(samples, InOrder(samples.ids, self.eval_batch_size), self.workers)
+
+    def example(self, n: int) -> Batch:
+        """The first ``n`` training (or test) samples, not augmented."""
+        samples = _given(self.train or self.test, "train")
+        return samples[BatchKey(0, samples.ids[:n])]
+
+    def augmented(self, batch: Batch) -> Batch:
+        """The keyed view of each sample of a training batch."""
+        images = batch.image
+        for place, augmentation in enumerate(self.augment):
+            key = fold(self.seed, "augment", place, batch.epoch)
+            images = augmentation(images, batch.index, key)
+        return batch._replace(image=images)
+
+
+def split(ids: Tensor, share: float, key: int) -> tuple[Tensor, Tensor]:
+    """Divide samples by key: a share of them, rounded, and the rest, each in ascending order.
+
+    Example:
+        >>> few, many = split(torch.arange(10), 0.2, key=1)
+        >>> len(few), len(many), sorted(torch.cat([few, many]).tolist()) == list(range(10))
+        (2, 8, True)
+    """
+    order = ids[permutation(key, len(ids))]
+    taken = round(share * len(ids))
+    return order[:taken].sort().values, order[taken:].sort().values
+
+
+def keep(ids: Tensor, n: int | None) -> Tensor:
+    """At most ``n`` samples, chosen by key; all of them for None.
+
+    Raises:
+        ValueError: If there are fewer than ``n``.
+    """
+    if n is None:
+        return ids
+    if not 0 < n <= len(ids):
+        raise ValueError(f"data.train_samples must be in 1..{len(ids)}, got {n}")
+    return ids[permutation(fold("train samples"), len(ids))[:n]].sort().values
+
+
+def _given(samples: Samples | None, stage: str) -> Samples:
+    if samples is None or len(samples.ids) == 0:
+        raise ValueError(f"no {stage} images: give data.{stage}")
+    return samples
+
+
+def _limited(length: int, limit: int | float | None) -> int:
+    if limit is None:
+        return length
+    return min(length, limit) if isinstance(limit, int) else max(1, int(length * limit))

@@ -1,0 +1,197 @@
+"""Where labelled images come from: class folders, a tar of them, parquet, or a torchvision set."""
+
+import io
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+import torch
+import torchvision
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+TORCHVISION_SETS = ("CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "KMNIST")
+_IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
+
+
+class Source(Protocol):
+    """Labelled images that can be read one at a time, from any process."""
+
+    classes: tuple[str, ...]
+    targets: Tensor
+
+    def name(self, index: int) -> str:
+        """What to call image number ``index`` in a message."""
+
+    def image(self, index: int) -> Image.Image:
+        """The decoded image."""
+
+
+def open_source(spec: str, root: str = "data", train: bool = True) -> Source:
+    """Open a folder of class folders, a tar of class folders, a parquet file or a torchvision set.
+
+    Args:
+        spec: A path, or one of the torchvision set names.
+        root: Where torchvision sets lie, or are downloaded to.
+        train: Which half of a torchvision set: training or test images.
+
+    Raises:
+        ValueError: If nothing is there, or it holds no class folders with images.
+    """
+    if spec in TORCHVISION_SETS:
+        return TorchvisionSource(spec, root, train)
+    path = Path(spec)
+    if path.is_dir():
+        return FolderSource(path)
+    if path.suffix == ".parquet" and path.is_file():
+        return ParquetSource(path)
+    if path.is_file():
+        return TarSource(path)
+    known = ", ".join(TORCHVISION_SETS)
+    raise ValueError(f"no such file or folder: {spec} (torchvision sets by name: {known})")
+
+
+class FolderSource:
+    """A folder with one sub-folder of images for each class."""
+
+    def __init__(self, path: Path) -> None:
+        files = [
+            file
+            for folder in sorted(path.iterdir())
+            if folder.is_dir()
+            for file in sorted(folder.rglob("*"))
+            if file.suffix.lower() in _IMAGE_SUFFIXES
+        ]
+        self._files = files
+        labels = [file.relative_to(path).parts[0] for file in files]
+        empty = sorted({f.name for f in path.iterdir() if f.is_dir()} - set(labels))
+        if empty:
+            raise ValueError(f"class folder without images: {path / empty[0]}")
+        self.classes, self.targets = _classes_and_targets(labels, path)
+
+    def name(self, index: int) -> str:
+        """The file's path."""
+        return str(self._files[index])
+
+    def image(self, index: int) -> Image.Image:
+        """Decode the file."""
+        return _decode(self._files[index].read_bytes(), self.name(index))
+
+
+class TarSource:
+    """An uncompressed tar with one folder of images for each class.
+
+    Members are read by their offsets, with a file handle of the reader's own each time: no handle
+    is shared between loader workers, and nothing is written beside the tar.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            with tarfile.open(path, "r:") as archive:
+                members = [member for member in archive if _is_image(member)]
+        except tarfile.TarError as error:
+            raise ValueError(f"not an uncompressed tar: {path} ({error})") from error
+        members.sort(key=lambda member: member.name)
+        self._names = [member.name for member in members]
+        self._spans = [(member.offset_data, member.size) for member in members]
+        labels = [PurePosixPath(name).parent.name for name in self._names]
+        self.classes, self.targets = _classes_and_targets(labels, path)
+
+    def name(self, index: int) -> str:
+        """The tar's path and the member's name."""
+        return f"{self._path}:{self._names[index]}"
+
+    def image(self, index: int) -> Image.Image:
+        """Read and decode one member."""
+        offset, size = self._spans[index]
+        with self._path.open("rb") as file:
+            file.seek(offset)
+            return _decode(file.read(size), self.name(index))
+
+
+class ParquetSource:
+    """A parquet file with a column of encoded images and a column of labels.
+
+    The image column is called ``image`` or ``img`` and holds bytes, or structs with ``bytes``; the
+    label column is called ``label`` or ``target``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import pyarrow.parquet
+        except ImportError as error:
+            raise ValueError(f"{path} needs pyarrow: pip install 'distill[parquet]'") from error
+        table = pyarrow.parquet.read_table(path)
+        self._path = path
+        self._images = _column(table, ("image", "img"), path)
+        labels = [str(value) for value in _column(table, ("label", "target"), path).to_pylist()]
+        numeric = all(label.isdigit() for label in labels)
+        names = sorted(set(labels), key=int) if numeric else sorted(set(labels))
+        self.classes, self.targets = _classes_and_targets(labels, path, names)
+
+    def name(self, index: int) -> str:
+        """The file's path and the row."""
+        return f"{self._path}: row {index}"
+
+    def image(self, index: int) -> Image.Image:
+        """Decode one row."""
+        value = self._images[index].as_py()
+        data = value["bytes"] if isinstance(value, dict) else value
+        return _decode(data, self.name(index))
+
+
+class TorchvisionSource:
+    """A torchvision set by name, downloaded on first use."""
+
+    def __init__(self, name: str, root: str, train: bool) -> None:
+        try:
+            self._set = getattr(torchvision.datasets, name)(root, train=train, download=True)
+        except (OSError, RuntimeError) as error:
+            raise ValueError(f"{name} is not in {root} and could not be downloaded") from error
+        self._name = f"{name} {'train' if train else 'test'}"
+        self.classes = tuple(self._set.classes)
+        self.targets = torch.as_tensor(self._set.targets, dtype=torch.int64)
+
+    def name(self, index: int) -> str:
+        """The set's name and the image's number."""
+        return f"{self._name} #{index}"
+
+    def image(self, index: int) -> Image.Image:
+        """One image."""
+        image: Image.Image = self._set[index][0]
+        return image
+
+
+def _is_image(member: tarfile.TarInfo) -> bool:
+    path = PurePosixPath(member.name)
+    hidden = path.name.startswith(".")
+    return member.isfile() and path.suffix.lower() in _IMAGE_SUFFIXES and not hidden
+
+
+def _classes_and_targets(
+    labels: Sequence[str], path: Path, classes: Sequence[str] | None = None
+) -> tuple[tuple[str, ...], Tensor]:
+    if not labels:
+        raise ValueError(f"no class folders with images in {path}")
+    names = tuple(classes or sorted(set(labels)))
+    number = {name: i for i, name in enumerate(names)}
+    return names, torch.tensor([number[label] for label in labels])
+
+
+def _column(table, names: tuple[str, ...], path: Path):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    for name in names:
+        if name in table.column_names:
+            return table[name]
+    have = ", ".join(table.column_names)
+    raise ValueError(f"{path} needs a column named {' or '.join(names)}, it has {have}")
+
+
+def _decode(data: bytes, name: str) -> Image.Image:
+    try:
+        image = Image.open(io.BytesIO(data))
+        image.load()
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"cannot read image {name}: {error}") from error
+    return image

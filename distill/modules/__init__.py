@@ -1,0 +1,7 @@
+"""LightningModules that train students, and the terms that recipes wire into them."""
+
+from distill.modules.distillation import Distillation
+from distill.modules.normalization import Normalization
+from distill.modules.term import Term
+
+__all__ = ["Distillation", "Normalization", "Term"]

@@ -1,0 +1,253 @@
+"""The LightningModule of teacher -> student distillation, and of plain training without a teacher."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Protocol, cast
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torchmetrics.classification import MulticlassAccuracy
+
+from distill.batch import Batch
+from distill.errors import NonFiniteError, RecipeError
+from distill.modules.frozen import Frozen, TeacherMode
+from distill.modules.normalization import Normalization
+from distill.modules.term import Term
+from distill.modules.wiring import Wiring
+from distill.randomness import fold, global_seed, reseed
+
+
+class ImageData(Protocol):
+    """What a datamodule tells about its images; those of ``distill.data`` do."""
+
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def example(self, n: int) -> Batch:
+        """The first ``n`` training samples."""
+
+
+class Distillation(pl.LightningModule):
+    """Trains a student on a weighted sum of terms that may look into a frozen teacher.
+
+    The teacher is held outside the module tree: it is in no optimizer and no checkpoint, its mode
+    is the declared one throughout, and its weights after fit are bitwise those before it.
+
+    Args:
+        teacher: The network that gives targets, or None to train the student alone.
+        student: The network that is trained.
+        losses: The terms of the objective by name, see :class:`~distill.modules.Term`.
+        optimizer: Makes the optimizer from the parameters of the student and of the losses; None
+            gives SGD with learning rate 0.05, momentum 0.9 and weight decay 5e-4.
+        scheduler: Makes the learning-rate schedule from the optimizer; None keeps the rate.
+        scheduler_interval: Whether the schedule counts epochs or steps.
+        teacher_mode: ``eval``, or ``batch_statistics``: batch norm uses the batch, as OverHaul's
+            and SSLD's authors do, with its running statistics left alone.
+        normalization: By ``student`` or ``teacher``, where it should not be the network's own
+            ``input_normalization`` (set by pretrained models and finished runs) or else the data's.
+        channels_last: Keep images and the weights of both networks in channels-last layout.
+
+    Raises:
+        RecipeError: In ``setup``, if the terms do not fit the networks or the networks the data.
+    """
+
+    def __init__(  # noqa: PLR0913 - these are a recipe's keys, given by name
+        self,
+        teacher: nn.Module | None,
+        student: nn.Module,
+        losses: dict[str, Term],
+        optimizer: OptimizerCallable | None = None,
+        scheduler: LRSchedulerCallable | None = None,
+        scheduler_interval: Literal["epoch", "step"] = "epoch",
+        teacher_mode: TeacherMode = "eval",
+        normalization: dict[Literal["student", "teacher"], Normalization] | None = None,
+        channels_last: bool = False,
+    ) -> None:
+        super().__init__()
+        self._format = torch.channels_last if channels_last else torch.contiguous_format
+        self.student = student.to(memory_format=self._format)
+        self._frozen: Frozen | None = None
+        if teacher is not None:
+            self._frozen = Frozen(teacher.to(memory_format=self._format), teacher_mode)
+        self.terms = losses
+        self.losses = nn.ModuleDict({name: term.loss for name, term in losses.items()})
+        self._optimizer, self._scheduler = optimizer, scheduler
+        self._interval = scheduler_interval
+        self._normalization: dict[str, Normalization] = {**(normalization or {})}
+        self._wiring: Wiring | None = None
+        self._digest = ""
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.teacher_top1: dict[str, float] = {}
+
+    @property
+    def teacher(self) -> nn.Module | None:
+        """The frozen network."""
+        return self._frozen.network if self._frozen else None
+
+    def forward(self, image: Tensor) -> Tensor:
+        """The student's logits (b, k) for images (b, c, h, w), uint8 or in 0..1."""
+        return self._logits("student", image)
+
+    def setup(self, stage: str) -> None:
+        """Check the wiring with two samples, before anything is trained."""
+        data = cast(ImageData, self.trainer.datamodule)  # type: ignore[attr-defined]
+        for name, network in self._networks().items():
+            self._normalization.setdefault(name, _own_normalization(network, data))
+        for name in ("student", "teacher"):
+            metric = MulticlassAccuracy(len(data.classes), average="micro")
+            setattr(self, f"{name}_accuracy", metric)
+        if self._wiring is not None:
+            self._wiring.remove()
+        self._wiring = Wiring(self.terms, self.student, self.teacher) if stage == "fit" else None
+        self._dry_pass(data)
+        if self._wiring is not None:
+            self._wiring.use_teacher_batchnorms()
+
+    def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's union of eight types
+        """The optimizer, and a schedule that steps before a checkpoint of the same step is saved."""
+        parameters = [p for p in self.parameters() if p.requires_grad]
+        make = self._optimizer or _default_optimizer
+        optimizer = make(parameters)
+        if self._scheduler is None:
+            return optimizer
+        scheduler = self._scheduler(optimizer)
+        if isinstance(scheduler, ReduceLROnPlateau):
+            config = {"scheduler": scheduler, "monitor": getattr(scheduler, "monitor", "val/loss")}
+        else:
+            # Lightning steps epoch schedules after the epoch's last checkpoint, so a run resumed
+            # from that one would miss a step: count batches instead.
+            epoch = len(self.trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
+            frequency = epoch if self._interval == "epoch" else 1
+            config = {"scheduler": scheduler, "interval": "step", "frequency": frequency}
+        return {"optimizer": optimizer, "lr_scheduler": config}
+
+    def on_fit_start(self) -> None:
+        """Remember what the teacher is."""
+        self._digest = self._frozen.digest() if self._frozen else ""
+
+    def on_train_epoch_start(self) -> None:
+        """Check that the teacher is in its declared mode."""
+        if self._frozen:
+            self._frozen.check_mode()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Both networks see the same view; the weighted terms are summed."""
+        reseed(global_seed(), "step", self.trainer.fit_loop.epoch_loop.total_batch_idx)
+        wiring = cast(Wiring, self._wiring)
+        with torch.no_grad():
+            logits = {"teacher": self._logits("teacher", batch.image)} if self._frozen else {}
+        logits["student"] = self._logits("student", batch.image)
+        values = wiring.evaluate(wiring.context(batch, logits))
+        total = torch.stack([self.terms[name].weight * v for name, v in values.items()]).sum()
+        self._check_finite(total, values)
+        self.log_dict({f"train/loss/{name}": value.detach() for name, value in values.items()})
+        self.log("train/loss", total.detach(), prog_bar=True)
+        return total
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Student's accuracy and cross-entropy; the teacher's accuracy the first time."""
+        self._evaluate(batch, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """As in validation, on the test images."""
+        self._evaluate(batch, "test")
+
+    def on_validation_epoch_end(self) -> None:
+        """Top-1 accuracies in percent; the teacher's is kept, it cannot change."""
+        self._log_top1("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Top-1 accuracies in percent; the teacher's is kept, it cannot change."""
+        self._log_top1("test")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse to save weights that are not finite."""
+        for name, tensor in checkpoint["state_dict"].items():
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                raise NonFiniteError(f"{name} is not finite at step {self.global_step}")
+
+    def on_fit_end(self) -> None:
+        """Check that training left the teacher as it was."""
+        if self._frozen and self._frozen.digest() != self._digest:
+            raise RuntimeError("the teacher's weights or buffers changed during training")
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Distillation":
+        # Moves the teacher along (to a device, to a dtype) though it is outside the module tree.
+        if self.teacher is not None:
+            self.teacher._apply(fn)
+        return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
+
+    def _networks(self) -> dict[str, nn.Module]:
+        networks = {"student": self.student}
+        return networks | ({"teacher": self.teacher} if self.teacher is not None else {})
+
+    def _logits(self, name: str, image: Tensor) -> Tensor:
+        network = self.student if name == "student" else cast(nn.Module, self.teacher)
+        normalized = self._normalization[name](image)
+        logits: Tensor = network(normalized.contiguous(memory_format=self._format))
+        return logits
+
+    def _dry_pass(self, data: ImageData) -> None:
+        batch = data.example(2)
+        batch = batch._replace(image=batch.image.to(self.device))
+        self.eval()
+        with torch.no_grad():
+            logits = {name: self._dry_logits(name, batch) for name in self._networks()}
+            for name, value in logits.items():
+                _check_classes(name, value, data.classes)
+            if self._wiring is not None:
+                self.shapes = self._wiring.dry_pass(batch, logits)
+        self.train()
+
+    def _dry_logits(self, name: str, batch: Batch) -> Tensor:
+        try:
+            return self._logits(name, batch.image)
+        except (ValueError, RuntimeError) as error:
+            network = type(self._networks()[name]).__name__
+            problem = str(error).strip().splitlines()[0]
+            shape = tuple(batch.image.shape)
+            message = f"{network} does not take images {shape}: {problem}"
+            raise RecipeError(f"model.{name}", message) from error
+
+    def _check_finite(self, total: Tensor, values: Mapping[str, Tensor]) -> None:
+        if not torch.isfinite(total):
+            names = [name for name, value in values.items() if not torch.isfinite(value)]
+            term = ", ".join(names) or "the weighted sum"
+            raise NonFiniteError(f"train/loss/{term} is not finite at step {self.global_step}")
+
+    def _evaluate(self, batch: Batch, stage: str) -> None:
+        logits = self._logits("student", batch.image).float()
+        n = len(batch.image)
+        self.student_accuracy.update(logits, batch.target)
+        loss = nn.functional.cross_entropy(logits, batch.target)
+        self.log(f"{stage}/loss", loss, batch_size=n)
+        if self._frozen and stage not in self.teacher_top1:
+            self.teacher_accuracy.update(self._logits("teacher", batch.image), batch.target)
+        if self._wiring is not None:
+            self._wiring.forget()
+
+    def _log_top1(self, stage: str) -> None:
+        self.log(f"{stage}/top1", 100 * self.student_accuracy.compute(), prog_bar=True)
+        self.student_accuracy.reset()
+        if self._frozen and stage not in self.teacher_top1:
+            self.teacher_top1[stage] = 100 * self.teacher_accuracy.compute().item()
+            self.teacher_accuracy.reset()
+
+
+def _default_optimizer(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    return torch.optim.SGD(parameters, lr=0.05, momentum=0.9, weight_decay=5e-4)
+
+
+def _own_normalization(network: nn.Module, data: ImageData) -> Normalization:
+    mean, std = getattr(network, "input_normalization", (data.mean, data.std))
+    return Normalization(mean, std)
+
+
+def _check_classes(name: str, logits: Tensor, classes: tuple[str, ...]) -> None:
+    if logits.ndim != 2 or logits.shape[1] != len(classes):
+        shape = tuple(logits.shape)
+        needed = f"needs logits (b, {len(classes)}), one per class of the data"
+        raise RecipeError(f"model.{name}", f"{needed}, gives {shape}")

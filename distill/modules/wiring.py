@@ -1,0 +1,149 @@
+"""The wiring between two networks and the terms of an objective, checked before training."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from distill.batch import Batch
+from distill.errors import RecipeError
+from distill.modules.tap import Taps
+from distill.modules.term import NETWORKS, TapKey, Term, check_arguments, parse_key
+
+Context = dict[str, Tensor]
+
+
+class Wiring:
+    """Captures what the terms need from both networks, and evaluates them.
+
+    Args:
+        terms: By name.
+        student: The trained network.
+        teacher: The frozen network, or None where no term needs one.
+
+    Raises:
+        RecipeError: With the dotted key of a term whose inputs do not fit its loss, or name an
+            unknown source or layer.
+    """
+
+    def __init__(
+        self, terms: Mapping[str, Term], student: nn.Module, teacher: nn.Module | None
+    ) -> None:
+        self._terms = terms
+        self._networks = {"student": student, "teacher": teacher}
+        self._keys = dict.fromkeys(key for term in terms.values() for key in term.keys())
+        for name, term in terms.items():
+            self._check_term(f"model.losses.{name}", term)
+        self._taps = {
+            name: Taps(network, (tap.path for tap in self._tap_keys() if tap.network == name))
+            for name, network in self._networks.items()
+            if network is not None
+        }
+
+    def context(self, batch: Batch, logits: Mapping[str, Tensor]) -> Context:
+        """Everything the terms read, by key, floating point tensors in at least float32.
+
+        Args:
+            batch: The batch that both networks have just seen.
+            logits: Their outputs (b, k), by ``student`` and ``teacher``.
+        """
+        found: Context = {"batch.target": batch.target, "batch.index": batch.index}
+        found |= {f"{name}.logits": value for name, value in logits.items()}
+        for name, taps in self._taps.items():
+            found |= {f"{name}@{path}": value for path, value in taps.take().items()}
+        return {key: _at_least_float32(found[key]) for key in self._keys}
+
+    def evaluate(self, context: Context) -> dict[str, Tensor]:
+        """The value of each term, unweighted, computed outside autocast."""
+        device = next(iter(context.values())).device.type
+        with torch.autocast(device, enabled=False):
+            return {name: self._value(term, context) for name, term in self._terms.items()}
+
+    def dry_pass(self, batch: Batch, logits: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+        """After a pass of a few samples, try every term once.
+
+        Args:
+            batch: The samples.
+            logits: The outputs of both networks for them.
+
+        Returns:
+            The shape of every tapped tensor, by key.
+
+        Raises:
+            RecipeError: If a term cannot take its inputs, with all their shapes in one line.
+        """
+        for taps in self._taps.values():
+            taps.find_in_place()
+        context = self.context(batch, logits)
+        for name, term in self._terms.items():
+            try:
+                value = self._value(term, context)
+            except (ValueError, RuntimeError, IndexError, TypeError) as error:
+                shapes = ", ".join(f"{key} {tuple(context[key].shape)}" for key in term.keys())
+                problem = str(error).strip().splitlines()[0]
+                raise RecipeError(f"model.losses.{name}", f"{shapes}: {problem}") from error
+            if value.shape != ():
+                shape = tuple(value.shape)
+                raise RecipeError(f"model.losses.{name}", f"must be a scalar, is {shape}")
+        return {key: tuple(value.shape) for key, value in context.items() if parse_key(key)}
+
+    def use_teacher_batchnorms(self) -> None:
+        """Tell each loss that asks for it which batch norm its teacher input comes out of."""
+        for term in self._terms.values():
+            use = getattr(term.loss, "use_teacher_batchnorm", None)
+            source = term.inputs.get("teacher")
+            tap = parse_key(source) if isinstance(source, str) else None
+            if use is None or tap is None or tap.path.endswith(":input"):
+                continue
+            module = _network(self._networks, tap.network).get_submodule(tap.path.split(":")[0])
+            if isinstance(module, _BatchNorm):
+                use(module)
+
+    def forget(self) -> None:
+        """Let go of what a pass captured that no term will read."""
+        for taps in self._taps.values():
+            taps.take()
+
+    def remove(self) -> None:
+        """Take all hooks off the networks."""
+        for taps in self._taps.values():
+            taps.remove()
+
+    def _check_term(self, key: str, term: Term) -> None:
+        try:
+            check_arguments(term)
+            taps = [parse_key(source) for source in term.keys()]
+        except ValueError as error:
+            raise RecipeError(f"{key}.inputs", str(error)) from error
+        uses_teacher = any(source.startswith(NETWORKS[1]) for source in term.keys())
+        if uses_teacher and self._networks["teacher"] is None:
+            raise RecipeError(f"{key}.inputs", "reads from the teacher, but model.teacher is null")
+        for tap in filter(None, taps):
+            try:
+                Taps(_network(self._networks, tap.network), [tap.path]).remove()
+            except ValueError as error:
+                raise RecipeError(f"{key}.inputs", f"{tap.network}: {error}") from error
+
+    def _tap_keys(self) -> list[TapKey]:
+        return [tap for key in self._keys if (tap := parse_key(key)) is not None]
+
+    def _value(self, term: Term, context: Context) -> Tensor:
+        arguments = {
+            name: context[source] if isinstance(source, str) else [context[s] for s in source]
+            for name, source in term.inputs.items()
+        }
+        value: Tensor = term.loss(**arguments)
+        return value
+
+
+def _at_least_float32(value: Tensor) -> Tensor:
+    half = value.is_floating_point() and value.itemsize < torch.float32.itemsize
+    return value.float() if half else value
+
+
+def _network(networks: Mapping[str, nn.Module | None], name: str) -> nn.Module:
+    network = networks[name]
+    if network is None:
+        raise ValueError(f"there is no {name}")
+    return network

@@ -1,0 +1,279 @@
+"""Checks a recipe's tree against the classes it names, so that errors carry their dotted key.
+
+The parser that builds the objects checks types too, but its messages are long and lose the way to
+the culprit. This walk goes along the annotations, and refuses every class outside the trusted
+packages before it is imported.
+"""
+
+import importlib
+import inspect
+import math
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
+from typing import Any, Literal, Union, get_args, get_origin
+
+import pytorch_lightning as pl
+from jsonargparse import ArgumentParser, Namespace
+
+from distill.errors import RecipeError
+from distill.suggest import nearest
+
+TRUSTED = (
+    "distill",
+    "teachers",
+    "students",
+    "torch",
+    "torchvision",
+    "timm",
+    "torchmetrics",
+    "pytorch_lightning",
+)
+_SECTIONS = ("model", "data", "trainer", "seed_everything")
+_PLAIN = (int, float, str, bool, type(None))
+
+
+class Node(typing.NamedTuple):
+    """A place in the recipe where an object is built."""
+
+    key: str
+    target: Callable[..., Any]
+    arguments: Mapping[str, Any]
+
+
+def check(tree: Mapping[str, Any], trusted: Sequence[str] = ()) -> list[Node]:
+    """Check a whole recipe.
+
+    Args:
+        tree: What ``recipes.load`` returned.
+        trusted: Further packages whose classes the recipe may name.
+
+    Returns:
+        Every object that the recipe builds, innermost last.
+
+    Raises:
+        RecipeError: For the first thing that is wrong.
+    """
+    for section in tree:
+        if section not in _SECTIONS:
+            raise RecipeError(str(section), f"unknown section{nearest(str(section), _SECTIONS)}")
+    walk = _Walk((*TRUSTED, *trusted))
+    for section in ("model", "data"):
+        if not isinstance(tree.get(section), Mapping):
+            raise RecipeError(section, "is missing")
+        walk.visit(section, tree[section], object)
+    trainer = tree.get("trainer") or {}
+    walk.arguments("trainer", pl.Trainer, trainer, complete=False)
+    walk.visit("seed_everything", tree.get("seed_everything", 0), int)
+    return walk.nodes
+
+
+def blame(nodes: Sequence[Node], error: BaseException) -> str:
+    """The dotted key whose constructor raised an error, or ``recipe``.
+
+    A message that starts with the name of an argument adds that name.
+    """
+    codes = [frame.f_code for frame in _frames(error)]
+    raisers = [node for node in nodes if any(code in _codes(node.target) for code in codes)]
+    message = str(error)
+    argument = message.split(" ", 1)[0]
+    for node in reversed(raisers):
+        if argument in node.arguments and str(node.arguments[argument]) in message:
+            return f"{node.key}.{argument}"
+    return raisers[-1].key if raisers else "recipe"
+
+
+class _Walk:
+    def __init__(self, trusted: Sequence[str]) -> None:
+        self._trusted = trusted
+        self.nodes: list[Node] = []
+
+    def visit(self, key: str, value: object, annotation: Any) -> None:  # noqa: ANN401
+        """Check one value against its annotation."""
+        if isinstance(value, float) and not math.isfinite(value):
+            raise RecipeError(key, f"must be finite, got {value}")
+        if _is_plain(annotation):
+            _check_plain(key, value, annotation)
+        elif isinstance(value, Mapping) and "class_path" in value:
+            self._spec(key, value, annotation)
+        elif isinstance(value, str):
+            self._text(key, value, annotation)
+        elif isinstance(value, Mapping):
+            self._mapping(key, value, annotation)
+        elif isinstance(value, Sequence):
+            for place, item in enumerate(value):
+                self.visit(f"{key}.{place}", item, _item(annotation))
+        elif value is None and not _allows_none(annotation):
+            raise RecipeError(key, "must not be null")
+
+    def arguments(
+        self, key: str, target: Callable[..., Any], given: object, complete: bool = True
+    ) -> None:
+        """Check the arguments of a class or function."""
+        if not isinstance(given, Mapping):
+            raise RecipeError(key, f"needs keys and values, got {given!r}")
+        self.nodes.append(Node(key, target, given))
+        parameters = dict(inspect.signature(target).parameters)
+        open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        hints = _hints(target)
+        for name, value in given.items():
+            if name not in parameters and not open_ended:
+                known = f"{_name(target)} has no argument {str(name)!r}"
+                raise RecipeError(f"{key}.{name}", known + nearest(str(name), parameters))
+            self.visit(f"{key}.{name}", value, hints.get(name, object))
+        for name, parameter in parameters.items():
+            named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+            if complete and named and parameter.default is parameter.empty and name not in given:
+                raise RecipeError(f"{key}.{name}", f"{_name(target)} needs it")
+
+    def _spec(self, key: str, spec: Mapping[str, Any], annotation: Any) -> None:  # noqa: ANN401
+        for part in spec:
+            if part not in ("class_path", "init_args"):
+                raise RecipeError(f"{key}.{part}", f"put {part!r} under {key}.init_args")
+        target = self._resolve(f"{key}.class_path", spec["class_path"])
+        # A callable is given its first argument later: an optimizer its parameters.
+        complete = not _is_callable(annotation)
+        self.arguments(key, target, spec.get("init_args") or {}, complete)
+
+    def _text(self, key: str, value: str, annotation: Any) -> None:  # noqa: ANN401
+        if "." in value and "/" not in value and annotation is not object:
+            target = self._resolve(key, value)
+            self.arguments(key, target, {}, complete=not _is_callable(annotation))
+
+    def _mapping(self, key: str, value: Mapping[str, Any], annotation: Any) -> None:  # noqa: ANN401
+        for option in _options(annotation):
+            if is_dataclass(option):
+                self.arguments(key, typing.cast(Callable[..., Any], option), value)
+                return
+        for name, item in value.items():
+            if "." in str(name):
+                raise RecipeError(f"{key}.{name}", "a name must not hold a dot")
+            self.visit(f"{key}.{name}", item, _item(annotation))
+
+    def _resolve(self, key: str, path: object) -> Callable[..., Any]:
+        if not isinstance(path, str) or "." not in path:
+            raise RecipeError(key, f"needs a dotted path such as torch.nn.ReLU, got {path!r}")
+        package = path.split(".")[0]
+        if package not in self._trusted:
+            hint = nearest(package, self._trusted)
+            known = ", ".join(self._trusted)
+            raise RecipeError(
+                key, f"{path} is outside the trusted packages ({known}){hint or '; see --trust'}"
+            )
+        target = _import(key, path)
+        if not (inspect.isclass(target) or inspect.isfunction(target)):
+            raise RecipeError(key, f"{path} is neither a class nor a function")
+        if inspect.isfunction(target) and "." in target.__qualname__:
+            raise RecipeError(key, f"{path} is a method")
+        return target  # type: ignore[no-any-return]
+
+
+def _import(key: str, path: str) -> Any:  # noqa: ANN401
+    parts = path.split(".")
+    found: Any = importlib.import_module(parts[0])
+    for place, part in enumerate(parts[1:], start=1):
+        here = ".".join(parts[:place])
+        if not hasattr(found, part) and inspect.ismodule(found):
+            try:
+                importlib.import_module(f"{here}.{part}")
+            except ModuleNotFoundError as error:
+                known = getattr(found, "__all__", None) or dir(found)
+                raise RecipeError(key, f"no {part!r} in {here}{nearest(part, known)}") from error
+        if not hasattr(found, part):
+            raise RecipeError(key, f"no {part!r} in {here}")
+        found = getattr(found, part)
+    return found
+
+
+def _check_plain(key: str, value: object, annotation: Any) -> None:  # noqa: ANN401
+    if isinstance(value, bool) and bool not in _flat(annotation) and not _literals(annotation):
+        raise RecipeError(key, f"needs {_spell(annotation)}, got {value}")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--value", type=annotation)
+    try:
+        parser.parse_object(Namespace(value=value))
+    except Exception as error:
+        hint = nearest(str(value), _literals(annotation))
+        raise RecipeError(key, f"needs {_spell(annotation)}, got {value!r}{hint}") from error
+
+
+def _is_plain(annotation: Any) -> bool:  # noqa: ANN401
+    return annotation is not object and all(option in _PLAIN for option in _flat(annotation))
+
+
+def _flat(annotation: Any) -> Iterator[Any]:  # noqa: ANN401
+    """The types that an annotation is made of, without its containers."""
+    if get_origin(annotation) is Literal:
+        yield str
+    elif get_args(annotation) and not _is_callable(annotation):
+        for argument in get_args(annotation):
+            if argument is not Ellipsis:
+                yield from _flat(argument)
+    else:
+        yield annotation
+
+
+def _options(annotation: Any) -> tuple[Any, ...]:  # noqa: ANN401
+    union = get_origin(annotation) in (Union, types.UnionType)
+    return get_args(annotation) if union else (annotation,)
+
+
+def _item(annotation: Any) -> Any:  # noqa: ANN401
+    """The annotation of what a container holds."""
+    for option in _options(annotation):
+        arguments = get_args(option)
+        if arguments and not _is_callable(option):
+            return arguments[-1] if arguments[-1] is not Ellipsis else arguments[0]
+    return object
+
+
+def _literals(annotation: Any) -> list[str]:  # noqa: ANN401
+    if get_origin(annotation) is Literal:
+        return [str(value) for value in get_args(annotation)]
+    return [value for argument in get_args(annotation) for value in _literals(argument)]
+
+
+def _allows_none(annotation: Any) -> bool:  # noqa: ANN401
+    return annotation is object or type(None) in _options(annotation) or annotation is Any
+
+
+def _is_callable(annotation: Any) -> bool:  # noqa: ANN401
+    return any(get_origin(option) is Callable for option in _options(annotation))
+
+
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    function = target.__init__ if inspect.isclass(target) else target
+    try:
+        hints = typing.get_type_hints(function)
+    except (NameError, TypeError):
+        return {}
+    return hints
+
+
+def _spell(annotation: Any) -> str:  # noqa: ANN401
+    literals = _literals(annotation)
+    if literals:
+        return " or ".join(literals)
+    names = {type(None): "null", float: "a number", int: "a whole number", bool: "true or false"}
+    names |= {str: "a text"}
+    options = [names.get(option, str(option)) for option in _options(annotation)]
+    return " or ".join(options)
+
+
+def _name(target: Callable[..., Any]) -> str:
+    return getattr(target, "__name__", str(target))
+
+
+def _codes(target: Callable[..., Any]) -> list[Any]:
+    if not inspect.isclass(target):
+        return [target.__code__]
+    methods = (getattr(target, name, None) for name in ("__init__", "__post_init__", "__new__"))
+    return [method.__code__ for method in methods if hasattr(method, "__code__")]
+
+
+def _frames(error: BaseException) -> Iterator[types.FrameType]:
+    traceback = error.__traceback__
+    while traceback is not None:
+        yield traceback.tb_frame
+        traceback = traceback.tb_next

@@ -1,0 +1,208 @@
+"""Recipes as files: find, read, override and copy them."""
+
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from distill.errors import RecipeError
+from distill.suggest import nearest
+
+Tree = dict[str, Any]
+
+_PACKAGED = Path(__file__).parent / "_recipes"
+_CHECKOUT = Path(__file__).parent.parent / "recipes"
+DEFAULT_MODEL = "distill.modules.Distillation"
+
+
+def root() -> Path:
+    """The folder of the recipes that come with the toolkit."""
+    return _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT
+
+
+def names() -> list[str]:
+    """The names of these recipes, ``<dataset>/<method>``."""
+    return sorted(str(p.relative_to(root()).with_suffix("")) for p in root().rglob("*.yaml"))
+
+
+def find(name: str) -> Path:
+    """A recipe's file, by its path or its name.
+
+    Raises:
+        RecipeError: If there is none, with the nearest name.
+    """
+    named = name.removeprefix("recipes/").removesuffix(".yaml")
+    for path in (Path(name), root() / f"{named}.yaml"):
+        if path.is_file():
+            return path
+    raise RecipeError(name, f"no such recipe{nearest(named, names())}")
+
+
+def copy(name: str, target: str) -> Path:
+    """Copy a recipe to a new file.
+
+    Raises:
+        RecipeError: If there is no such recipe, or the file exists.
+    """
+    path = Path(target)
+    if path.exists():
+        raise RecipeError(target, "exists already")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.copyfile(find(name), path))
+
+
+def read(path: Path) -> Tree:
+    """Read a YAML file of plain values: no tags, anchors or duplicate keys.
+
+    Raises:
+        RecipeError: If it cannot be read, is no mapping, or holds any of these.
+    """
+    try:
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(str(path), f"cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise RecipeError(where, problem) from error
+    if not isinstance(tree, dict):
+        raise RecipeError(str(path), "needs the keys model, data and trainer")
+    return tree
+
+
+def parse(text: str) -> Tree:
+    """Read YAML text that the toolkit wrote."""
+    tree: Tree = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
+    return tree
+
+
+def load(path: Path, overrides: Iterable[str] = (), overlays: Iterable[Path] = ()) -> Tree:
+    """Read a recipe, lay trainer settings and dotted overrides over it, and resolve ``${...}``.
+
+    Args:
+        path: The recipe.
+        overrides: ``dotted.key=value`` each; ``init_args`` may be left out of the key.
+        overlays: Files that may set ``trainer`` scalars and nothing else.
+
+    Raises:
+        RecipeError: Naming the key or file that is wrong.
+    """
+    tree = read(path)
+    if isinstance(tree.get("model"), dict) and "class_path" not in tree["model"]:
+        tree["model"] = {"class_path": DEFAULT_MODEL, "init_args": tree["model"]}
+    for overlay in overlays:
+        _lay_over(tree, overlay)
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not key:
+            raise RecipeError(override, "an override is written --dotted.key=value")
+        put(tree, key, _value(key, value))
+    return _resolve(tree)
+
+
+def put(tree: Tree, key: str, value: object) -> None:
+    """Set the value at a dotted key; ``class_path`` nodes are entered through ``init_args``.
+
+    Raises:
+        RecipeError: If the key leads through something that has no keys.
+
+    Example:
+        >>> tree = {"loss": "distill.losses.KDLoss"}
+        >>> put(tree, "loss.temperature", 2.0)
+        >>> tree
+        {'loss': {'class_path': 'distill.losses.KDLoss', 'init_args': {'temperature': 2.0}}}
+    """
+    node: Any = tree
+    parts = key.split(".")
+    for place, part in enumerate(parts[:-1]):
+        node = _arguments(node, part)
+        child = node.setdefault(part, {})
+        if child is None or (isinstance(child, str) and _is_path(child)):
+            child = node[part] = {"class_path": child, "init_args": {}} if child else {}
+        if isinstance(child, list) and parts[place + 1].isdigit():
+            child = node[part] = dict(zip(map(str, range(len(child))), child, strict=True))
+        if not isinstance(child, dict):
+            raise RecipeError(key, f"{'.'.join(parts[: place + 1])} is {child!r} and has no keys")
+        node = child
+    _arguments(node, parts[-1])[parts[-1]] = value
+
+
+def _arguments(node: Tree, part: str) -> Tree:
+    if "class_path" in node and part not in ("class_path", "init_args"):
+        arguments: Tree = node.setdefault("init_args", {})
+        return arguments
+    return node
+
+
+def _is_path(text: str) -> bool:
+    return re.fullmatch(r"[A-Za-z_]\w*(\.\w+)+", text) is not None
+
+
+def _lay_over(tree: Tree, path: Path) -> None:
+    overlay = read(path)
+    for section, values in overlay.items():
+        scalars = isinstance(values, Mapping) and not any(
+            isinstance(v, (dict, list)) for v in values.values()
+        )
+        if section != "trainer" or not scalars:
+            key = f"{path}: {section}"
+            if isinstance(values, Mapping):
+                key += "." + next(iter(values), "")
+            message = "a second file may only set trainer scalars; copy the recipe and edit it"
+            raise RecipeError(key, message)
+        tree.setdefault("trainer", {}).update(values)
+
+
+def _value(key: str, text: str) -> object:
+    try:
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        raise RecipeError(key, f"cannot read the value {text!r}") from error
+
+
+def _resolve(tree: Tree) -> Tree:
+    text = str(tree)
+    if "${oc." in text or "${env" in text:
+        raise RecipeError("${oc.env:...}", "environment values may be secret, recipes hold none")
+    try:
+        resolved = OmegaConf.to_container(OmegaConf.create(tree), resolve=True)
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None) or "recipe"
+        raise RecipeError(str(key), str(error).splitlines()[0]) from error
+    return resolved  # type: ignore[return-value]
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """A SafeLoader without anchors and duplicate keys, that reads 1e-3 as a number."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if getattr(event, "anchor", None):
+            raise yaml.MarkedYAMLError(
+                problem="anchors and aliases are not allowed", problem_mark=event.start_mark
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if key in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"duplicate key {key!r}", problem_mark=key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
+    list("-+0123456789."),
+)
