@@ -1,0 +1,45 @@
+"""Relations between the rows of a batch, from one Gram matrix.
+
+The Gram matrix of the centred rows is accumulated in float64 (float32 on devices without it): the
+squared distance of two near rows is a small difference of large numbers, and in float32 tight
+clusters would come out several per cent wrong.
+"""
+
+import torch
+from torch import Tensor
+
+# Pairs closer than this share of the largest distance (squared) count as one point: their
+# direction is rounding noise, and its gradient would grow without bound.
+_SAME_POINT = 1e-10
+
+
+def centred_gram(rows: Tensor) -> Tensor:
+    """Inner products (b, b) of rows (b, ...), flattened and centred on their mean."""
+    flat = rows.flatten(1)
+    flat = flat if flat.device.type == "mps" else flat.double()
+    flat = flat - flat.mean(0)
+    with torch.autocast(flat.device.type, enabled=False):
+        return flat @ flat.T
+
+
+def squared_distances(gram: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared Euclidean distances from a Gram matrix, and which pairs are apart.
+
+    Args:
+        gram: (b, b).
+
+    Returns:
+        Squared distances (b, b), 0 where a pair is not apart; and a mask (b, b) of the pairs
+        that are apart, that is distinguishable from one point.
+    """
+    norms = gram.diagonal()
+    squared = (norms[:, None] + norms[None, :] - 2 * gram).clamp_min(0)
+    apart = squared.detach() > _SAME_POINT * squared.detach().max()
+    apart = apart & ~torch.eye(len(gram), dtype=torch.bool, device=gram.device)
+    return torch.where(apart, squared, 0.0), apart
+
+
+def distances(gram: Tensor) -> tuple[Tensor, Tensor]:
+    """Euclidean distances (b, b) with a finite gradient everywhere, and which pairs are apart."""
+    squared, apart = squared_distances(gram)
+    return torch.where(apart, torch.where(apart, squared, 1.0).sqrt(), 0.0), apart

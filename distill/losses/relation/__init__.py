@@ -1,0 +1,1 @@
+"""Losses on how the images of a batch relate to each other."""

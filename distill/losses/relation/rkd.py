@@ -1,0 +1,179 @@
+"""Relational knowledge distillation: Park et al., CVPR 2019, arXiv 1904.05068.
+
+The definitions are the paper's: distances are divided by their mean over the batch, angles are taken
+at each vertex, both are compared by a Huber loss with delta 1, averaged over all b^2 pairs and all
+b^3 triplets. Other code under the same name divides by other means or normalises embeddings first.
+
+The usual way builds all differences of embeddings, a tensor (b, b, d), and multiplies it with itself.
+Here the cosines come from the (b, b) Gram matrix, for a block of vertices at a time, and their
+gradient with respect to that matrix is written by hand in the same sweep.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
+
+from distill.losses.checks import at_least_float32, not_negative, same_batch
+from distill.losses.kernels import centred_gram, distances, squared_distances
+
+_BLOCK_ELEMENTS = 2**17  # 1 MiB of float64: a block and its few temporaries stay in the cache
+
+
+def rkd_distance_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Huber loss between the two batches' pairwise distances, each in units of its own mean.
+
+    Invariant to translation, rotation and scale of either batch. Rows that coincide are at
+    distance 0 and get no gradient from each other.
+
+    Args:
+        student: Embeddings (b, ...), flattened after b.
+        teacher: Embeddings (b, ...), of any size; no gradient flows to them.
+
+    Returns:
+        The mean over all b^2 pairs, the diagonal included; a zero with a gradient for b = 1.
+
+    Raises:
+        ValueError: If the batch sizes differ or are 0.
+
+    Example:
+        >>> line = torch.tensor([[0.0], [1.0], [2.0]])
+        >>> triangle = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.5, 0.75**0.5]])
+        >>> f"{24 * rkd_distance_loss(line, triangle):.4f}"
+        '1.0000'
+    """
+    same_batch(student, teacher)
+    relations = [_relative_distances(student), _relative_distances(teacher.detach())]
+    return F.huber_loss(*relations).to(at_least_float32(student).dtype)
+
+
+def rkd_angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Huber loss between the two batches' cosines of the angles in all triplets of rows.
+
+    Invariant to translation, rotation and scale of either batch. An angle with a side of length 0
+    has the cosine 0 and no gradient.
+
+    Args:
+        student: Embeddings (b, ...), flattened after b.
+        teacher: Embeddings (b, ...), of any size; no gradient flows to them.
+
+    Returns:
+        The mean over all b^3 triplets; a zero with a gradient for b < 3.
+
+    Raises:
+        ValueError: If the batch sizes differ or are 0.
+
+    Example:
+        >>> line = torch.tensor([[0.0], [1.0], [2.0]])
+        >>> triangle = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.5, 0.75**0.5]])
+        >>> f"{54 * rkd_angle_loss(line, triangle):.4f}"
+        '5.0000'
+    """
+    same_batch(student, teacher)
+    grams = centred_gram(student), centred_gram(teacher.detach())
+    loss: Tensor = _AngleLoss.apply(*grams)  # type: ignore[no-untyped-call]
+    return loss.to(at_least_float32(student).dtype)
+
+
+class RKDDistanceLoss(nn.Module):
+    """Module form of :func:`rkd_distance_loss`, for recipes."""
+
+    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """See :func:`rkd_distance_loss`."""
+        return rkd_distance_loss(student, teacher)
+
+
+class RKDAngleLoss(nn.Module):
+    """Module form of :func:`rkd_angle_loss`, for recipes."""
+
+    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """See :func:`rkd_angle_loss`."""
+        return rkd_angle_loss(student, teacher)
+
+
+class RKDLoss(nn.Module):
+    """The weighted sum of both, with the paper's weights for classification.
+
+    Args:
+        distance_weight: Finite, at least 0.
+        angle_weight: Finite, at least 0.
+
+    Raises:
+        ValueError: If a weight is negative or not finite.
+    """
+
+    def __init__(self, distance_weight: float = 25.0, angle_weight: float = 50.0) -> None:
+        super().__init__()
+        self.distance_weight = not_negative("distance_weight", distance_weight)
+        self.angle_weight = not_negative("angle_weight", angle_weight)
+
+    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """The sum for embeddings (b, ...) of both networks."""
+        distance = self.distance_weight * rkd_distance_loss(student, teacher)
+        return distance + self.angle_weight * rkd_angle_loss(student, teacher)
+
+
+def _relative_distances(rows: Tensor) -> Tensor:
+    pairwise, apart = distances(centred_gram(rows))
+    mean = pairwise.sum() / apart.sum().clamp_min(1)
+    return pairwise / torch.where(apart.any(), mean, 1.0)
+
+
+class _AngleLoss(torch.autograd.Function):
+    """Mean Huber loss of all cosines, as a function of the student's Gram matrix."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, student: Tensor, teacher: Tensor) -> Tensor:
+        inverse_s, inverse_t = _inverse_distances(student), _inverse_distances(teacher)
+        total = student.new_zeros(())
+        gradient, to_inverse = torch.zeros_like(student), torch.zeros_like(student)
+        rows = max(1, _BLOCK_ELEMENTS // student.numel())
+        for vertices in torch.arange(len(student), device=student.device).split(rows):
+            dot, cosine = _cosines(student, inverse_s, vertices)
+            difference = cosine - _cosines(teacher, inverse_t, vertices)[1]
+            slope = difference.clamp(-1, 1)
+            # Huber with delta 1 is slope * (difference - slope / 2).
+            total += (slope * (difference - slope / 2)).sum()
+            _accumulate(gradient, to_inverse, slope, dot, inverse_s[vertices], vertices)
+        # r = D^(-1/2) and D_ab = G_aa + G_bb - 2 G_ab for the squared distances D.
+        to_squared = -0.5 * inverse_s**3 * to_inverse
+        gradient -= 2 * to_squared
+        gradient.diagonal().add_(to_squared.sum(0) + to_squared.sum(1))
+        count = len(student) ** 3
+        ctx.save_for_backward(gradient / count)
+        return total / count
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *outer: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        return outer[0] * gradient, None
+
+
+def _inverse_distances(gram: Tensor) -> Tensor:
+    squared, apart = squared_distances(gram)
+    return torch.where(apart, torch.where(apart, squared, 1.0).rsqrt(), 0.0)
+
+
+def _cosines(gram: Tensor, inverse: Tensor, vertices: Tensor) -> tuple[Tensor, Tensor]:
+    """For vertices a: (e_b - e_a) . (e_c - e_a), and the same over both lengths; (n, b, b) each."""
+    to_vertex = gram[vertices]
+    own = gram.diagonal()[vertices][:, None, None]
+    dot = gram - to_vertex[:, :, None] - to_vertex[:, None, :] + own
+    sides = inverse[vertices]
+    return dot, dot * sides[:, :, None] * sides[:, None, :]
+
+
+def _accumulate(
+    gradient: Tensor,
+    to_inverse: Tensor,
+    slope: Tensor,
+    dot: Tensor,
+    sides: Tensor,
+    vertices: Tensor,
+) -> None:
+    """Add a block's gradient with respect to the Gram matrix and the inverse distances."""
+    to_dot = slope * sides[:, :, None] * sides[:, None, :]
+    gradient += to_dot.sum(0)
+    gradient[vertices] -= 2 * to_dot.sum(2)
+    gradient.diagonal()[vertices] += to_dot.sum((1, 2))
+    to_inverse[vertices] = 2 * torch.einsum("abc,ac->ab", slope * dot, sides)

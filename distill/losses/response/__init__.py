@@ -1,0 +1,1 @@
+"""Losses on what the networks answer: their logits."""
