@@ -1,11 +1,12 @@
 """What a datamodule hands to a module: images with the keys that name them."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from torch import Tensor
 
 
-class Batch(NamedTuple):
+@dataclass
+class Batch:
     """A batch of images, one row per sample.
 
     Attributes:

@@ -29,8 +29,8 @@ class Built:
         config: The whole recipe, resolved, defaults filled in, as plain values.
     """
 
-    model: pl.LightningModule
-    data: pl.LightningDataModule
+    model: Any  # a LightningModule such as Distillation, of any class that a recipe may name
+    data: Any  # a LightningDataModule such as those of distill.data
     trainer: dict[str, Any]
     config: Tree
 

@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         "test", help="test the student of a finished run", allow_abbrev=False
     )
     test.add_argument("run_dir", type=Path)
+    test.add_argument("--trust", action="append", default=[], metavar="PACKAGE")
     test.add_argument("--data.test", dest="source", metavar="SOURCE", help="other test images")
     test.set_defaults(command=_test)
 
@@ -107,9 +108,9 @@ def _resume(options: argparse.Namespace) -> None:
 
 
 def _test(options: argparse.Namespace) -> None:
-    from distill.run import test
+    from distill.run import evaluate
 
-    test(options.run_dir, options.source)
+    evaluate(options.run_dir, options.source, options.trust)
 
 
 def _bench(options: argparse.Namespace) -> None:
@@ -121,7 +122,7 @@ def _bench(options: argparse.Namespace) -> None:
 def _ls(options: argparse.Namespace) -> None:
     for name in recipes.names():
         first = (recipes.root() / f"{name}.yaml").read_text().split("\n", 1)[0]
-        sys.stdout.write(f"{name:28}{first.lstrip('# ')}\n")
+        sys.stdout.write(f"{name:42}{first.lstrip('# ')}\n")
 
 
 def _show(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Keyed randomness: every random choice is a pure function of (seed, epoch, sample) or (seed, step).
+"""Keyed randomness: a choice is a pure function of (seed, epoch, sample) or (seed, step).
 
 Nothing here has a state that could be saved, lost or advanced twice. Integer hashing gives the
 same draws on every device, for any batch size, worker count and starting point, and that is what

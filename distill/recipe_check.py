@@ -15,7 +15,7 @@ from dataclasses import is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
 import pytorch_lightning as pl
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser
 
 from distill.errors import RecipeError
 from distill.suggest import nearest
@@ -69,6 +69,20 @@ def check(tree: Mapping[str, Any], trusted: Sequence[str] = ()) -> list[Node]:
     return walk.nodes
 
 
+def check_arguments(key: str, target: Callable[..., Any], given: object) -> None:
+    """Check the arguments of one class, such as those read from another kind of file.
+
+    Args:
+        key: What to call the whole in a message.
+        target: A class or function.
+        given: Its arguments by name.
+
+    Raises:
+        RecipeError: For the first thing that is wrong.
+    """
+    _Walk(TRUSTED).arguments(key, target, given)
+
+
 def blame(nodes: Sequence[Node], error: BaseException) -> str:
     """The dotted key whose constructor raised an error, or ``recipe``.
 
@@ -91,8 +105,7 @@ class _Walk:
 
     def visit(self, key: str, value: object, annotation: Any) -> None:  # noqa: ANN401
         """Check one value against its annotation."""
-        if isinstance(value, float) and not math.isfinite(value):
-            raise RecipeError(key, f"must be finite, got {value}")
+        _check_finite(key, value)
         if _is_plain(annotation):
             _check_plain(key, value, annotation)
         elif isinstance(value, Mapping) and "class_path" in value:
@@ -102,8 +115,7 @@ class _Walk:
         elif isinstance(value, Mapping):
             self._mapping(key, value, annotation)
         elif isinstance(value, Sequence):
-            for place, item in enumerate(value):
-                self.visit(f"{key}.{place}", item, _item(annotation))
+            self._sequence(key, value, annotation)
         elif value is None and not _allows_none(annotation):
             raise RecipeError(key, "must not be null")
 
@@ -151,6 +163,10 @@ class _Walk:
                 raise RecipeError(f"{key}.{name}", "a name must not hold a dot")
             self.visit(f"{key}.{name}", item, _item(annotation))
 
+    def _sequence(self, key: str, value: Sequence[object], annotation: Any) -> None:  # noqa: ANN401
+        for place, item in enumerate(value):
+            self.visit(f"{key}.{place}", item, _item(annotation))
+
     def _resolve(self, key: str, path: object) -> Callable[..., Any]:
         if not isinstance(path, str) or "." not in path:
             raise RecipeError(key, f"needs a dotted path such as torch.nn.ReLU, got {path!r}")
@@ -166,7 +182,7 @@ class _Walk:
             raise RecipeError(key, f"{path} is neither a class nor a function")
         if inspect.isfunction(target) and "." in target.__qualname__:
             raise RecipeError(key, f"{path} is a method")
-        return target  # type: ignore[no-any-return]
+        return target
 
 
 def _import(key: str, path: str) -> Any:  # noqa: ANN401
@@ -186,13 +202,18 @@ def _import(key: str, path: str) -> Any:  # noqa: ANN401
     return found
 
 
+def _check_finite(key: str, value: object) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise RecipeError(key, f"must be finite, got {value}")
+
+
 def _check_plain(key: str, value: object, annotation: Any) -> None:  # noqa: ANN401
     if isinstance(value, bool) and bool not in _flat(annotation) and not _literals(annotation):
         raise RecipeError(key, f"needs {_spell(annotation)}, got {value}")
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--value", type=annotation)
     try:
-        parser.parse_object(Namespace(value=value))
+        parser.parse_object({"value": value})
     except Exception as error:
         hint = nearest(str(value), _literals(annotation))
         raise RecipeError(key, f"needs {_spell(annotation)}, got {value!r}{hint}") from error
@@ -268,8 +289,8 @@ def _name(target: Callable[..., Any]) -> str:
 def _codes(target: Callable[..., Any]) -> list[Any]:
     if not inspect.isclass(target):
         return [target.__code__]
-    methods = (getattr(target, name, None) for name in ("__init__", "__post_init__", "__new__"))
-    return [method.__code__ for method in methods if hasattr(method, "__code__")]
+    methods = [getattr(target, name, None) for name in ("__init__", "__post_init__", "__new__")]
+    return [code for method in methods if (code := getattr(method, "__code__", None))]
 
 
 def _frames(error: BaseException) -> Iterator[types.FrameType]:

@@ -4,7 +4,7 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from omegaconf import OmegaConf
@@ -171,11 +171,11 @@ def _resolve(tree: Tree) -> Tree:
     if "${oc." in text or "${env" in text:
         raise RecipeError("${oc.env:...}", "environment values may be secret, recipes hold none")
     try:
-        resolved = OmegaConf.to_container(OmegaConf.create(tree), resolve=True)
+        resolved = cast(Tree, OmegaConf.to_container(OmegaConf.create(tree), resolve=True))
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None) or "recipe"
         raise RecipeError(str(key), str(error).splitlines()[0]) from error
-    return resolved  # type: ignore[return-value]
+    return resolved
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -192,7 +192,7 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[object] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"duplicate key {key!r}", problem_mark=key_node.start_mark

@@ -34,7 +34,7 @@ class SafeCheckpointIO(TorchCheckpointIO):
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
-            # The sidecar lists the old file's hash too: whichever of the two a kill leaves is valid.
+            # The sidecar lists the old file's hash too: whichever file a kill leaves is valid.
             known = [_sha256(temporary), *_known(final)[:1]]
             note = temporary.with_suffix(".note")
             note.write_text("\n".join(known) + "\n")
@@ -61,7 +61,7 @@ class SafeCheckpointIO(TorchCheckpointIO):
 
     def remove_checkpoint(self, path: str | os.PathLike[str]) -> None:
         """Remove a checkpoint and its sidecar."""
-        super().remove_checkpoint(path)
+        super().remove_checkpoint(Path(path))
         _sidecar(Path(path)).unlink(missing_ok=True)
 
 

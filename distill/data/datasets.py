@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import torch
 import torchvision.transforms.v2.functional as TF
@@ -58,7 +58,7 @@ class ImageFiles(Dataset[Batch]):
         size: Height and width of the result in pixels.
         channels: 1 or 3.
         seed: For training views: a keyed random resized crop (scale 0.08..1, aspect 3/4..4/3).
-            None: the centre crop of evaluation, after resizing the shorter side to ``size / 0.875``.
+            None: the centre crop of evaluation, the shorter side resized to ``size / 0.875``.
     """
 
     def __init__(
@@ -77,10 +77,11 @@ class ImageFiles(Dataset[Batch]):
         size = [self._size, self._size]
         if self._seed is None:
             shorter = TF.resize(image, [round(self._size / 0.875)], antialias=True)
-            return TF.center_crop(shorter, size)
+            return cast(Tensor, TF.center_crop(shorter, size))
         key = fold(self._seed, "resized crop", epoch)
         top, left, height, width = _crop_box(key, sample, image.shape[-2], image.shape[-1])
-        return TF.resized_crop(image, top, left, height, width, size, antialias=True)
+        view = TF.resized_crop(image, top, left, height, width, size, antialias=True)
+        return cast(Tensor, view)
 
 
 @lru_cache(maxsize=4)

@@ -66,8 +66,8 @@ class InOrder(Sampler[BatchKey]):
 
     def __iter__(self) -> Iterator[BatchKey]:
         """Batch keys of epoch 0."""
-        for samples in self._ids.split(self._batch_size):
-            yield BatchKey(0, samples)
+        for start in range(0, len(self._ids), self._batch_size):
+            yield BatchKey(0, self._ids[start : start + self._batch_size])
 
 
 class KeyedLoader(DataLoader[Batch]):

@@ -1,10 +1,9 @@
 """What the datamodules share: three sets, their loaders, and the augmentation of a batch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytorch_lightning as pl
-import torch
 from torch import Tensor, nn
 
 from distill.batch import Batch
@@ -72,7 +71,7 @@ class Pipeline:
         for place, augmentation in enumerate(self.augment):
             key = fold(self.seed, "augment", place, batch.epoch)
             images = augmentation(images, batch.index, key)
-        return batch._replace(image=images)
+        return replace(batch, image=images)
 
 
 def split(ids: Tensor, share: float, key: int) -> tuple[Tensor, Tensor]:

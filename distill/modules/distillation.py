@@ -1,6 +1,7 @@
-"""The LightningModule of teacher -> student distillation, and of plain training without a teacher."""
+"""Teacher -> student distillation, and plain training without a teacher."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Literal, Protocol, cast
 
 import pytorch_lightning as pl
@@ -16,7 +17,7 @@ from distill.modules.frozen import Frozen, TeacherMode
 from distill.modules.normalization import Normalization
 from distill.modules.term import Term
 from distill.modules.wiring import Wiring
-from distill.randomness import fold, global_seed, reseed
+from distill.randomness import global_seed, reseed
 
 
 class ImageData(Protocol):
@@ -76,7 +77,9 @@ class Distillation(pl.LightningModule):
         self.losses = nn.ModuleDict({name: term.loss for name, term in losses.items()})
         self._optimizer, self._scheduler = optimizer, scheduler
         self._interval = scheduler_interval
-        self._normalization: dict[str, Normalization] = {**(normalization or {})}
+        self._normalization: dict[str, Normalization] = {}
+        for name, given in (normalization or {}).items():
+            self._normalization[name] = given
         self._wiring: Wiring | None = None
         self._digest = ""
         self.shapes: dict[str, tuple[int, ...]] = {}
@@ -96,9 +99,8 @@ class Distillation(pl.LightningModule):
         data = cast(ImageData, self.trainer.datamodule)  # type: ignore[attr-defined]
         for name, network in self._networks().items():
             self._normalization.setdefault(name, _own_normalization(network, data))
-        for name in ("student", "teacher"):
-            metric = MulticlassAccuracy(len(data.classes), average="micro")
-            setattr(self, f"{name}_accuracy", metric)
+        self.student_accuracy = MulticlassAccuracy(len(data.classes), average="micro")
+        self.teacher_accuracy = MulticlassAccuracy(len(data.classes), average="micro")
         if self._wiring is not None:
             self._wiring.remove()
         self._wiring = Wiring(self.terms, self.student, self.teacher) if stage == "fit" else None
@@ -107,7 +109,7 @@ class Distillation(pl.LightningModule):
             self._wiring.use_teacher_batchnorms()
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's union of eight types
-        """The optimizer, and a schedule that steps before a checkpoint of the same step is saved."""
+        """The optimizer, and a schedule that steps before that step's checkpoint is saved."""
         parameters = [p for p in self.parameters() if p.requires_grad]
         make = self._optimizer or _default_optimizer
         optimizer = make(parameters)
@@ -177,7 +179,7 @@ class Distillation(pl.LightningModule):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Distillation":
         # Moves the teacher along (to a device, to a dtype) though it is outside the module tree.
         if self.teacher is not None:
-            self.teacher._apply(fn)
+            self.teacher._apply(fn)  # type: ignore[no-untyped-call]
         return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
 
     def _networks(self) -> dict[str, nn.Module]:
@@ -192,7 +194,7 @@ class Distillation(pl.LightningModule):
 
     def _dry_pass(self, data: ImageData) -> None:
         batch = data.example(2)
-        batch = batch._replace(image=batch.image.to(self.device))
+        batch = replace(batch, image=batch.image.to(self.device))
         self.eval()
         with torch.no_grad():
             logits = {name: self._dry_logits(name, batch) for name in self._networks()}

@@ -13,8 +13,8 @@ TeacherMode = Literal["eval", "batch_statistics"]
 class Frozen:
     """Holds a network outside its owner's module tree, in a declared mode.
 
-    So the owner's ``parameters()``, ``state_dict()``, ``train()`` and weight averages do not see it:
-    it is in no optimizer and in no checkpoint, and no epoch start flips it into train mode.
+    So the owner's ``parameters()``, ``state_dict()``, ``train()`` and weight averages do not see
+    it: it is in no optimizer and in no checkpoint, and no epoch start flips it into train mode.
 
     Args:
         network: The teacher.

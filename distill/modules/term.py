@@ -42,7 +42,7 @@ class Term:
         if not (math.isfinite(self.weight) and self.weight >= 0):
             raise ValueError(f"weight must be finite and at least 0, got {self.weight}")
 
-    def keys(self) -> list[str]:
+    def sources(self) -> list[str]:
         """Every context key that the term reads."""
         values = self.inputs.values()
         return [key for value in values for key in ([value] if isinstance(value, str) else value)]

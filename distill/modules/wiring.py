@@ -32,7 +32,7 @@ class Wiring:
     ) -> None:
         self._terms = terms
         self._networks = {"student": student, "teacher": teacher}
-        self._keys = dict.fromkeys(key for term in terms.values() for key in term.keys())
+        self._keys = dict.fromkeys(key for term in terms.values() for key in term.sources())
         for name, term in terms.items():
             self._check_term(f"model.losses.{name}", term)
         self._taps = {
@@ -80,7 +80,7 @@ class Wiring:
             try:
                 value = self._value(term, context)
             except (ValueError, RuntimeError, IndexError, TypeError) as error:
-                shapes = ", ".join(f"{key} {tuple(context[key].shape)}" for key in term.keys())
+                shapes = ", ".join(f"{key} {tuple(context[key].shape)}" for key in term.sources())
                 problem = str(error).strip().splitlines()[0]
                 raise RecipeError(f"model.losses.{name}", f"{shapes}: {problem}") from error
             if value.shape != ():
@@ -113,10 +113,10 @@ class Wiring:
     def _check_term(self, key: str, term: Term) -> None:
         try:
             check_arguments(term)
-            taps = [parse_key(source) for source in term.keys()]
+            taps = [parse_key(source) for source in term.sources()]
         except ValueError as error:
             raise RecipeError(f"{key}.inputs", str(error)) from error
-        uses_teacher = any(source.startswith(NETWORKS[1]) for source in term.keys())
+        uses_teacher = any(source.startswith(NETWORKS[1]) for source in term.sources())
         if uses_teacher and self._networks["teacher"] is None:
             raise RecipeError(f"{key}.inputs", "reads from the teacher, but model.teacher is null")
         for tap in filter(None, taps):

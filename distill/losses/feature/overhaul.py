@@ -1,4 +1,4 @@
-"""OverHaul: Heo et al., A Comprehensive Overhaul of Feature Distillation, ICCV 2019, arXiv 1904.01866.
+"""A comprehensive overhaul of feature distillation: Heo et al., ICCV 2019, arXiv 1904.01866.
 
 The features are maps before a ReLU. The teacher's negative responses are cut at a margin, the mean
 negative response of their channel; the student's go through a 1x1 convolution and batch norm. The

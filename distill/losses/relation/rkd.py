@@ -1,12 +1,13 @@
 """Relational knowledge distillation: Park et al., CVPR 2019, arXiv 1904.05068.
 
-The definitions are the paper's: distances are divided by their mean over the batch, angles are taken
-at each vertex, both are compared by a Huber loss with delta 1, averaged over all b^2 pairs and all
-b^3 triplets. Other code under the same name divides by other means or normalises embeddings first.
+The definitions are the paper's: distances are divided by their mean over the batch, angles are
+taken at each vertex, both are compared by a Huber loss with delta 1, averaged over all b^2 pairs
+and all b^3 triplets. Other code under the same name divides by other means or normalises
+embeddings first.
 
-The usual way builds all differences of embeddings, a tensor (b, b, d), and multiplies it with itself.
-Here the cosines come from the (b, b) Gram matrix, for a block of vertices at a time, and their
-gradient with respect to that matrix is written by hand in the same sweep.
+The usual way builds all differences of embeddings, a tensor (b, b, d), and multiplies it with
+itself. Here the cosines come from the (b, b) Gram matrix, for a block of vertices at a time, and
+their gradient with respect to that matrix is written by hand in the same sweep.
 """
 
 import torch
@@ -43,8 +44,8 @@ def rkd_distance_loss(student: Tensor, teacher: Tensor) -> Tensor:
         '1.0000'
     """
     same_batch(student, teacher)
-    relations = [_relative_distances(student), _relative_distances(teacher.detach())]
-    return F.huber_loss(*relations).to(at_least_float32(student).dtype)
+    loss = F.huber_loss(_relative_distances(student), _relative_distances(teacher.detach()))
+    return loss.to(at_least_float32(student).dtype)
 
 
 def rkd_angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
@@ -71,7 +72,7 @@ def rkd_angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """
     same_batch(student, teacher)
     grams = centred_gram(student), centred_gram(teacher.detach())
-    loss: Tensor = _AngleLoss.apply(*grams)  # type: ignore[no-untyped-call]
+    loss: Tensor = _AngleLoss.apply(*grams)
     return loss.to(at_least_float32(student).dtype)
 
 
@@ -128,7 +129,8 @@ class _AngleLoss(torch.autograd.Function):
         total = student.new_zeros(())
         gradient, to_inverse = torch.zeros_like(student), torch.zeros_like(student)
         rows = max(1, _BLOCK_ELEMENTS // student.numel())
-        for vertices in torch.arange(len(student), device=student.device).split(rows):
+        for start in range(0, len(student), rows):
+            vertices = slice(start, start + rows)
             dot, cosine = _cosines(student, inverse_s, vertices)
             difference = cosine - _cosines(teacher, inverse_t, vertices)[1]
             slope = difference.clamp(-1, 1)
@@ -154,7 +156,7 @@ def _inverse_distances(gram: Tensor) -> Tensor:
     return torch.where(apart, torch.where(apart, squared, 1.0).rsqrt(), 0.0)
 
 
-def _cosines(gram: Tensor, inverse: Tensor, vertices: Tensor) -> tuple[Tensor, Tensor]:
+def _cosines(gram: Tensor, inverse: Tensor, vertices: slice) -> tuple[Tensor, Tensor]:
     """For vertices a: (e_b - e_a) . (e_c - e_a), and the same over both lengths; (n, b, b) each."""
     to_vertex = gram[vertices]
     own = gram.diagonal()[vertices][:, None, None]
@@ -169,7 +171,7 @@ def _accumulate(
     slope: Tensor,
     dot: Tensor,
     sides: Tensor,
-    vertices: Tensor,
+    vertices: slice,
 ) -> None:
     """Add a block's gradient with respect to the Gram matrix and the inverse distances."""
     to_dot = slope * sides[:, :, None] * sides[:, None, :]

@@ -7,10 +7,10 @@ from distill.losses.checks import at_least_float32, positive, same_shape
 
 
 def kd_loss(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> Tensor:
-    """T^2 times the Kullback-Leibler divergence of the student's softened softmax from the teacher's.
+    """T^2 times the Kullback-Leibler divergence of the student's soft targets from the teacher's.
 
     The factor T^2 keeps the gradient's size independent of T (section 2 of the paper). The default
-    temperature is that of the CIFAR experiments of the distillation literature.
+    temperature is that of the literature's CIFAR experiments.
 
     Args:
         student: Logits (b, k).

@@ -1,9 +1,10 @@
 """SSLD's symmetric loss: Cui et al., 2021, arXiv 2103.05959 (PaddleClas).
 
-The paper and its documentation call the loss a Jensen-Shannon divergence; the authors' code computes
-half the Jeffreys divergence, the mean of the two Kullback-Leibler divergences. Their published
-figures come from the code, so ``jeffreys`` is the default here, and ``js`` the true Jensen-Shannon
-divergence: two different losses (1.758 and 0.368 for the distributions (.9, .1) and (.1, .9)).
+The paper and its documentation call the loss a Jensen-Shannon divergence; the authors' code
+computes half the Jeffreys divergence, the mean of the two Kullback-Leibler divergences. Their
+published figures come from the code, so ``jeffreys`` is the default here, and ``js`` the true
+Jensen-Shannon divergence: two different losses (1.758 and 0.368 for the distributions (.9, .1) and
+(.1, .9)).
 """
 
 import math

@@ -1,0 +1,5 @@
+"""Benches: recipes compared over seeds."""
+
+from distill.bench.runner import bench
+
+__all__ = ["bench"]

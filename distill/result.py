@@ -1,0 +1,100 @@
+"""What a finished run leaves behind: accuracies, weights, and the facts that they depend on."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from rich.console import Console
+from safetensors.torch import save_file
+from torch import nn
+
+from distill.build import Built
+from distill.callbacks import RunRecord, SafeCheckpointIO
+from distill.callbacks.record import data_sizes, parameters
+from distill.run_dir import write_json
+
+Result = dict[str, Any]
+
+
+def write_result(
+    built: Built, trainer: pl.Trainer, record: RunRecord, run_dir: Path, name: str
+) -> Result:
+    """Write ``student.safetensors`` and ``result.json``, testing where there are test images.
+
+    Args:
+        built: What was trained.
+        trainer: What trained it.
+        record: Its accuracies and times.
+        run_dir: Where to write.
+        name: What to call the recipe.
+
+    Returns:
+        The content of ``result.json``.
+    """
+    model, data = built.model, built.data
+    weights = {key: value.contiguous() for key, value in model.student.state_dict().items()}
+    save_file(weights, run_dir / "student.safetensors")
+    result: Result = {
+        "recipe": name,
+        "seed": built.config["seed_everything"],
+        "dataset": {
+            "class": type(data).__name__,
+            "classes": list(data.classes),
+            "images": data_sizes(trainer),
+        },
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "wall_s": round(record.wall_s, 2),
+        "device": str(trainer.strategy.root_device),
+        "precision": str(trainer.precision),
+        "versions": {p: version(p) for p in ("distill", "torch", "pytorch-lightning", "timm")},
+        "normalization": {"mean": list(data.mean), "std": list(data.std)},
+        "teacher": None,
+        "student": _network(model.student, {"val": record.top1}),
+    }
+    if model.teacher is not None:
+        top1 = {stage: {"last": v, "best": v} for stage, v in model.teacher_top1.items()}
+        result["teacher"] = _network(model.teacher, top1)
+    if data_sizes(trainer).get("test"):
+        _add_test(result, built, trainer, run_dir)
+    write_json(run_dir / "result.json", result)
+    return result
+
+
+def measure(trainer: pl.Trainer, built: Built) -> dict[str, float]:
+    """Top-1 accuracies in percent on the test images, of the student and of the teacher if any."""
+    trainer.test(built.model, built.data, verbose=False)
+    measured = {"student": trainer.callback_metrics["test/top1"].item()}
+    teacher = built.model.teacher_top1.get("test")
+    return measured | ({"teacher": teacher} if teacher is not None else {})
+
+
+def tell(console: Console, result: Result, run_dir: Path) -> None:
+    """Print the student's accuracy beside the teacher's, and where everything lies."""
+    for network in ("teacher", "student"):
+        if result[network] is not None:
+            accuracies = [
+                f"{stage} {values['last']:.2f} % (best epoch {values['best']:.2f} %)"
+                for stage, values in result[network]["top1"].items()
+                if values
+            ]
+            console.print(f"{network:8} {', '.join(accuracies)}", highlight=False)
+    files = "result.json, student.safetensors, metrics.csv, checkpoints/"
+    console.print(f"run      {run_dir}: {files}", highlight=False, soft_wrap=True)
+
+
+def _network(network: nn.Module, top1: dict[str, Any]) -> Result:
+    return {"class": type(network).__name__, "parameters": parameters(network), "top1": top1}
+
+
+def _add_test(result: Result, built: Built, trainer: pl.Trainer, run_dir: Path) -> None:
+    last = measure(trainer, built)
+    best = last
+    best_path = run_dir / "checkpoints" / "best.ckpt"
+    if best_path.is_file():
+        state = SafeCheckpointIO().load_checkpoint(best_path)["state_dict"]
+        built.model.load_state_dict(state)
+        best = measure(trainer, built)
+    for network in last:
+        result[network]["top1"]["test"] = {"last": last[network], "best": best[network]}

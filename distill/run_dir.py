@@ -1,0 +1,71 @@
+"""A run directory: owned by one process at a time, never left behind empty."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from distill.callbacks import newest_valid
+from distill.errors import RecipeError
+
+
+@contextmanager
+def claimed(run_dir: Path) -> Iterator[None]:
+    """Own a run directory; one that was made for a recipe that turns out wrong is removed.
+
+    Raises:
+        RecipeError: If another process owns it, with its number.
+    """
+    made = not run_dir.exists()
+    run_dir.mkdir(parents=True, exist_ok=True)
+    lock, owner = FileLock(run_dir / ".lock", timeout=0), run_dir / ".pid"
+    try:
+        lock.acquire()
+    except Timeout as error:
+        pid = owner.read_text() if owner.exists() else "unknown"
+        raise RecipeError(str(run_dir), f"is in use by process {pid}") from error
+    try:
+        owner.write_text(str(os.getpid()))
+        yield
+    except RecipeError:
+        if made:
+            shutil.rmtree(run_dir)
+        raise
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def refuse_second_run(run_dir: Path) -> None:
+    """Check that a directory holds no run yet.
+
+    Raises:
+        RecipeError: If it does.
+    """
+    if (run_dir / "config.yaml").exists():
+        message = f"holds a run already: distill resume {run_dir}, or another --run_dir"
+        raise RecipeError(str(run_dir), message)
+
+
+def checkpoint_to_resume(run_dir: Path) -> Path:
+    """The newest valid checkpoint of a run.
+
+    Raises:
+        RecipeError: If there is none.
+    """
+    checkpoint = newest_valid(run_dir / "checkpoints")
+    if checkpoint is None:
+        raise RecipeError(str(run_dir), "holds no valid checkpoint to resume from")
+    return checkpoint
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write a JSON file, whole or not at all."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(value, indent=2) + "\n")
+    temporary.replace(path)
