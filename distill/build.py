@@ -57,11 +57,9 @@ def build(tree: Tree, run_dir: str, trusted: Sequence[str] = ()) -> Built:
     pl.seed_everything(config.seed_everything, verbose=False)
     try:
         built = parser.instantiate(config)
-    except RecipeError:
-        raise
     except (ValueError, TypeError, RuntimeError) as error:
-        problem = " ".join(str(error).split())
-        raise RecipeError(blame(nodes, error), problem) from error
+        cause = _first_cause(error)
+        raise RecipeError(blame(nodes, cause), " ".join(str(cause).split())) from error
     plain = _plain(parser, config)
     return Built(built.model, built.data, dict(vars(built.trainer)), plain)
 
@@ -93,6 +91,13 @@ def _keep_loggers_inside(tree: Tree, run_dir: str) -> None:
             if spec["class_path"].endswith(".WandbLogger"):
                 os.environ.setdefault("WANDB_SILENT", "true")
                 offline_if_unreachable(arguments)
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """The parser wraps what a constructor raised in messages of its own."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return error
 
 
 def _short(error: BaseException) -> RecipeError:

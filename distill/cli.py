@@ -143,7 +143,12 @@ def _overrides(rest: Sequence[str]) -> list[str]:
                 word, "unexpected argument; an override is written --dotted.key=value"
             )
         key = word[2:]
-        found.append(key if "=" in key else f"{key}={next(words, '')}")
+        if "=" not in key:
+            value = next(words, None)
+            if value is None:
+                raise RecipeError(key, "needs a value: --dotted.key=value")
+            key = f"{key}={value}"
+        found.append(key)
     return found
 
 

@@ -21,7 +21,7 @@ def claimed(run_dir: Path) -> Iterator[None]:
     Raises:
         RecipeError: If another process owns it, with its number.
     """
-    made = not run_dir.exists()
+    made = [folder for folder in (run_dir, *run_dir.parents) if not folder.exists()]
     run_dir.mkdir(parents=True, exist_ok=True)
     lock, owner = FileLock(run_dir / ".lock", timeout=0), run_dir / ".pid"
     try:
@@ -35,10 +35,18 @@ def claimed(run_dir: Path) -> Iterator[None]:
     except RecipeError:
         if made:
             shutil.rmtree(run_dir)
+            _remove_empty(made[1:])
         raise
     finally:
         owner.unlink(missing_ok=True)
         lock.release()
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        if any(folder.iterdir()):
+            return
+        folder.rmdir()
 
 
 def refuse_second_run(run_dir: Path) -> None:

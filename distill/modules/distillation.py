@@ -104,6 +104,8 @@ class Distillation(pl.LightningModule):
         if self._wiring is not None:
             self._wiring.remove()
         self._wiring = Wiring(self.terms, self.student, self.teacher) if stage == "fit" else None
+        if stage == "fit":
+            _try_optimizer(self._optimizer, self._scheduler)
         self._dry_pass(data)
         if self._wiring is not None:
             self._wiring.use_teacher_batchnorms()
@@ -241,6 +243,20 @@ class Distillation(pl.LightningModule):
 
 def _default_optimizer(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     return torch.optim.SGD(parameters, lr=0.05, momentum=0.9, weight_decay=5e-4)
+
+
+def _try_optimizer(
+    optimizer: OptimizerCallable | None, scheduler: LRSchedulerCallable | None
+) -> None:
+    """Make both for one parameter, so that what is wrong with them is said before training."""
+    key = "model.optimizer"
+    try:
+        made = (optimizer or _default_optimizer)([nn.Parameter(torch.zeros(1))])
+        if scheduler is not None:
+            key = "model.scheduler"
+            scheduler(made)
+    except (ValueError, TypeError, IndexError) as error:
+        raise RecipeError(key, str(error)) from error
 
 
 def _own_normalization(network: nn.Module, data: ImageData) -> Normalization:
