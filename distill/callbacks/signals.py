@@ -3,7 +3,6 @@
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
@@ -29,49 +28,40 @@ class StopOnSignal(Checkpoint):
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._signum = 0
-        self._before: dict[int, Any] = {}
+        self._saved = ""
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Listen."""
-        if stage == "fit":
-            for signum in SIGNALS:
-                self._before[signum] = signal.signal(signum, self._note)
-
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Stop listening."""
-        self._restore()
-
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        """Stop listening."""
-        self._restore()
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Listen, instead of Lightning, which puts the former handlers back when fit ends."""
+        for signum in SIGNALS:
+            signal.signal(signum, self._note)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
-        """Stop here, unless the epoch is about to end."""
+        """Save here, unless the epoch is about to end; this step's metrics are logged after it."""
         if self._signum and not trainer.is_last_batch:
-            self._stop(trainer)
+            self._save(trainer)
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: object) -> None:
+        """Stop here, if the last step was saved."""
+        if self._saved:
+            self._stop(self._saved)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop here."""
+        """Save and stop here."""
         if self._signum:
-            self._stop(trainer)
+            self._save(trainer)
+            self._stop(self._saved)
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         if self._signum == signum == signal.SIGINT:
-            raise KeyboardInterrupt
+            self._stop("stopped at once")
         self._signum = signum
 
-    def _stop(self, trainer: pl.Trainer) -> None:
+    def _save(self, trainer: pl.Trainer) -> None:
         path = self._folder / "last.ckpt"
         trainer.save_checkpoint(path)
+        self._saved = f"saved {path} at step {trainer.global_step}"
+
+    def _stop(self, what: str) -> None:
         name = signal.Signals(self._signum).name
         resume = f"go on with: distill resume {self._folder.parent}"
-        raise Interrupted(
-            self._signum, f"{name}: saved {path} at step {trainer.global_step}; {resume}"
-        )
-
-    def _restore(self) -> None:
-        for signum, handler in self._before.items():
-            signal.signal(signum, handler)
-        self._before = {}
+        raise Interrupted(self._signum, f"{name}: {what}; {resume}")
