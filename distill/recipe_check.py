@@ -7,16 +7,24 @@ packages before it is imported.
 
 import importlib
 import inspect
-import math
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 import pytorch_lightning as pl
-from jsonargparse import ArgumentParser
 
+from distill.annotations import (
+    allows_none,
+    alternatives,
+    argument_types,
+    check_finite,
+    check_plain,
+    is_callable,
+    is_plain,
+    item_type,
+)
 from distill.errors import RecipeError
 from distill.suggest import nearest
 
@@ -31,7 +39,6 @@ TRUSTED = (
     "pytorch_lightning",
 )
 _SECTIONS = ("model", "data", "trainer", "seed_everything")
-_PLAIN = (int, float, str, bool, type(None))
 
 
 class Node(typing.NamedTuple):
@@ -105,9 +112,11 @@ class _Walk:
 
     def visit(self, key: str, value: object, annotation: Any) -> None:  # noqa: ANN401
         """Check one value against its annotation."""
-        _check_finite(key, value)
-        if _is_plain(annotation):
-            _check_plain(key, value, annotation)
+        check_finite(key, value)
+        if is_plain(annotation):
+            check_plain(key, value, annotation)
+            if isinstance(value, list):
+                self._sequence(key, value, annotation)
         elif isinstance(value, Mapping) and "class_path" in value:
             self._spec(key, value, annotation)
         elif isinstance(value, str):
@@ -116,7 +125,7 @@ class _Walk:
             self._mapping(key, value, annotation)
         elif isinstance(value, Sequence):
             self._sequence(key, value, annotation)
-        elif value is None and not _allows_none(annotation):
+        elif value is None and not allows_none(annotation):
             raise RecipeError(key, "must not be null")
 
     def arguments(
@@ -128,7 +137,7 @@ class _Walk:
         self.nodes.append(Node(key, target, given))
         parameters = dict(inspect.signature(target).parameters)
         open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-        hints = _hints(target)
+        hints = argument_types(target)
         for name, value in given.items():
             if name not in parameters and not open_ended:
                 known = f"{_name(target)} has no argument {str(name)!r}"
@@ -145,27 +154,27 @@ class _Walk:
                 raise RecipeError(f"{key}.{part}", f"put {part!r} under {key}.init_args")
         target = self._resolve(f"{key}.class_path", spec["class_path"])
         # A callable is given its first argument later: an optimizer its parameters.
-        complete = not _is_callable(annotation)
+        complete = not is_callable(annotation)
         self.arguments(key, target, spec.get("init_args") or {}, complete)
 
     def _text(self, key: str, value: str, annotation: Any) -> None:  # noqa: ANN401
         if "." in value and "/" not in value and annotation is not object:
             target = self._resolve(key, value)
-            self.arguments(key, target, {}, complete=not _is_callable(annotation))
+            self.arguments(key, target, {}, complete=not is_callable(annotation))
 
     def _mapping(self, key: str, value: Mapping[str, Any], annotation: Any) -> None:  # noqa: ANN401
-        for option in _options(annotation):
+        for option in alternatives(annotation):
             if is_dataclass(option):
                 self.arguments(key, typing.cast(Callable[..., Any], option), value)
                 return
         for name, item in value.items():
             if "." in str(name):
                 raise RecipeError(f"{key}.{name}", "a name must not hold a dot")
-            self.visit(f"{key}.{name}", item, _item(annotation))
+            self.visit(f"{key}.{name}", item, item_type(annotation))
 
     def _sequence(self, key: str, value: Sequence[object], annotation: Any) -> None:  # noqa: ANN401
         for place, item in enumerate(value):
-            self.visit(f"{key}.{place}", item, _item(annotation))
+            self.visit(f"{key}.{place}", item, item_type(annotation))
 
     def _resolve(self, key: str, path: object) -> Callable[..., Any]:
         if not isinstance(path, str) or "." not in path:
@@ -200,86 +209,6 @@ def _import(key: str, path: str) -> Any:  # noqa: ANN401
             raise RecipeError(key, f"no {part!r} in {here}")
         found = getattr(found, part)
     return found
-
-
-def _check_finite(key: str, value: object) -> None:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise RecipeError(key, f"must be finite, got {value}")
-
-
-def _check_plain(key: str, value: object, annotation: Any) -> None:  # noqa: ANN401
-    if isinstance(value, bool) and bool not in _flat(annotation) and not _literals(annotation):
-        raise RecipeError(key, f"needs {_spell(annotation)}, got {value}")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--value", type=annotation)
-    try:
-        parser.parse_object({"value": value})
-    except Exception as error:
-        hint = nearest(str(value), _literals(annotation))
-        raise RecipeError(key, f"needs {_spell(annotation)}, got {value!r}{hint}") from error
-
-
-def _is_plain(annotation: Any) -> bool:  # noqa: ANN401
-    return annotation is not object and all(option in _PLAIN for option in _flat(annotation))
-
-
-def _flat(annotation: Any) -> Iterator[Any]:  # noqa: ANN401
-    """The types that an annotation is made of, without its containers."""
-    if get_origin(annotation) is Literal:
-        yield str
-    elif get_args(annotation) and not _is_callable(annotation):
-        for argument in get_args(annotation):
-            if argument is not Ellipsis:
-                yield from _flat(argument)
-    else:
-        yield annotation
-
-
-def _options(annotation: Any) -> tuple[Any, ...]:  # noqa: ANN401
-    union = get_origin(annotation) in (Union, types.UnionType)
-    return get_args(annotation) if union else (annotation,)
-
-
-def _item(annotation: Any) -> Any:  # noqa: ANN401
-    """The annotation of what a container holds."""
-    for option in _options(annotation):
-        arguments = get_args(option)
-        if arguments and not _is_callable(option):
-            return arguments[-1] if arguments[-1] is not Ellipsis else arguments[0]
-    return object
-
-
-def _literals(annotation: Any) -> list[str]:  # noqa: ANN401
-    if get_origin(annotation) is Literal:
-        return [str(value) for value in get_args(annotation)]
-    return [value for argument in get_args(annotation) for value in _literals(argument)]
-
-
-def _allows_none(annotation: Any) -> bool:  # noqa: ANN401
-    return annotation is object or type(None) in _options(annotation) or annotation is Any
-
-
-def _is_callable(annotation: Any) -> bool:  # noqa: ANN401
-    return any(get_origin(option) is Callable for option in _options(annotation))
-
-
-def _hints(target: Callable[..., Any]) -> dict[str, Any]:
-    function = target.__init__ if inspect.isclass(target) else target
-    try:
-        hints = typing.get_type_hints(function)
-    except (NameError, TypeError):
-        return {}
-    return hints
-
-
-def _spell(annotation: Any) -> str:  # noqa: ANN401
-    literals = _literals(annotation)
-    if literals:
-        return " or ".join(literals)
-    names = {type(None): "null", float: "a number", int: "a whole number", bool: "true or false"}
-    names |= {str: "a text"}
-    options = [names.get(option, str(option)) for option in _options(annotation)]
-    return " or ".join(options)
 
 
 def _name(target: Callable[..., Any]) -> str:

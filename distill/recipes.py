@@ -121,23 +121,26 @@ def put(tree: Tree, key: str, value: object) -> None:
     node: Any = tree
     parts = key.split(".")
     for place, part in enumerate(parts[:-1]):
-        node = _arguments(node, part)
-        child = node.setdefault(part, {})
+        node, part = _slot(key, node, part)
+        child = node[part] if isinstance(node, list) else node.setdefault(part, {})
         if child is None or (isinstance(child, str) and _is_path(child)):
             child = node[part] = {"class_path": child, "init_args": {}} if child else {}
-        if isinstance(child, list) and parts[place + 1].isdigit():
-            child = node[part] = dict(zip(map(str, range(len(child))), child, strict=True))
-        if not isinstance(child, dict):
+        if not isinstance(child, (dict, list)):
             raise RecipeError(key, f"{'.'.join(parts[: place + 1])} is {child!r} and has no keys")
         node = child
-    _arguments(node, parts[-1])[parts[-1]] = value
+    node, last = _slot(key, node, parts[-1])
+    node[last] = value
 
 
-def _arguments(node: Tree, part: str) -> Tree:
+def _slot(key: str, node: Any, part: str) -> tuple[Any, Any]:  # noqa: ANN401
+    """The container that holds a part of a dotted key, and the part as its index there."""
+    if isinstance(node, list):
+        if not part.isdigit() or int(part) >= len(node):
+            raise RecipeError(key, f"{part!r} is no entry of a list of {len(node)}")
+        return node, int(part)
     if "class_path" in node and part not in ("class_path", "init_args"):
-        arguments: Tree = node.setdefault("init_args", {})
-        return arguments
-    return node
+        return node.setdefault("init_args", {}), part
+    return node, part
 
 
 def _is_path(text: str) -> bool:

@@ -1,5 +1,6 @@
 """What a finished run leaves behind: accuracies, weights, and the facts that they depend on."""
 
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def write_result(
         "device": str(trainer.strategy.root_device),
         "precision": str(trainer.precision),
         "versions": {p: version(p) for p in ("distill", "torch", "pytorch-lightning", "timm")},
-        "normalization": {"mean": list(data.mean), "std": list(data.std)},
+        "normalization": asdict(model.normalization["student"]),
         "teacher": None,
         "student": _network(model.student, {"val": record.top1}),
     }

@@ -3,8 +3,10 @@
 The ``x4`` variants are those of the distillation literature: four times as wide from the first
 stage on, behind a stem of 32 channels. Any image of at least 8x8 pixels fits.
 
-Paths to tap, for a network of ``n`` blocks per stage:
+Paths to tap, for a network of ``n = (depth - 2) / 6`` blocks per stage (1 for resnet8, 5 for
+resnet32x4):
 
+- stem: ``relu``, and before its ReLU ``bn1``
 - output of stage i: ``layer1``, ``layer2``, ``layer3``
 - the same before its last ReLU: ``layer1.{n-1}.relu2:input`` (shortcut added), and the last batch
   norm alone: ``layer1.{n-1}.bn2``
@@ -76,7 +78,7 @@ class CifarResNet(nn.Module):
 
 
 def resnet8(num_classes: int, in_channels: int = 3) -> nn.Module:
-    """ResNet with 8 layers; 78,042 parameters at 10 classes.
+    """ResNet with 8 layers, the smallest.
 
     Raises:
         ValueError: If an argument is below 1.

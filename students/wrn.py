@@ -1,10 +1,12 @@
 """Wide residual networks (Zagoruyko and Komodakis, BMVC 2016, arXiv 1605.07146), pre-activation.
 
-Paths to tap:
+A block starts with batch norm and ReLU, so those of a stage's output belong to what follows it.
+Any image of at least 8x8 pixels fits. Paths to tap:
 
 - output of stage i, before batch norm and ReLU: ``layer1``, ``layer2``, ``layer3``
 - the same after batch norm, before ReLU: ``layer2.0.bn1``, ``layer3.0.bn1`` and ``bn``, which end
   stages 1, 2 and 3
+- the same after ReLU: ``layer2.0.relu1``, ``layer3.0.relu1`` and ``relu``
 - embedding (b, d): ``fc:input``
 """
 

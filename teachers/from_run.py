@@ -3,65 +3,114 @@
 import importlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import yaml
 from torch import nn
 
 from teachers.weights import load_exactly, read_tensors
 
-_TRUSTED = ("distill", "teachers", "students", "torch", "torchvision", "timm")
+_TRUSTED = (
+    "distill",
+    "teachers",
+    "students",
+    "torch",
+    "torchvision",
+    "timm",
+    "torchmetrics",
+    "pytorch_lightning",
+)
 
 
 def from_run(run_dir: str) -> nn.Module:
     """The trained student of a finished run, as a teacher.
 
     The network is built as the run's ``config.yaml`` says and filled from its
-    ``student.safetensors``; it carries the ``input_normalization`` that it was trained with.
+    ``student.safetensors``; it carries the ``input_normalization`` that its ``result.json`` says it
+    was trained with.
 
     Args:
         run_dir: What ``distill fit`` left behind.
 
     Raises:
-        ValueError: If there is no finished run, or its weights do not match its recipe.
+        ValueError: If there is no finished run, if its recipe names something other than a network
+            of a trusted package, or if its weights do not match that network.
+
+    Example:
+        >>> from_run("runs/none")
+        Traceback (most recent call last):
+        ValueError: no run at runs/none: train it first with `distill fit ... --run_dir runs/none`
     """
-    folder = Path(run_dir)
-    files = [folder / name for name in ("config.yaml", "student.safetensors", "result.json")]
-    if not all(file.is_file() for file in files):
-        raise ValueError(
-            f"run_dir {run_dir} is no finished run: train it with distill fit ... --run_dir {run_dir}"
-        )
-    config, weights, result = files
-    recipe = yaml.safe_load(config.read_text(encoding="utf-8"))
-    network = _build(recipe["model"]["init_args"]["student"])
+    config, weights, result = _files(run_dir)
+    network = _build(_student(config))
     load_exactly(network, read_tensors(weights), str(weights))
-    normalization = json.loads(result.read_text(encoding="utf-8")).get("normalization")
-    if normalization:
-        mean, std = tuple(normalization["mean"]), tuple(normalization["std"])
-        network.input_normalization = (mean, std)  # type: ignore[assignment]
+    normalization = _normalization(result)
+    if normalization is not None:
+        network.input_normalization = normalization  # type: ignore[assignment]
     return network
 
 
-def _build(spec: str | Mapping[str, Any]) -> nn.Module:
+def _files(run_dir: str) -> list[Path]:
+    folder, command = Path(run_dir), f"`distill fit ... --run_dir {run_dir}`"
+    if not folder.is_dir():
+        raise ValueError(f"no run at {run_dir}: train it first with {command}")
+    files = [folder / name for name in ("config.yaml", "student.safetensors", "result.json")]
+    for file in files:
+        if not file.is_file():
+            told = f"no finished run at {run_dir}, which has no {file.name}"
+            raise ValueError(f"{told}: train it first with {command}")
+    return files
+
+
+def _student(config: Path) -> object:
+    try:
+        recipe = yaml.safe_load(config.read_text(encoding="utf-8"))
+        return recipe["model"]["init_args"]["student"]
+    except (yaml.YAMLError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{config} names no model.init_args.student") from error
+
+
+def _normalization(result: Path) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    try:
+        found = json.loads(result.read_text(encoding="utf-8")).get("normalization")
+        return found and (tuple(map(float, found["mean"])), tuple(map(float, found["std"])))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{result} holds no readable normalization") from error
+
+
+def _build(spec: object) -> nn.Module:
     """Build what a class path and its arguments name; arguments may be such specs themselves."""
     spec = {"class_path": spec} if isinstance(spec, str) else spec
-    path = spec["class_path"]
-    if path.split(".")[0] not in _TRUSTED:
-        raise ValueError(f"{path} is outside the trusted packages ({', '.join(_TRUSTED)})")
-    module, _, name = path.rpartition(".")
-    target = getattr(importlib.import_module(module), name)
-    if not (inspect.isclass(target) or inspect.isfunction(target)):
-        raise ValueError(f"{path} is neither a class nor a function")
-    arguments = {key: _argument(value) for key, value in (spec.get("init_args") or {}).items()}
-    network = target(**arguments)
-    if not isinstance(network, nn.Module):
-        raise ValueError(f"{path} gives a {type(network).__name__}, not a network")
-    return network
+    if not isinstance(spec, Mapping) or not isinstance(spec.get("class_path"), str):
+        raise ValueError(f"a network needs a class_path, got {spec!r}")
+    path, arguments = spec["class_path"], spec.get("init_args") or {}
+    make = _resolve(path)
+    try:
+        return make(**{name: _argument(value) for name, value in arguments.items()})
+    except TypeError as error:
+        raise ValueError(f"{path} cannot be built from {arguments}: {error}") from error
 
 
 def _argument(value: object) -> object:
-    if isinstance(value, Mapping) and "class_path" in value:
-        return _build(value)
+    if isinstance(value, Mapping):
+        if "class_path" in value:
+            return _build(value)
+        return {name: _argument(item) for name, item in value.items()}
     return [_argument(item) for item in value] if isinstance(value, list) else value
+
+
+def _resolve(path: str) -> Callable[..., nn.Module]:
+    if path.split(".")[0] not in _TRUSTED:
+        raise ValueError(f"{path} is outside the trusted packages ({', '.join(_TRUSTED)})")
+    module, _, name = path.rpartition(".")
+    try:
+        target = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path} cannot be imported: {error}") from error
+    # Said by the annotation, before the call: torch.load is a function of a trusted package too.
+    gives = inspect.signature(target).return_annotation if inspect.isfunction(target) else target
+    if not (inspect.isclass(gives) and issubclass(gives, nn.Module)):
+        raise ValueError(f"{path} is neither a network nor a function annotated to return one")
+    return cast(Callable[..., nn.Module], target)

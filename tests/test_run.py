@@ -91,7 +91,9 @@ def test_the_teacher_is_in_no_checkpoint_but_the_connector_is(finished: Path) ->
     assert roots == {"student", "losses"}
     names = set(content["state_dict"])
     assert {"losses.overhaul.connector.0.weight", "losses.overhaul.margin"} <= names
-    optimized = sum(len(group["params"]) for group in content["optimizer_states"][0]["param_groups"])
+    optimized = sum(
+        len(group["params"]) for group in content["optimizer_states"][0]["param_groups"]
+    )
     connector = 3  # convolution, batch norm weight and bias
     assert optimized == len(list(tiny(8).parameters())) + connector
     saved = set(load_file(finished / "student.safetensors"))
@@ -170,7 +172,11 @@ class SendSignal(Callback):
             os.kill(os.getpid(), self.signum)
 
 
-MOMENTS = {"in a step": (6, False), "in an epoch's last step": (9, False), "in validation": (10, True)}
+MOMENTS = {
+    "in a step": (6, False),
+    "in an epoch's last step": (9, False),
+    "in validation": (10, True),
+}
 
 
 @pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS.keys())
@@ -259,7 +265,13 @@ def images_recipe(folder: Path) -> dict[str, Any]:
     tree = recipe(max_epochs=1)
     tree["data"] = {
         "class_path": "distill.data.Images",
-        "init_args": {"train": str(folder), "val": 0.25, "batch_size": 4, "mean": [0.5], "std": [1]},
+        "init_args": {
+            "train": str(folder),
+            "val": 0.25,
+            "batch_size": 4,
+            "mean": [0.5],
+            "std": [1],
+        },
     }
     for network in ("student", "teacher"):
         tree["model"]["init_args"][network]["init_args"]["num_classes"] = 3

@@ -26,8 +26,8 @@ class Bench:
     methods: list[str]
     seeds: list[int]
     teacher: str | None = None
-    overrides: dict[str, str | float | bool | None] = field(default_factory=dict)
-    teacher_overrides: dict[str, str | float | bool | None] = field(default_factory=dict)
+    overrides: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+    teacher_overrides: dict[str, str | int | float | bool | None] = field(default_factory=dict)
 
 
 def read_bench(path: Path) -> Bench:

@@ -78,6 +78,7 @@ def split(ids: Tensor, share: float, key: int) -> tuple[Tensor, Tensor]:
     """Divide samples by key: a share of them, rounded, and the rest, each in ascending order.
 
     Example:
+        >>> import torch
         >>> few, many = split(torch.arange(10), 0.2, key=1)
         >>> len(few), len(many), sorted(torch.cat([few, many]).tolist()) == list(range(10))
         (2, 8, True)

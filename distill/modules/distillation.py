@@ -77,9 +77,9 @@ class Distillation(pl.LightningModule):
         self.losses = nn.ModuleDict({name: term.loss for name, term in losses.items()})
         self._optimizer, self._scheduler = optimizer, scheduler
         self._interval = scheduler_interval
-        self._normalization: dict[str, Normalization] = {}
+        self.normalization: dict[str, Normalization] = {}
         for name, given in (normalization or {}).items():
-            self._normalization[name] = given
+            self.normalization[name] = given
         self._wiring: Wiring | None = None
         self._digest = ""
         self.shapes: dict[str, tuple[int, ...]] = {}
@@ -98,7 +98,7 @@ class Distillation(pl.LightningModule):
         """Check the wiring with two samples, before anything is trained."""
         data = cast(ImageData, self.trainer.datamodule)  # type: ignore[attr-defined]
         for name, network in self._networks().items():
-            self._normalization.setdefault(name, _own_normalization(network, data))
+            self.normalization.setdefault(name, _own_normalization(network, data))
         self.student_accuracy = MulticlassAccuracy(len(data.classes), average="micro")
         self.teacher_accuracy = MulticlassAccuracy(len(data.classes), average="micro")
         if self._wiring is not None:
@@ -190,7 +190,7 @@ class Distillation(pl.LightningModule):
 
     def _logits(self, name: str, image: Tensor) -> Tensor:
         network = self.student if name == "student" else cast(nn.Module, self.teacher)
-        normalized = self._normalization[name](image)
+        normalized = self.normalization[name](image)
         logits: Tensor = network(normalized.contiguous(memory_format=self._format))
         return logits
 
@@ -237,7 +237,7 @@ class Distillation(pl.LightningModule):
         self.log(f"{stage}/top1", 100 * self.student_accuracy.compute(), prog_bar=True)
         self.student_accuracy.reset()
         if self._frozen and stage not in self.teacher_top1:
-            self.teacher_top1[stage] = 100 * self.teacher_accuracy.compute().item()
+            self.teacher_top1[stage] = (100 * self.teacher_accuracy.compute()).item()
             self.teacher_accuracy.reset()
 
 

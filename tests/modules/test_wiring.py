@@ -78,13 +78,15 @@ def test_terms_are_evaluated_outside_autocast() -> None:
 
 def test_an_unknown_layer_names_term_and_network() -> None:
     term = Term(nn.MSELoss(), inputs={"input": "student@fcc", "target": "teacher@fc"})
-    with pytest.raises(RecipeError, match=r"model.losses.mse.inputs: student: no layer 'fcc'.*'fc'"):
+    with pytest.raises(
+        RecipeError, match=r"model.losses.mse.inputs: student: no layer 'fcc'.*'fc'"
+    ):
         wired(mse=term)
 
 
 def test_a_term_cannot_read_a_teacher_that_is_not_there() -> None:
     term = Term(nn.MSELoss(), inputs={"input": "student@fc", "target": "teacher@fc"})
-    with pytest.raises(RecipeError, match="model.teacher is null"):
+    with pytest.raises(RecipeError, match=r"model\.teacher is null"):
         Wiring({"mse": term}, tiny(8), None)
 
 
@@ -100,7 +102,9 @@ def test_the_dry_pass_names_both_sides_of_a_mismatch() -> None:
     with pytest.raises(RecipeError) as caught:
         wiring.dry_pass(images, logits)
     message = str(caught.value)
-    assert message.startswith("model.losses.kd: student@conv (4, 8, 4, 4), teacher@conv (4, 12, 4, 4)")
+    assert message.startswith(
+        "model.losses.kd: student@conv (4, 8, 4, 4), teacher@conv (4, 12, 4, 4)"
+    )
     assert len(message.splitlines()) == 1
 
 

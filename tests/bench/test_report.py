@@ -1,0 +1,82 @@
+import csv
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from distill.bench import report
+
+
+def rows(test: bool = True) -> list[dict[str, Any]]:
+    accuracies = {"student": [90.0, 92.0], "kd": [93.0, 94.0]}
+    return [
+        {
+            "method": method,
+            "seed": seed,
+            "val_last": value + 1,
+            "val_best": value + 2,
+            "test_last": value if test else None,
+            "test_best": value + 0.5 if test else None,
+            "teacher_val": 99.0 if method == "kd" else None,
+            "teacher_test": 98.0 if method == "kd" and test else None,
+            "wall_s": 2.0 + seed,
+            "run_dir": f"runs/{method}/seed{seed}",
+        }
+        for method, values in accuracies.items()
+        for seed, value in enumerate(values)
+    ]
+
+
+def test_the_summary_compares_the_last_epoch_on_the_test_images() -> None:
+    student, kd = report.summary(rows(), "student")
+    assert student == ("student", "92.00 ± 1.41", "91.00 ± 1.41", "", "2.5")
+    assert kd[:3] == ("kd", "94.50 ± 0.71", "93.50 ± 0.71")
+    assert kd[3].startswith("+2.50 (")
+
+
+def test_without_test_images_it_compares_validation() -> None:
+    assert report.headline(rows(test=False)) == "val_last"
+    student, kd = report.summary(rows(test=False), "student")
+    assert student[2] == "-"
+    assert kd[3].startswith("+2.50 (")
+
+
+def test_markdown_holds_every_method_and_the_teacher() -> None:
+    text = report.markdown(rows(), "student")
+    assert text.count("\n| ") == 3
+    assert "difference to student" in text
+    assert "over 2 seeds; teacher 99.00 % val, 98.00 % test." in text
+
+
+def test_the_terminal_table_shows_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    report.print_table(Console(width=120), rows(), "student")
+    printed = capsys.readouterr().out
+    assert "93.50 ± 0.71" in printed
+    assert "over 2 seeds" in printed
+
+
+def test_the_csv_has_a_row_per_run(tmp_path: Path) -> None:
+    report.write_csv(tmp_path / "results.csv", rows())
+    with (tmp_path / "results.csv").open(newline="") as file:
+        found = list(csv.DictReader(file))
+    assert [(row["method"], row["seed"]) for row in found] == [
+        ("student", "0"),
+        ("student", "1"),
+        ("kd", "0"),
+        ("kd", "1"),
+    ]
+    assert float(found[2]["test_last"]) == 93.0
+
+
+def test_the_plot_is_a_png(tmp_path: Path) -> None:
+    assert report.plot(tmp_path / "plot.png", rows(), "student")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_matplotlib_there_is_no_plot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert not report.plot(tmp_path / "plot.png", rows(), "student")

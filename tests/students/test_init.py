@@ -1,0 +1,59 @@
+import inspect
+import subprocess
+import sys
+
+import pytest
+from jsonargparse import ArgumentParser
+from torch import nn
+
+import students
+
+CIFAR = sorted(set(students.__all__) - {"timm_model", "torchvision_model"})
+NAMED = {"timm_model": "test_resnet", "torchvision_model": "squeezenet1_1"}
+
+
+def build(class_path: str, **init_args: object) -> nn.Module:
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--network", type=nn.Module)
+    config = parser.parse_object({"network": {"class_path": class_path, "init_args": init_args}})
+    return parser.instantiate(config).network
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet8", "wrn_16_1"])
+def test_cifar_factories_work_as_class_paths(name: str) -> None:
+    network = build(f"students.{name}", num_classes=7, in_channels=1)
+    assert list(network.modules())[-1].out_features == 7
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_zoo_factories_work_as_class_paths(name: str) -> None:
+    assert isinstance(build(f"students.{name}", name=NAMED[name], num_classes=7), nn.Module)
+
+
+@pytest.mark.parametrize("name", CIFAR)
+def test_cifar_factories_share_one_signature(name: str) -> None:
+    signature = inspect.signature(getattr(students, name))
+    assert signature.return_annotation is nn.Module
+    told = [str(parameter) for parameter in signature.parameters.values()]
+    assert told == ["num_classes: int", "in_channels: int = 3"]
+
+
+@pytest.mark.parametrize("name", CIFAR)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_classes": 0}, "num_classes must be at least 1, got 0"),
+        ({"num_classes": 2, "in_channels": -1}, "in_channels must be at least 1, got -1"),
+    ],
+)
+def test_sizes_below_one_are_refused_by_name(
+    name: str, arguments: dict[str, int], message: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        getattr(students, name)(**arguments)
+
+
+def test_import_loads_no_model_library() -> None:
+    code = "import sys, students; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"timm", "torchvision", "distill", "teachers"} & {*run.stdout.split()}

@@ -1,0 +1,159 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import save_file
+from torch import nn
+
+import students
+from teachers import Ensemble, from_run
+
+LENET = {"class_path": "students.lenet5", "init_args": {"num_classes": 4, "in_channels": 1}}
+LINEAR = {"class_path": "torch.nn.Linear", "init_args": {"in_features": 3, "out_features": 2}}
+
+
+def write_run(folder: Path, spec: Any, network: nn.Module) -> str:
+    recipe = {"seed_everything": 0, "model": {"init_args": {"teacher": None, "student": spec}}}
+    folder.mkdir(exist_ok=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(recipe))
+    save_file(network.state_dict(), folder / "student.safetensors")
+    normalization = {"mean": [0.25], "std": [0.5]}
+    (folder / "result.json").write_text(json.dumps({"seed": 0, "normalization": normalization}))
+    return str(folder)
+
+
+def test_gives_the_trained_student_back(tmp_path: Path) -> None:
+    student = students.lenet5(4, in_channels=1)
+    teacher = from_run(write_run(tmp_path, LENET, student))
+    image = torch.randn(2, 1, 32, 32)
+    assert torch.equal(teacher(image), student(image))
+
+
+def test_carries_the_normalization_of_the_run(tmp_path: Path) -> None:
+    teacher = from_run(write_run(tmp_path, LENET, students.lenet5(4, in_channels=1)))
+    assert teacher.input_normalization == ((0.25,), (0.5,))
+
+
+@pytest.mark.parametrize("content", ["{}", '{"normalization": null}'])
+def test_carries_none_where_the_run_tells_none(tmp_path: Path, content: str) -> None:
+    run_dir = write_run(tmp_path, LINEAR, nn.Linear(3, 2))
+    (tmp_path / "result.json").write_text(content)
+    assert not hasattr(from_run(run_dir), "input_normalization")
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"normalization": {"mean": [0]}}', '{"normalization": 3}']
+)
+def test_unreadable_normalization_is_refused(tmp_path: Path, content: str) -> None:
+    run_dir = write_run(tmp_path, LINEAR, nn.Linear(3, 2))
+    (tmp_path / "result.json").write_text(content)
+    with pytest.raises(ValueError, match=r"result\.json holds no readable normalization$"):
+        from_run(run_dir)
+
+
+def test_class_path_alone_is_a_spec(tmp_path: Path) -> None:
+    network = nn.PReLU(init=0.75)
+    teacher = from_run(write_run(tmp_path, "torch.nn.PReLU", network))
+    assert teacher.weight.item() == 0.75
+
+
+def test_specs_nest_in_arguments(tmp_path: Path) -> None:
+    network = Ensemble([nn.Linear(3, 2), nn.PReLU()], [1.0, 2.0])
+    arguments = {"members": [LINEAR, {"class_path": "torch.nn.PReLU"}], "weights": [1.0, 2.0]}
+    spec = {"class_path": "teachers.Ensemble", "init_args": arguments}
+    teacher = from_run(write_run(tmp_path, spec, network))
+    assert torch.equal(teacher.members[0].weight, network.members[0].weight)
+
+
+def test_missing_run_tells_the_command_that_makes_it() -> None:
+    message = (
+        r"^no run at runs/cifar10/none: "
+        r"train it first with `distill fit \.\.\. --run_dir runs/cifar10/none`$"
+    )
+    with pytest.raises(ValueError, match=message):
+        from_run("runs/cifar10/none")
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "student.safetensors", "result.json"])
+def test_unfinished_run_names_what_is_missing(tmp_path: Path, name: str) -> None:
+    run_dir = write_run(tmp_path, LINEAR, nn.Linear(3, 2))
+    (tmp_path / name).unlink()
+    message = rf"^no finished run at \S+, which has no {name}: train it first with `distill fit"
+    with pytest.raises(ValueError, match=message):
+        from_run(run_dir)
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path, LINEAR, nn.Linear(3, 5))
+    with pytest.raises(ValueError, match=r"student\.safetensors: 0 of 2 tensors match Linear"):
+        from_run(run_dir)
+
+
+@pytest.mark.parametrize("content", ["", "model: {", "model: 3", "model: {init_args: {}}", "\x00"])
+def test_config_without_a_student_is_refused(tmp_path: Path, content: str) -> None:
+    run_dir = write_run(tmp_path, LINEAR, nn.Linear(3, 2))
+    (tmp_path / "config.yaml").write_text(content)
+    with pytest.raises(ValueError, match=r"config\.yaml names no model\.init_args\.student$"):
+        from_run(run_dir)
+
+
+def test_config_builds_no_objects_by_tag(tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path, LINEAR, nn.Linear(3, 2))
+    harmful = f"model: !!python/object/apply:os.mkdir ['{tmp_path}/executed']"
+    (tmp_path / "config.yaml").write_text(harmful)
+    with pytest.raises(ValueError, match=r"config\.yaml names no model"):
+        from_run(run_dir)
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("os.system", r"^os\.system is outside the trusted packages \(distill, teachers, "),
+        ("torch_evil.Net", r"^torch_evil\.Net is outside the trusted packages"),
+        ("students", r"^students cannot be imported"),
+        ("students.lenet6", r"^students\.lenet6 cannot be imported: .*lenet6"),
+        ("students.none.net", r"^students\.none\.net cannot be imported"),
+        ("torch.load", r"^torch\.load is neither a network nor a function annotated to return one"),
+        ("torch.Tensor", r"^torch\.Tensor is neither a network"),
+        ("torch.float32", r"^torch\.float32 is neither a network"),
+    ],
+)
+def test_only_networks_of_trusted_packages_are_built(
+    tmp_path: Path, path: str, message: str
+) -> None:
+    for spec in (
+        path,
+        {
+            "class_path": "torch.nn.Sequential",
+            "init_args": {"a": [LINEAR, {"b": {"class_path": path}}]},
+        },
+    ):
+        with pytest.raises(ValueError, match=message):
+            from_run(write_run(tmp_path, spec, nn.Linear(3, 2)))
+
+
+def test_untrusted_package_is_not_even_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "harmful_package.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    run_dir = write_run(tmp_path / "run", "harmful_package.Net", nn.Linear(3, 2))
+    with pytest.raises(ValueError, match=r"^harmful_package\.Net is outside the trusted packages"):
+        from_run(run_dir)
+
+
+def test_arguments_that_do_not_fit_are_refused_by_class_path(tmp_path: Path) -> None:
+    spec = {"class_path": "students.lenet5", "init_args": {"classes": 4}}
+    message = r"^students\.lenet5 cannot be built from \{'classes': 4\}: .*classes"
+    with pytest.raises(ValueError, match=message):
+        from_run(write_run(tmp_path, spec, nn.Linear(3, 2)))
+
+
+@pytest.mark.parametrize("spec", [None, 3, {"init_args": {}}, {"class_path": 3}])
+def test_student_without_a_class_path_is_refused(tmp_path: Path, spec: object) -> None:
+    with pytest.raises(ValueError, match=r"^a network needs a class_path, got "):
+        from_run(write_run(tmp_path, spec, nn.Linear(3, 2)))

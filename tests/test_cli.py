@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import pytest
+
+from distill import __version__, recipes
+from distill.cli import main
+
+
+def test_ls_lists_every_recipe_with_its_title(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ls"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == recipes.names()
+    assert any("Hinton" in line for line in lines if line.startswith("digits/kd "))
+
+
+def test_show_prints_the_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "digits/rkd"]) == 0
+    assert capsys.readouterr().out == recipes.find("digits/rkd").read_text()
+
+
+def test_cp_makes_a_recipe_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "mine.yaml"
+    assert main(["cp", "digits/rkd", str(target)]) == 0
+    assert target.read_text() == recipes.find("digits/rkd").read_text()
+    assert main(["cp", "digits/rkd", str(target)]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["fitt"], ["show"], ["test", "x", "--y=1"]])
+def test_wrong_commands_exit_with_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.strip() == __version__
+
+
+def test_fit_chooses_a_free_directory_and_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = ["digits/student", "--trainer.max_epochs", "1", "--seed", "3"]
+    options += ["--trainer.check_val_every_n_epoch=1"]
+    for expected in ("seed3", "seed3-2"):
+        assert main(["fit", *options]) == 0
+        folder = tmp_path / "runs" / "digits" / "student" / expected
+        assert (folder / "result.json").is_file()
+        printed = capsys.readouterr().out
+        assert f"runs/digits/student/{expected}: result.json" in printed
+        for line in ("student  CifarResNet, 77,754 parameters", "data     Digits: 100 train"):
+            assert line in printed
+        assert "device   cpu, 32-true" in printed
+
+
+def test_bench_reports_a_bad_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "bench.yaml"
+    path.write_text("baseline: digits/student\nmethod: [digits/kd]\nseeds: [0]\n")
+    assert main(["bench", str(path), "--out", str(tmp_path / "out")]) == 2
+    assert "has no argument 'method', did you mean 'methods'?" in capsys.readouterr().err
