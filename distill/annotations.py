@@ -24,8 +24,8 @@ def check_finite(key: str, value: object) -> None:
 
 def check_plain(key: str, value: object, annotation: Any) -> None:  # noqa: ANN401
     """Refuse a value that the annotation, made of numbers, texts and containers, does not allow."""
-    for kind in (bool, str):  # the parser takes true for 1 and "1" for 1
-        if isinstance(value, kind) and kind not in _flat(annotation):
+    for kind in (bool, str, type(None)):  # the parser takes true and "1" for 1, null for not given
+        if kind not in _flat(annotation) and any(isinstance(v, kind) for v in _leaves(value)):
             raise RecipeError(key, f"needs {_spell(annotation)}, got {value!r}")
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--value", type=annotation)
@@ -51,6 +51,15 @@ def _flat(annotation: Any) -> Iterator[Any]:  # noqa: ANN401
                 yield from _flat(argument)
     else:
         yield annotation
+
+
+def _leaves(value: object) -> Iterator[object]:
+    """The scalars in lists and dictionaries."""
+    if isinstance(value, list | tuple | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(item)
+    else:
+        yield value
 
 
 def alternatives(annotation: Any) -> tuple[Any, ...]:  # noqa: ANN401

@@ -12,6 +12,7 @@ from students.resnet import (
     resnet56,
     resnet110,
 )
+from students.vgg import vgg8, vgg11, vgg13, vgg16, vgg19
 from students.wrn import wrn_16_1, wrn_16_2, wrn_40_1, wrn_40_2
 from students.zoo import timm_model, torchvision_model
 
@@ -28,6 +29,11 @@ __all__ = [
     "resnet110",
     "timm_model",
     "torchvision_model",
+    "vgg8",
+    "vgg11",
+    "vgg13",
+    "vgg16",
+    "vgg19",
     "wrn_16_1",
     "wrn_16_2",
     "wrn_40_1",

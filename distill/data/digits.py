@@ -35,7 +35,7 @@ class Digits(pl.LightningDataModule):
     """
 
     classes = tuple(str(digit) for digit in range(10))
-    mean, std = (0.3053,), (0.3762,)
+    mean, std = (0.3053,), (0.3760,)
 
     def __init__(
         self,

@@ -1,0 +1,191 @@
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from distill.batch import Batch
+from distill.data import Images
+from distill.data.datasets import load_table
+
+
+@pytest.fixture(autouse=True)
+def _nothing_cached() -> Iterator[None]:
+    load_table.cache_clear()
+    yield
+    load_table.cache_clear()
+
+
+class Negative(nn.Module):
+    def forward(self, images: Tensor, samples: Tensor, key: int) -> Tensor:
+        return 255 - images
+
+
+def picture(number: int) -> np.ndarray:
+    return np.random.default_rng(number).integers(0, 256, (16, 16, 3)).astype(np.uint8)
+
+
+def folder(path: Path, classes: str = "abc", each: int = 10, first: int = 0) -> str:
+    for place, name in enumerate(classes):
+        (path / name).mkdir(parents=True)
+        for number in range(each):
+            image = Image.fromarray(picture(first + place * each + number))
+            image.save(path / name / f"{number}.png")
+    return str(path)
+
+
+def ready(train: str, **arguments: object) -> Images:
+    images = Images(train, batch_size=4, **arguments)
+    images.setup("fit")
+    return images
+
+
+def by_number(images: Images, loader: str) -> dict[int, tuple[np.ndarray, int]]:
+    rows = {}
+    for batch in getattr(images, f"{loader}_dataloader")():
+        for image, target, index in zip(batch.image, batch.target, batch.index, strict=True):
+            rows[int(index)] = (image.numpy().transpose(1, 2, 0), int(target))
+    return rows
+
+
+def test_a_share_of_the_training_images_is_split_off_by_key(tmp_path: Path) -> None:
+    images = ready(folder(tmp_path), val=0.2)
+    assert images.classes == ("a", "b", "c")
+    train, val = images.pipeline.train.ids.tolist(), images.pipeline.val.ids.tolist()
+    assert len(val) == 6
+    assert sorted(train + val) == list(range(30))
+    for number, (image, target) in by_number(images, "val").items():
+        assert np.array_equal(image, picture(number))
+        assert target == number // 10
+    for number, (image, target) in by_number(images, "train").items():
+        assert np.array_equal(image, picture(number))
+        assert target == number // 10
+
+
+def test_the_split_does_not_depend_on_the_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = folder(tmp_path)
+    sets = [ready(train, val=0.2, train_samples=9).pipeline]
+    monkeypatch.setenv("PL_GLOBAL_SEED", "5")
+    sets.append(ready(train, val=0.2, train_samples=9).pipeline)
+    assert sets[1].seed == 5
+    assert len(sets[0].train.ids) == 9
+    assert sets[0].train.ids.tolist() == sets[1].train.ids.tolist()
+    assert sets[0].val.ids.tolist() == sets[1].val.ids.tolist()
+
+
+def test_validation_and_test_images_may_be_sources_of_their_own(tmp_path: Path) -> None:
+    train = folder(tmp_path / "train")
+    val = folder(tmp_path / "val", each=2, first=50)
+    test = folder(tmp_path / "test", each=3, first=90)
+    images = ready(train, val=val, test=test, train_samples=8)
+    assert len(images.pipeline.train.ids) == 8
+    for name, first, each in (("val", 50, 2), ("test", 90, 3)):
+        rows = by_number(images, name)
+        assert sorted(rows) == list(range(3 * each))
+        for number, (image, target) in rows.items():
+            assert np.array_equal(image, picture(first + number))
+            assert target == number // each
+
+
+def test_decoding_on_demand_gives_the_same_sets(tmp_path: Path) -> None:
+    train = folder(tmp_path)
+    table = ready(train, val=0.2).pipeline
+    images = ready(train, val=0.2, in_memory=False, image_size=14)
+    assert images.pipeline.train.ids.tolist() == table.train.ids.tolist()
+    assert images.pipeline.val.ids.tolist() == table.val.ids.tolist()
+    for number, (image, _) in by_number(images, "val").items():
+        assert np.array_equal(image, picture(number)[1:15, 1:15])
+
+
+def test_views_decoded_on_demand_follow_the_runs_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, views = folder(tmp_path), []
+    for seed in ("1", "1", "2"):
+        monkeypatch.setenv("PL_GLOBAL_SEED", seed)
+        views.append(ready(train, in_memory=False, image_size=14).example(8).image)
+    assert torch.equal(views[0], views[1])
+    assert not torch.equal(views[0], views[2])
+
+
+def test_images_are_resized_where_a_size_is_given(tmp_path: Path) -> None:
+    example = ready(folder(tmp_path), image_size=8).example(1)
+    expected = Image.fromarray(picture(int(example.index))).resize(
+        (8, 8), Image.Resampling.BILINEAR
+    )
+    assert np.array_equal(example.image[0].numpy().transpose(1, 2, 0), np.asarray(expected))
+
+
+def test_one_channel_of_mean_means_greyscale(tmp_path: Path) -> None:
+    images = ready(folder(tmp_path), mean=[0.5], std=[0.25])
+    assert (images.mean, images.std) == ((0.5,), (0.25,))
+    example = images.example(1)
+    expected = Image.fromarray(picture(int(example.index))).convert("L")
+    assert np.array_equal(example.image[0, 0].numpy(), np.asarray(expected))
+
+
+def test_setting_up_again_keeps_the_training_set(tmp_path: Path) -> None:
+    images = ready(folder(tmp_path))
+    train = images.pipeline.train
+    images.setup("fit")
+    assert images.pipeline.train is train
+
+
+def test_a_test_needs_no_training_images(tmp_path: Path) -> None:
+    images = Images(str(tmp_path / "gone"), test=folder(tmp_path / "test"))
+    images.setup("test")
+    assert sorted(by_number(images, "test")) == list(range(30))
+    assert images.example(2).index.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("training", [True, False, None])
+def test_only_training_batches_are_augmented(training: bool | None) -> None:
+    images = Images("nowhere", augment=[Negative()])
+    images.trainer = None if training is None else SimpleNamespace(training=training)
+    image = torch.tensor([[[[200]]]], dtype=torch.uint8)
+    batch = Batch(image, torch.tensor([0]), torch.tensor([0]), 0)
+    assert images.on_after_batch_transfer(batch, 0).image.item() == (55 if training else 200)
+
+
+@pytest.mark.parametrize("val", [0.0, 1.0, -0.5, 1.5])
+def test_a_share_outside_zero_to_one_is_refused(val: float) -> None:
+    with pytest.raises(ValueError, match=f"a source or a share between 0 and 1, got {val}"):
+        Images("nowhere", val=val)
+
+
+def test_decoding_on_demand_needs_a_size() -> None:
+    with pytest.raises(ValueError, match="image_size must be given where in_memory is false"):
+        Images("nowhere", in_memory=False)
+
+
+@pytest.mark.parametrize(("mean", "std"), [([0.5], [0.2] * 3), ([0.5] * 2, [0.2] * 2), ([], [])])
+def test_a_wrong_number_of_channels_is_refused(mean: list[float], std: list[float]) -> None:
+    with pytest.raises(ValueError, match="mean and std must have 1 or 3 channels, got"):
+        Images("nowhere", mean=mean, std=std)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("name", ["val", "test"])
+def test_other_classes_in_another_source_are_refused(
+    tmp_path: Path, name: str, in_memory: bool
+) -> None:
+    train, other = folder(tmp_path / "train"), folder(tmp_path / "other", classes="abd", each=1)
+    with pytest.raises(ValueError, match=rf"{other} has 3 classes.* has 3; not in both: c, d"):
+        ready(train, image_size=16, in_memory=in_memory, **{name: other})
+
+
+def test_testing_without_test_images_is_refused(tmp_path: Path) -> None:
+    images = ready(folder(tmp_path))
+    with pytest.raises(ValueError, match=r"no test images: give data\.test"):
+        images.setup("test")
+
+
+def test_a_missing_source_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no such file or folder"):
+        ready(str(tmp_path / "gone"))

@@ -1,0 +1,191 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from distill.augment import RandomCrop
+from distill.batch import Batch
+from distill.data.datasets import BatchKey, ImageTable
+from distill.data.pipeline import Pipeline, keep, split
+from distill.randomness import fold
+
+
+def table(ids: Tensor, n: int = 40) -> ImageTable:
+    values = np.random.default_rng(0).integers(0, 256, (n, 1, 4, 4)).astype(np.uint8)
+    return ImageTable(torch.from_numpy(values), torch.arange(n) % 3, ids)
+
+
+def pipeline(batch_size: int = 4, seed: int = 0, augment: tuple[nn.Module, ...] = ()) -> Pipeline:
+    three = {"train": table(torch.arange(22)), "val": table(torch.arange(22, 29))}
+    three["test"] = table(torch.arange(29, 40))
+    return Pipeline(batch_size, 0, augment, eval_batch_size=3, seed=seed, **three)
+
+
+def trainer(begun: int = 0, limit: float | None = 1.0, rank: int = 0, world: int = 1):
+    ready = SimpleNamespace(total=SimpleNamespace(ready=begun))
+    loop = SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=ready))
+    return SimpleNamespace(
+        world_size=world, global_rank=rank, limit_train_batches=limit, fit_loop=loop
+    )
+
+
+def order(loader) -> list[list[int]]:
+    return [batch.index.tolist() for batch in loader]
+
+
+class Scale(nn.Module):
+    """Multiplies by what it is given, and keeps the keys it was called with."""
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor, self.calls = factor, []
+
+    def forward(self, images: Tensor, samples: Tensor, key: int) -> Tensor:
+        self.calls.append((samples, key))
+        return (images + 1) * self.factor
+
+
+def test_without_a_trainer_an_epoch_begins_at_its_first_batch() -> None:
+    assert order(pipeline().train_loader(None)) == order(pipeline().train_loader(trainer()))
+
+
+def test_the_loader_goes_on_from_where_the_trainer_is() -> None:
+    here = trainer()
+    loader = pipeline().train_loader(here)
+    first = order(loader)
+    assert len(first) == len(loader) == 5
+    here.fit_loop.epoch_loop.batch_progress.total.ready = 3
+    assert order(loader) == first[3:]
+    here.fit_loop.epoch_loop.batch_progress.total.ready = 5
+    assert {batch.epoch for batch in loader} == {1}
+
+
+@pytest.mark.parametrize(("limit", "length"), [(None, 5), (1.0, 5), (0.5, 2), (0.1, 1), (3, 3)])
+def test_an_epoch_is_limited_as_the_trainer_says(limit: float | None, length: int) -> None:
+    loader = pipeline().train_loader(trainer(limit=limit))
+    assert len(loader) == length
+    assert order(loader) == order(pipeline().train_loader(None))[:length]
+
+
+def test_a_limit_above_the_epoch_changes_nothing() -> None:
+    assert len(pipeline().train_loader(trainer(limit=9))) == 5
+
+
+def test_processes_share_the_batches_of_an_epoch() -> None:
+    ranks = [order(pipeline().train_loader(trainer(rank=r, world=2))) for r in range(2)]
+    both = [one + other for one, other in zip(*ranks, strict=True)]
+    assert both == order(pipeline(batch_size=8).train_loader(None))
+
+
+def test_the_seed_is_the_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PL_GLOBAL_SEED", "3")
+    assert Pipeline(4, 0, ()).seed == 3
+    orders = [order(pipeline(seed=seed).train_loader(None)) for seed in (3, 3, 4)]
+    assert orders[0] == orders[1] != orders[2]
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_a_batch_larger_than_the_set_is_refused(world: int) -> None:
+    with pytest.raises(ValueError, match=f"batch_size needs {24 * world} training images.* 22"):
+        pipeline(batch_size=24).train_loader(trainer(world=world))
+
+
+def test_a_batch_as_large_as_the_set_is_the_whole_set() -> None:
+    (batch,) = pipeline(batch_size=22).train_loader(None)
+    assert sorted(batch.index.tolist()) == list(range(22))
+
+
+@pytest.mark.parametrize(("stage", "first", "last"), [("val", 22, 29), ("test", 29, 40)])
+def test_evaluation_loads_every_sample_in_order(stage: str, first: int, last: int) -> None:
+    batches = list(pipeline().eval_loader(stage))
+    assert torch.cat([batch.index for batch in batches]).tolist() == list(range(first, last))
+    assert len(batches) == -(-(last - first) // 3)
+
+
+def test_a_set_that_is_missing_or_empty_is_refused() -> None:
+    for empty in (None, table(torch.arange(0))):
+        bare = Pipeline(4, 0, (), train=empty, val=empty, test=empty)
+        with pytest.raises(ValueError, match=r"no train images: give data\.train"):
+            bare.train_loader(None)
+        with pytest.raises(ValueError, match=r"no train images: give data\.train"):
+            bare.example(2)
+        for stage in ("val", "test"):
+            with pytest.raises(ValueError, match=rf"no {stage} images: give data\.{stage}"):
+                bare.eval_loader(stage)
+
+
+def test_examples_are_the_first_training_samples_not_augmented() -> None:
+    lines = pipeline(augment=(Scale(3),))
+    example = lines.example(3)
+    assert example.index.tolist() == [0, 1, 2]
+    assert torch.equal(example.image, lines.train.images[:3])
+    lines.train = None
+    assert lines.example(2).index.tolist() == [29, 30]
+
+
+def test_augmentations_are_applied_in_order_with_keys_of_their_own() -> None:
+    first, second = Scale(2), Scale(5)
+    lines = pipeline(seed=6, augment=(first, second))
+    samples = torch.tensor([4, 1])
+    batch = Batch(torch.ones(2, 1, 1, 1), torch.tensor([0, 2]), samples, epoch=3)
+    augmented = lines.augmented(batch)
+    assert augmented.image.flatten().tolist() == [25.0, 25.0]
+    assert torch.equal(batch.image, torch.ones(2, 1, 1, 1))
+    assert (augmented.target, augmented.index, augmented.epoch) == (batch.target, samples, 3)
+    keys = [(scale.calls[0][0] is samples, scale.calls[0][1]) for scale in (first, second)]
+    assert keys == [(True, fold(6, "augment", place, 3)) for place in (0, 1)]
+
+
+def test_a_view_depends_on_seed_epoch_and_sample_alone() -> None:
+    def views(samples: list[int], seed: int = 0, epoch: int = 2) -> Tensor:
+        lines = pipeline(seed=seed, augment=(RandomCrop(2),))
+        return lines.augmented(lines.train[BatchKey(epoch, torch.tensor(samples))]).image
+
+    together = views([4, 9, 0, 17])
+    assert torch.equal(together[[2, 1]], views([0, 9]))
+    assert not torch.equal(together, views([4, 9, 0, 17], seed=1))
+    assert not torch.equal(together, views([4, 9, 0, 17], epoch=3))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+def test_a_split_divides_all_samples_in_ascending_order(share: float) -> None:
+    ids = torch.arange(0, 123, 3)
+    few, many = split(ids, share, key=5)
+    assert len(few) == round(share * 41)
+    assert sorted(few.tolist() + many.tolist()) == ids.tolist()
+    for part in (few, many):
+        assert part.tolist() == sorted(part.tolist())
+
+
+def test_a_split_is_a_function_of_its_key() -> None:
+    ids = torch.arange(100)
+    assert torch.equal(split(ids, 0.3, 1)[0], split(ids, 0.3, 1)[0])
+    assert not torch.equal(split(ids, 0.3, 1)[0], split(ids, 0.3, 2)[0])
+
+
+def test_a_larger_share_of_the_same_key_holds_the_smaller_one() -> None:
+    small, large = (set(split(torch.arange(50), share, 1)[0].tolist()) for share in (0.2, 0.6))
+    assert small < large
+
+
+def test_keeping_none_keeps_all() -> None:
+    ids = torch.tensor([3, 1, 2])
+    assert torch.equal(keep(ids, None), ids)
+
+
+def test_kept_samples_are_in_ascending_order_and_nested() -> None:
+    ids = torch.arange(0, 60, 2)
+    for n in (1, 7, 30):
+        kept = keep(ids, n)
+        assert len(kept) == len(set(kept.tolist())) == n
+        assert kept.tolist() == sorted(kept.tolist())
+        assert set(kept.tolist()) <= set(ids.tolist())
+    assert set(keep(ids, 7).tolist()) < set(keep(ids, 12).tolist())
+
+
+@pytest.mark.parametrize("n", [0, -1, 6])
+def test_keeping_none_at_all_or_more_than_there_are_is_refused(n: int) -> None:
+    with pytest.raises(ValueError, match=rf"data\.train_samples must be in 1\.\.5, got {n}"):
+        keep(torch.arange(5), n)

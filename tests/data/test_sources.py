@@ -1,0 +1,224 @@
+import io
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+import torch
+import torchvision
+from PIL import Image
+
+from distill.data.sources import open_source
+
+NAMES = ["ant/a.png", "ant/b.png", "bee/a.png", "cat/a.png", "cat/b.PNG"]
+TARGETS = [0, 0, 1, 2, 2]
+
+
+def pixels(number: int) -> np.ndarray:
+    return np.random.default_rng(number).integers(0, 256, (4, 5, 3)).astype(np.uint8)
+
+
+def png(number: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels(number)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def folder(path: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(data)
+    return path
+
+
+def tar(path: Path, files: dict[str, bytes], mode: str = "w:") -> Path:
+    with tarfile.open(path, mode) as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return path
+
+
+def parquet(path: Path, columns: dict[str, list]) -> Path:
+    pyarrow.parquet.write_table(pa.table(columns), path)
+    return path
+
+
+def as_folder(tmp_path: Path, images: list[bytes]) -> Path:
+    return folder(tmp_path / "set", dict(zip(NAMES, images, strict=True)))
+
+
+def as_tar(tmp_path: Path, images: list[bytes]) -> Path:
+    return tar(tmp_path / "set.tar", dict(reversed(list(zip(NAMES, images, strict=True)))))
+
+
+def as_parquet(tmp_path: Path, images: list[bytes]) -> Path:
+    labels = [name.split("/")[0] for name in NAMES]
+    return parquet(tmp_path / "set.parquet", {"image": images, "label": labels})
+
+
+KINDS = pytest.mark.parametrize("write", [as_folder, as_tar, as_parquet])
+Write = Callable[[Path, list[bytes]], Path]
+
+
+@KINDS
+def test_images_classes_and_targets_are_what_was_written(tmp_path: Path, write: Write) -> None:
+    source = open_source(str(write(tmp_path, [png(i) for i in range(5)])))
+    assert source.classes == ("ant", "bee", "cat")
+    assert source.targets.dtype == torch.int64
+    assert source.targets.tolist() == TARGETS
+    for number in (4, 0, 2, 1, 3):
+        assert np.array_equal(np.asarray(source.image(number)), pixels(number))
+
+
+@KINDS
+@pytest.mark.parametrize("damaged", [b"", b"not an image", png(2)[:60], png(2)[:-40]])
+def test_a_damaged_image_is_named(tmp_path: Path, write: Write, damaged: bytes) -> None:
+    source = open_source(str(write(tmp_path, [png(0), png(1), damaged, png(3), png(4)])))
+    end = "set.parquet: row 2" if write is as_parquet else "bee/a.png"
+    assert source.name(2).endswith(end)
+    assert source.name(2).startswith(str(tmp_path))
+    with pytest.raises(ValueError, match="cannot read image") as caught:
+        source.image(2)
+    assert source.name(2) in str(caught.value)
+    assert np.array_equal(np.asarray(source.image(3)), pixels(3))
+
+
+def test_a_missing_path_is_refused_with_the_names_that_would_do(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no such file or folder: .*/none.*CIFAR100.*MNIST"):
+        open_source(str(tmp_path / "none"))
+    with pytest.raises(ValueError, match="no such file or folder: cifar10"):
+        open_source("cifar10")
+
+
+def test_deeper_folders_belong_to_their_class_and_other_files_to_none(tmp_path: Path) -> None:
+    files = {"b/x/y/1.png": png(0), "a/1.png": png(1), "a/notes.txt": b"", "readme.md": b""}
+    source = open_source(str(folder(tmp_path, files)))
+    assert source.classes == ("a", "b")
+    assert source.targets.tolist() == [0, 1]
+    assert np.array_equal(np.asarray(source.image(1)), pixels(0))
+
+
+def test_an_empty_class_folder_is_refused(tmp_path: Path) -> None:
+    folder(tmp_path, {"a/1.png": png(0), "b/notes.txt": b""})
+    with pytest.raises(ValueError, match=f"class folder without images: {tmp_path / 'b'}"):
+        open_source(str(tmp_path))
+
+
+def test_a_folder_without_class_folders_is_refused(tmp_path: Path) -> None:
+    folder(tmp_path, {"1.png": png(0)})
+    with pytest.raises(ValueError, match=f"no class folders with images in {tmp_path}"):
+        open_source(str(tmp_path))
+
+
+def test_hidden_files_links_and_other_members_of_a_tar_are_left_out(tmp_path: Path) -> None:
+    path = tar(tmp_path / "x.tar", {"t/b/1.png": png(0), "t/b/._1.png": b"?", "t/a.txt": b""})
+    with tarfile.open(path, "a:") as archive:
+        link = tarfile.TarInfo("t/c/1.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "../b/1.png"
+        archive.addfile(link)
+    source = open_source(str(path))
+    assert source.classes == ("b",)
+    assert [source.name(i) for i in range(len(source.targets))] == [f"{path}:t/b/1.png"]
+
+
+def test_a_tar_without_images_is_refused(tmp_path: Path) -> None:
+    path = tar(tmp_path / "x.tar", {"a/notes.txt": b"text"})
+    with pytest.raises(ValueError, match=f"no class folders with images in {path}"):
+        open_source(str(path))
+
+
+def test_a_compressed_tar_and_any_other_file_are_refused(tmp_path: Path) -> None:
+    compressed = tar(tmp_path / "x.tar.gz", {"a/1.png": png(0)}, "w:gz")
+    other = tmp_path / "notes.txt"
+    other.write_text("no tar")
+    for path in (compressed, other):
+        with pytest.raises(ValueError, match=f"not an uncompressed tar: {path}"):
+            open_source(str(path))
+
+
+@pytest.mark.parametrize(("image", "label"), [("image", "target"), ("img", "label")])
+def test_parquet_columns_may_be_called_either_way(tmp_path: Path, image: str, label: str) -> None:
+    structs = [{"bytes": png(0), "path": "x"}, {"bytes": png(1), "path": None}]
+    source = open_source(str(parquet(tmp_path / "x.parquet", {image: structs, label: ["b", "a"]})))
+    assert source.targets.tolist() == [1, 0]
+    assert np.array_equal(np.asarray(source.image(1)), pixels(1))
+
+
+def test_numeric_labels_are_in_the_order_of_numbers(tmp_path: Path) -> None:
+    columns = {"image": [png(0)] * 4, "label": [10, 9, 2, 10]}
+    source = open_source(str(parquet(tmp_path / "x.parquet", columns)))
+    assert source.classes == ("2", "9", "10")
+    assert source.targets.tolist() == [2, 1, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"picture": [b""], "label": [0]}, "named image or img, it has picture, label"),
+        ({"image": [b""], "class": [0]}, "named label or target, it has image, class"),
+        ({"image": [], "label": []}, "no class folders with images"),
+    ],
+)
+def test_an_unfit_parquet_file_is_refused(tmp_path: Path, columns: dict, message: str) -> None:
+    path = parquet(tmp_path / "x.parquet", columns)
+    with pytest.raises(ValueError, match=message) as caught:
+        open_source(str(path))
+    assert str(path) in str(caught.value)
+
+
+def test_parquet_without_pyarrow_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = parquet(tmp_path / "x.parquet", {"image": [png(0)], "label": [0]})
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(ValueError, match=r"needs pyarrow: pip install 'distill\[parquet\]'"):
+        open_source(str(path))
+
+
+class FakeSet:
+    """Quacks like torchvision's CIFAR10, with one image in each half."""
+
+    def __init__(self, root: str, train: bool, download: bool) -> None:
+        assert download
+        self.root, self.targets, self.classes = root, [7 if train else 3], list("abcdefgh")
+        self.images = [Image.fromarray(pixels(1 if train else 0))]
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        return self.images[index], self.targets[index]
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_a_torchvision_set_is_opened_by_name(monkeypatch: pytest.MonkeyPatch, train: bool) -> None:
+    monkeypatch.setattr(torchvision.datasets, "CIFAR10", FakeSet)
+    source = open_source("CIFAR10", "somewhere", train)
+    assert source._set.root == "somewhere"
+    assert source.classes == tuple("abcdefgh")
+    assert source.targets.tolist() == [7 if train else 3]
+    assert source.targets.dtype == torch.int64
+    assert np.array_equal(np.asarray(source.image(0)), pixels(int(train)))
+    assert source.name(0) == f"CIFAR10 {'train' if train else 'test'} #0"
+
+
+def test_targets_of_a_torchvision_set_may_be_a_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    mnist = SimpleNamespace(targets=torch.tensor([1, 0]), classes=["0 - zero", "1 - one"])
+    monkeypatch.setattr(torchvision.datasets, "MNIST", lambda *_, **__: mnist)
+    assert open_source("MNIST").targets.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("error", [OSError, RuntimeError])
+def test_a_download_that_fails_is_told(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise error("no network")
+
+    monkeypatch.setattr(torchvision.datasets, "KMNIST", fails)
+    with pytest.raises(ValueError, match="KMNIST is not in elsewhere and could not be downloaded"):
+        open_source("KMNIST", "elsewhere")
