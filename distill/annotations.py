@@ -4,7 +4,7 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from copy import deepcopy
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -108,5 +108,12 @@ def _spell(annotation: Any) -> str:  # noqa: ANN401
         return " or ".join(literals)
     names = {type(None): "null", float: "a number", int: "a whole number", bool: "true or false"}
     names |= {str: "a text"}
-    options = [names.get(option, str(option)) for option in alternatives(annotation)]
-    return " or ".join(options)
+    return " or ".join(names.get(o) or _spell_container(o) for o in alternatives(annotation))
+
+
+def _spell_container(annotation: Any) -> str:  # noqa: ANN401
+    origin = get_origin(annotation)
+    if not inspect.isclass(origin) or not issubclass(origin, Collection):
+        return str(annotation)
+    kind = "a mapping" if issubclass(origin, Mapping) else "a list"
+    return f"{kind}, each {_spell(item_type(annotation))}"

@@ -37,7 +37,8 @@ def test_takes_what_the_annotation_allows(value: object, annotation: Any) -> Non
         (None, float, "needs a number, got None"),
         (1, str, "needs a text, got 1"),
         ("evil", Literal["eval", "train"], r"needs eval or train, got 'evil', did you mean 'eval'"),
-        ([1, "2"], Sequence[int], r"got \[1, '2'\]"),
+        ([1, "2"], Sequence[int], r"needs a list, each a whole number, got \[1, '2'\]"),
+        ({"a": "b"}, dict[str, float], "needs a mapping, each a number, got {'a': 'b'}"),
         ([1, "a"], Sequence[int], r"got \[1, 'a'\]"),
     ],
 )

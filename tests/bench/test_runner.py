@@ -53,7 +53,7 @@ def test_a_bench_trains_once_and_then_reads(tmp_path: Path) -> None:
 
 WRONG = {
     "unknown key": ({"seed": [0]}, "no argument 'seed', did you mean 'seeds'"),
-    "seed as text": ({"seeds": ["0"]}, "seeds.*needs a whole number"),
+    "seed as text": ({"seeds": ["0"]}, "seeds: needs a list, each a whole number"),
     "seed twice": ({"seeds": [1, 1]}, "no seed twice"),
     "no methods": ({"methods": []}, "at least one method"),
     "methods as text": ({"methods": "digits/kd"}, "methods"),
