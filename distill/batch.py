@@ -4,6 +4,29 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+IGNORED = 255
+"""The class of a mask's pixels that nothing is known about; losses leave them out."""
+
+
+@dataclass
+class Boxes:
+    """The boxes of a batch, all images' in one list.
+
+    Attributes:
+        xyxy: Left, top, right and bottom edge (m, 4), floating point, in pixels: the box of pixel
+            (row 0, column 2) alone is (2, 0, 3, 1).
+        image: The row of the batch that each box belongs to (m,), int64.
+        label: Class numbers (m,), int64.
+    """
+
+    xyxy: Tensor
+    image: Tensor
+    label: Tensor
+
+    def where(self, kept: Tensor) -> "Boxes":
+        """Those boxes that a mask or index (m,) chooses."""
+        return Boxes(self.xyxy[kept], self.image[kept], self.label[kept])
+
 
 @dataclass
 class Batch:
@@ -12,12 +35,18 @@ class Batch:
     Attributes:
         image: (b, c, h, w), uint8 in 0..255 or floating point in 0..1; not yet normalised, since
             teacher and student may want different normalisations.
-        target: Class numbers (b,), int64.
+        target: Class numbers (b,), int64; or, of mixed images, the share of each class (b, k).
         index: Sample numbers in the source (b,), int64: with ``epoch`` the key of a view.
         epoch: The epoch that the view belongs to.
+        step: The number of the batch in the run, the same in all processes.
+        mask: The class of every pixel (b, h, w), integers; 255 where it is not known.
+        boxes: Labelled boxes.
     """
 
     image: Tensor
     target: Tensor
     index: Tensor
     epoch: int
+    step: int = 0
+    mask: Tensor | None = None
+    boxes: Boxes | None = None

@@ -1,4 +1,4 @@
-"""The command line: ``distill fit | resume | test | bench | ls | show | cp``."""
+"""The command line: ``distill fit | tune | resume | test | bench | ls | show | cp``."""
 
 import argparse
 import sys
@@ -45,16 +45,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     fit.set_defaults(command=_fit)
 
+    tune = commands.add_parser(
+        "tune", help="suggest a learning rate and a batch size", allow_abbrev=False
+    )
+    tune.add_argument("recipe", help="a file, or a name from `distill ls`")
+    tune.add_argument("--steps", type=int, default=100, help="learning rates to try")
+    tune.set_defaults(command=_tune)
+
     resume = commands.add_parser(
         "resume", help="go on with a run that was stopped", allow_abbrev=False
     )
     resume.add_argument("run_dir", type=Path)
     resume.set_defaults(command=_resume)
 
-    for command in (fit, resume):
-        command.usage = (
-            f"{command.prog} {'RECIPE' if command is fit else 'RUN_DIR'} [--dotted.key=value ...]"
-        )
+    for command in (fit, tune, resume):
+        given = "RUN_DIR" if command is resume else "RECIPE"
+        command.usage = f"{command.prog} {given} [--dotted.key=value ...]"
         command.add_argument("--trust", action="append", default=[], metavar="PACKAGE")
         command.set_defaults(overrides=[])
     fit.add_argument("--run_dir", type=Path, help="where the run's files go (default: under runs/)")
@@ -70,7 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="compare recipes over seeds", allow_abbrev=False)
     bench.add_argument("bench", type=Path, metavar="BENCH.yaml")
     bench.add_argument("--out", type=Path, help="where runs and tables go (default: runs/<name>)")
-    bench.set_defaults(command=_bench)
+    bench.usage = f"{bench.prog} BENCH.yaml [--out DIR] [--dotted.key=value ...]"
+    bench.set_defaults(command=_bench, overrides=[])
 
     commands.add_parser("ls", help="list the recipes").set_defaults(command=_ls)
     show = commands.add_parser("show", help="print a recipe")
@@ -97,6 +104,16 @@ def _fit(options: argparse.Namespace) -> None:
     fit(tree, run_dir, name=name, trusted=options.trust)
 
 
+def _tune(options: argparse.Namespace) -> None:
+    from distill.tune import tune
+
+    tune(
+        recipes.load(recipes.find(options.recipe), options.overrides),
+        options.steps,
+        options.trust,
+    )
+
+
 def _resume(options: argparse.Namespace) -> None:
     from distill.run import fit
 
@@ -116,7 +133,8 @@ def _test(options: argparse.Namespace) -> None:
 def _bench(options: argparse.Namespace) -> None:
     from distill.bench import bench
 
-    bench(options.bench, options.out or Path("runs") / options.bench.parent.name)
+    out = options.out or Path("runs") / options.bench.parent.name
+    bench(options.bench, out, overrides=options.overrides)
 
 
 def _ls(options: argparse.Namespace) -> None:

@@ -27,6 +27,7 @@ from distill.callbacks import (
 )
 from distill.callbacks.record import data_sizes
 from distill.errors import RecipeError
+from distill.precision import settle_precision
 from distill.recipes import Tree
 from distill.result import Result, measure, tell, write_result
 from distill.run_dir import checkpoint_to_resume, claimed, refuse_second_run, write_json
@@ -62,9 +63,10 @@ def fit(
     console = console or Console()
     if not resume:
         refuse_second_run(run_dir)
-    with _calm(), claimed(run_dir):
+    with calm(), claimed(run_dir):
         built = build(tree, str(run_dir), trusted)
-        _set_up(built)
+        settle_precision(built, console)
+        open_data(built)
         checkpoint = checkpoint_to_resume(run_dir) if resume else None
         record = RunRecord(console, each_epoch=not console.is_terminal)
         trainer = _trainer(built, run_dir, record, checkpoint)
@@ -102,12 +104,13 @@ def evaluate(
     tree: Tree = yaml.safe_load((run_dir / "config.yaml").read_text())
     if source is not None:
         tree["data"]["init_args"]["test"] = source
-    with _calm():
+    with calm():
         built = build(tree, str(run_dir), trusted)
+        settle_precision(built, console)
         built.model.student.load_state_dict(load_file(student))
         _open_test_images(built, json.loads(record.read_text())["dataset"]["classes"])
         plain = {"logger": False, "enable_checkpointing": False}
-        trainer = pl.Trainer(**(_own_settings(built, run_dir) | plain))
+        trainer = pl.Trainer(**(own_settings(built, run_dir) | plain))
         measured = measure(trainer, built)
     where = source or "the recipe's test images"
     result = {"source": where, "images": data_sizes(trainer)["test"], "top1": measured}
@@ -118,7 +121,7 @@ def evaluate(
     return result
 
 
-def _set_up(built: Built) -> None:
+def open_data(built: Built) -> None:
     """Open the data, so that what is wrong with it is said before a trainer exists."""
     try:
         built.data.setup("fit")
@@ -142,7 +145,7 @@ def _open_test_images(built: Built, trained: Sequence[str]) -> None:
 
 
 def _trainer(built: Built, run_dir: Path, record: RunRecord, checkpoint: Path | None) -> pl.Trainer:
-    arguments = _own_settings(built, run_dir)
+    arguments = own_settings(built, run_dir)
     step = torch.load(checkpoint, weights_only=True)["global_step"] if checkpoint else None
     folder = run_dir / "checkpoints"
     arguments["logger"] = [metrics_file(run_dir, step), *_listed(arguments["logger"])]
@@ -160,7 +163,8 @@ def _trainer(built: Built, run_dir: Path, record: RunRecord, checkpoint: Path | 
     return pl.Trainer(**arguments)
 
 
-def _own_settings(built: Built, run_dir: Path) -> dict[str, Any]:
+def own_settings(built: Built, run_dir: Path) -> dict[str, Any]:
+    """The recipe's arguments of the Trainer, with those that the toolkit sets itself."""
     return built.trainer | {
         "default_root_dir": run_dir,
         "num_sanity_val_steps": 0,  # the dry pass does more
@@ -178,7 +182,7 @@ def _listed(given: object) -> list[Any]:
 
 
 @contextmanager
-def _calm() -> Iterator[None]:
+def calm() -> Iterator[None]:
     """Lightning's notes on hardware and tips are not this run's news."""
     names = ("pytorch_lightning", "pytorch_lightning.utilities.rank_zero")
     loggers = [logging.getLogger(name) for name in (*names, "lightning_fabric.utilities.rank_zero")]

@@ -1,9 +1,13 @@
 """Shifted crops of a whole batch, each image by its own offset."""
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from distill.augment.boxes import clip
+from distill.batch import IGNORED, Batch
 from distill.randomness import uniform
 
 
@@ -18,7 +22,8 @@ class RandomCrop(nn.Module):
 
     Example:
         >>> images = torch.arange(32).reshape(2, 1, 4, 4)
-        >>> RandomCrop(padding=1)(images, torch.tensor([5, 6]), key=0).shape
+        >>> batch = Batch(images, torch.tensor([0, 1]), torch.tensor([5, 6]), epoch=0)
+        >>> RandomCrop(padding=1)(batch, key=0).image.shape
         torch.Size([2, 1, 4, 4])
     """
 
@@ -28,10 +33,21 @@ class RandomCrop(nn.Module):
             raise ValueError(f"padding must be at least 1, got {padding}")
         self.padding = padding
 
-    def forward(self, images: Tensor, samples: Tensor, key: int) -> Tensor:
-        """Crop images (b, c, h, w) of the given sample numbers (b,)."""
+    def forward(self, batch: Batch, key: int) -> Batch:
+        """Crop every image of a batch."""
+        offsets = (uniform(key, batch.index, 2) * (2 * self.padding + 1)).long()
+        mask, boxes = batch.mask, batch.boxes
+        if mask is not None:
+            mask = self._cropped(mask.unsqueeze(1), offsets, IGNORED).squeeze(1)
+        if boxes is not None:
+            shift = (self.padding - offsets.flip(1))[boxes.image].repeat(1, 2)
+            boxes = clip(replace(boxes, xyxy=boxes.xyxy + shift), *batch.image.shape[-2:])
+        image = self._cropped(batch.image, offsets, 0)
+        return replace(batch, image=image, mask=mask, boxes=boxes)
+
+    def _cropped(self, images: Tensor, offsets: Tensor, border: int) -> Tensor:
         height, width = images.shape[-2:]
-        offsets = (uniform(key, samples, 2) * (2 * self.padding + 1)).long()
-        windows = F.pad(images, (self.padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)
+        padded = F.pad(images, (self.padding,) * 4, value=border)
+        windows = padded.unfold(2, height, 1).unfold(3, width, 1)
         rows = torch.arange(len(images), device=images.device)
         return windows[rows, :, offsets[:, 0], offsets[:, 1]]

@@ -1,9 +1,13 @@
 """Mirrored images, decided for each image of a batch."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
-from distill.randomness import uniform
+from distill.augment.checks import check_number
+from distill.augment.draws import chosen, only
+from distill.batch import Batch
 
 
 class RandomHorizontalFlip(nn.Module):
@@ -17,17 +21,49 @@ class RandomHorizontalFlip(nn.Module):
 
     Example:
         >>> images = torch.arange(4).reshape(1, 1, 2, 2)
-        >>> RandomHorizontalFlip(probability=1.0)(images, torch.tensor([0]), key=0).flatten()
+        >>> batch = Batch(images, torch.tensor([0]), torch.tensor([0]), epoch=0)
+        >>> RandomHorizontalFlip(probability=1.0)(batch, key=0).image.flatten()
         tensor([1, 0, 3, 2])
     """
 
     def __init__(self, probability: float = 0.5) -> None:
         super().__init__()
-        if not 0 <= probability <= 1:
-            raise ValueError(f"probability must be in 0..1, got {probability}")
+        check_number("probability", probability, 0, 1)
         self.probability = probability
 
-    def forward(self, images: Tensor, samples: Tensor, key: int) -> Tensor:
-        """Flip images (b, c, h, w) of the given sample numbers (b,)."""
-        flipped = uniform(key, samples) < self.probability
-        return torch.where(flipped[:, :, None, None], images.flip(-1), images)
+    def forward(self, batch: Batch, key: int) -> Batch:
+        """Flip images of a batch."""
+        return _mirrored(batch, chosen(key, batch.index, self.probability), axis=-1)
+
+
+class RandomVerticalFlip(nn.Module):
+    """Mirrors each image top to bottom with a given probability.
+
+    Args:
+        probability: In 0..1.
+
+    Raises:
+        ValueError: If ``probability`` is outside 0..1.
+    """
+
+    def __init__(self, probability: float = 0.5) -> None:
+        super().__init__()
+        check_number("probability", probability, 0, 1)
+        self.probability = probability
+
+    def forward(self, batch: Batch, key: int) -> Batch:
+        """Flip images of a batch."""
+        return _mirrored(batch, chosen(key, batch.index, self.probability), axis=-2)
+
+
+def _mirrored(batch: Batch, rows: Tensor, axis: int) -> Batch:
+    image = only(rows, batch.image.flip(axis), batch.image)
+    mask, boxes = batch.mask, batch.boxes
+    if mask is not None:
+        mask = only(rows, mask.flip(axis), mask)
+    if boxes is not None:
+        near, far = (0, 2) if axis == -1 else (1, 3)
+        mirrored = boxes.xyxy.clone()
+        mirrored[:, [near, far]] = batch.image.shape[axis] - boxes.xyxy[:, [far, near]]
+        boxes = replace(boxes, xyxy=torch.where(rows[boxes.image, None], mirrored, boxes.xyxy))
+    return replace(batch, image=image, mask=mask, boxes=boxes)

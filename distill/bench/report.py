@@ -21,6 +21,7 @@ COLUMNS = (
     "teacher_val",
     "teacher_test",
     "wall_s",
+    "against",
     "run_dir",
 )
 _HEADER = ("method", "val %", "test %", "difference to {baseline} (95 % interval)", "s per run")
@@ -44,17 +45,18 @@ def summary(rows: Sequence[Row], baseline: str) -> list[tuple[str, ...]]:
 
     Args:
         rows: One per run; every method has the same seeds in the same order.
-        baseline: The method that the others are compared with.
+        baseline: The method that the others are compared with, where they name no other.
     """
     column = headline(rows)
-    reference = [row[column] for row in rows if row["method"] == baseline]
     lines = []
     for method in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == method]
         difference = ""
-        if method != baseline:
+        if other := own[0]["against"]:
+            reference = [row[column] for row in rows if row["method"] == other]
             d = paired_difference([row[column] for row in own], reference)
             difference = f"{d.mean:+.2f} ({d.low:+.2f} to {d.high:+.2f})"
+            difference += f" to {other}" if other != baseline else ""
         seconds = sum(row["wall_s"] for row in own) / len(own)
         accuracies = [_accuracy([row[c] for row in own]) for c in ("val_last", "test_last")]
         lines.append((method, *accuracies, difference, f"{seconds:.1f}"))

@@ -3,27 +3,30 @@
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from distill import recipes
 from distill.bench.report import Row, markdown, plot, print_table, write_csv
-from distill.bench.spec import Bench, read_bench
+from distill.bench.spec import Bench, Overrides, read_bench
 from distill.callbacks import newest_valid
 from distill.recipes import Tree
 from distill.result import Result
 from distill.run import fit
 
 
-def bench(path: Path, out: Path, console: Console | None = None) -> list[Row]:
+def bench(
+    path: Path, out: Path, console: Console | None = None, overrides: Sequence[str] = ()
+) -> list[Row]:
     """Run a bench and write ``results.csv``, ``table.md`` and ``plot.png``.
 
     Args:
         path: The bench file.
         out: Where runs and tables go; runs that are finished there are not repeated.
         console: Where to print.
+        overrides: ``dotted.key=value`` each, on top of the bench's, for every run and the teacher.
 
     Returns:
         One row per run, as in ``results.csv``.
@@ -34,19 +37,21 @@ def bench(path: Path, out: Path, console: Console | None = None) -> list[Row]:
     console = console or Console()
     spec = read_bench(path)
     out.mkdir(parents=True, exist_ok=True)
-    teacher = _teacher(spec, out, console)
+    teacher = _teacher(spec, out, console, overrides)
     rows: list[Row] = []
-    runs = [(method, seed) for method in (spec.baseline, *spec.methods) for seed in spec.seeds]
-    for number, (method, seed) in enumerate(runs, start=1):
-        tree = _load(method, spec.overrides, seed)
+    competitors, baseline = spec.competitors(), Path(spec.baseline).stem
+    runs = [(name, seed) for name in competitors for seed in spec.seeds]
+    for number, (name, seed) in enumerate(runs, start=1):
+        variant = competitors[name]
+        tree = _load(variant.recipe, spec.overrides | variant.overrides, seed, overrides)
         if teacher and tree["model"]["init_args"].get("teacher") is not None:
             recipes.put(tree, "model.teacher.run_dir", str(out / "teacher"))
-        run_dir = out / Path(method).stem / f"seed{seed}"
-        result = _run(tree, run_dir, method, _digest(tree, teacher))
-        rows.append(_row(Path(method).stem, seed, result, run_dir))
+        run_dir = out / name / f"seed{seed}"
+        result = _run(tree, run_dir, variant.recipe, _digest(tree, teacher))
+        against = "" if name == baseline else variant.against or baseline
+        rows.append(_row(name, seed, result, run_dir, against))
         write_csv(out / "results.csv", rows)
         _progress(console, f"{number}/{len(runs)}", rows[-1])
-    baseline = Path(spec.baseline).stem
     (out / "table.md").write_text(markdown(rows, baseline))
     print_table(console, rows, baseline)
     drawn = plot(out / "plot.png", rows, baseline)
@@ -55,19 +60,20 @@ def bench(path: Path, out: Path, console: Console | None = None) -> list[Row]:
     return rows
 
 
-def _teacher(spec: Bench, out: Path, console: Console) -> str:
+def _teacher(spec: Bench, out: Path, console: Console, overrides: Sequence[str]) -> str:
     """Train the teacher; returns a digest of its recipe."""
     if spec.teacher is None:
         return ""
-    tree = _load(spec.teacher, spec.teacher_overrides, seed=0)
+    tree = _load(spec.teacher, spec.teacher_overrides, 0, overrides)
     digest = _digest(tree, "")
     result = _run(tree, out / "teacher", spec.teacher, digest)
-    _progress(console, "teacher", _row("teacher", 0, result, out / "teacher"))
+    _progress(console, "teacher", _row("teacher", 0, result, out / "teacher", ""))
     return digest
 
 
-def _load(name: str, overrides: dict[str, Any], seed: int) -> Tree:
-    tree = recipes.load(recipes.find(name), [f"{k}={json.dumps(v)}" for k, v in overrides.items()])
+def _load(name: str, changes: Overrides, seed: int, overrides: Sequence[str]) -> Tree:
+    written = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
+    tree = recipes.load(recipes.find(name), [*written, *overrides])
     return tree | {"seed_everything": seed}
 
 
@@ -92,7 +98,7 @@ def _digest(tree: Tree, teacher: str) -> str:
     return hashlib.sha256((json.dumps(tree, sort_keys=True) + teacher).encode()).hexdigest()
 
 
-def _row(method: str, seed: int, result: Result, run_dir: Path) -> Row:
+def _row(method: str, seed: int, result: Result, run_dir: Path, against: str) -> Row:
     student, teacher = result["student"]["top1"], (result["teacher"] or {}).get("top1", {})
     return {
         "method": method,
@@ -104,6 +110,7 @@ def _row(method: str, seed: int, result: Result, run_dir: Path) -> Row:
         "teacher_val": teacher.get("val", {}).get("last"),
         "teacher_test": teacher.get("test", {}).get("last"),
         "wall_s": result["wall_s"],
+        "against": against,
         "run_dir": str(run_dir),
     }
 

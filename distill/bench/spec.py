@@ -6,6 +6,28 @@ from pathlib import Path
 from distill.errors import RecipeError
 from distill.recipe_check import check_arguments
 from distill.recipes import read
+from distill.suggest import nearest
+
+Scalar = str | int | float | bool | None
+InnerClass = dict[str, str | dict[str, Scalar | list[Scalar]]]
+ClassSpec = dict[str, str | dict[str, Scalar | list[Scalar] | InnerClass]]
+Overrides = dict[str, Scalar | list[Scalar] | ClassSpec | list[ClassSpec]]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A recipe with changes of its own.
+
+    Attributes:
+        recipe: A path or a name.
+        overrides: ``dotted.key: value``, after those of the bench; a value may be a class with its
+            arguments, or a list of them.
+        against: The method or variant that it is compared with; None: the bench's baseline.
+    """
+
+    recipe: str
+    overrides: Overrides = field(default_factory=dict)
+    against: str | None = None
 
 
 @dataclass(frozen=True)
@@ -14,20 +36,27 @@ class Bench:
 
     Attributes:
         baseline: The recipe that the others are compared with: the student alone.
-        methods: The other recipes; a path or a name each.
         seeds: Every recipe is run with each of them; the pairs of a seed are compared.
+        methods: The other recipes; a path or a name each.
+        variants: Further ones by name, with changes of their own.
         teacher: A recipe whose student is the teacher of all methods; trained once, with seed 0,
             and given to them as ``model.teacher.run_dir``. None: their own teachers.
-        overrides: ``dotted.key: value`` for the baseline and the methods.
+        overrides: ``dotted.key: value`` for the baseline, the methods and the variants.
         teacher_overrides: ``dotted.key: value`` for the teacher.
     """
 
     baseline: str
-    methods: list[str]
     seeds: list[int]
+    methods: list[str] = field(default_factory=list)
+    variants: dict[str, Variant] = field(default_factory=dict)
     teacher: str | None = None
-    overrides: dict[str, str | int | float | bool | None] = field(default_factory=dict)
-    teacher_overrides: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+    overrides: Overrides = field(default_factory=dict)
+    teacher_overrides: Overrides = field(default_factory=dict)
+
+    def competitors(self) -> dict[str, Variant]:
+        """Everything that is run, by name, the baseline first."""
+        plain = {Path(recipe).stem: Variant(recipe) for recipe in (self.baseline, *self.methods)}
+        return plain | self.variants
 
 
 def read_bench(path: Path) -> Bench:
@@ -38,6 +67,16 @@ def read_bench(path: Path) -> Bench:
     """
     tree = read(path)
     check_arguments(str(path), Bench, tree)
-    if not tree["methods"] or len(set(tree["seeds"])) != len(tree["seeds"]) or not tree["seeds"]:
+    variants = {name: Variant(**given) for name, given in tree.pop("variants", {}).items()}
+    bench = Bench(**tree, variants=variants)
+    competitors = bench.competitors()
+    if len(competitors) < 2 or not bench.seeds or len(set(bench.seeds)) != len(bench.seeds):
         raise RecipeError(str(path), "needs at least one method and seed, and no seed twice")
-    return Bench(**tree)
+    if len(competitors) != 1 + len(bench.methods) + len(variants):
+        raise RecipeError(str(path), "two methods or variants have the same name")
+    for name, variant in variants.items():
+        if variant.against is not None and variant.against not in competitors:
+            hint = nearest(variant.against, competitors)
+            key = f"{path}.variants.{name}.against"
+            raise RecipeError(key, f"no method {variant.against!r}{hint}")
+    return bench

@@ -16,10 +16,11 @@ from distill.randomness import fold, uniform
 
 
 class BatchKey(NamedTuple):
-    """Names a batch: which samples, and the epoch whose views of them are wanted."""
+    """Names a batch: which samples, the epoch whose views of them are wanted, and its number."""
 
     epoch: int
     samples: Tensor
+    step: int = 0
 
 
 class Samples(Protocol):
@@ -46,7 +47,8 @@ class ImageTable(Dataset[Batch]):
     def __getitem__(self, key: BatchKey) -> Batch:
         """Gather the samples of a batch key."""
         samples = key.samples
-        return Batch(self.images[samples], self.targets[samples], samples, key.epoch)
+        image, target = self.images[samples], self.targets[samples]
+        return Batch(image, target, samples, key.epoch, key.step)
 
 
 class ImageFiles(Dataset[Batch]):
@@ -69,8 +71,9 @@ class ImageFiles(Dataset[Batch]):
 
     def __getitem__(self, key: BatchKey) -> Batch:
         """Decode the samples of a batch key."""
-        views = [self._view(int(sample), key.epoch) for sample in key.samples]
-        return Batch(torch.stack(views), self.targets[key.samples], key.samples, key.epoch)
+        samples = key.samples
+        views = [self._view(int(sample), key.epoch) for sample in samples]
+        return Batch(torch.stack(views), self.targets[samples], samples, key.epoch, key.step)
 
     def _view(self, sample: int, epoch: int) -> Tensor:
         image = TF.pil_to_tensor(_with_channels(self.source.image(sample), self._channels))

@@ -52,6 +52,15 @@ class Digits(pl.LightningDataModule):
         self._shares, self._train_samples = (val, test), train_samples
         self.pipeline = Pipeline(batch_size, workers, augment)
 
+    @property
+    def batch_size(self) -> int:
+        """Training images per step and process; the batch-size finder sets it."""
+        return self.pipeline.batch_size
+
+    @batch_size.setter
+    def batch_size(self, value: int) -> None:
+        self.pipeline.batch_size = value
+
     def setup(self, stage: str) -> None:
         """Make the three sets."""
         digits = load_digits()

@@ -67,6 +67,15 @@ class Images(pl.LightningDataModule):
         self.classes: tuple[str, ...] = ()
         self.pipeline = Pipeline(batch_size, workers, augment)
 
+    @property
+    def batch_size(self) -> int:
+        """Training images per step and process; the batch-size finder sets it."""
+        return self.pipeline.batch_size
+
+    @batch_size.setter
+    def batch_size(self, value: int) -> None:
+        self.pipeline.batch_size = value
+
     def setup(self, stage: str) -> None:
         """Open the sources that the stage needs.
 

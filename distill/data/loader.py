@@ -51,7 +51,8 @@ class KeyedSampler(Sampler[BatchKey]):
         order = self._ids[permutation(fold(self._seed, "order", epoch), len(self._ids))]
         for batch in range(first, self._epoch_length):
             start = (batch * self._world + self._rank) * self._batch_size
-            yield BatchKey(epoch, order[start : start + self._batch_size])
+            samples = order[start : start + self._batch_size]
+            yield BatchKey(epoch, samples, step=epoch * self._epoch_length + batch)
 
 
 class InOrder(Sampler[BatchKey]):

@@ -1,7 +1,7 @@
 """What the datamodules share: three sets, their loaders, and the augmentation of a batch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytorch_lightning as pl
 from torch import Tensor, nn
@@ -67,11 +67,9 @@ class Pipeline:
 
     def augmented(self, batch: Batch) -> Batch:
         """The keyed view of each sample of a training batch."""
-        images = batch.image
         for place, augmentation in enumerate(self.augment):
-            key = fold(self.seed, "augment", place, batch.epoch)
-            images = augmentation(images, batch.index, key)
-        return replace(batch, image=images)
+            batch = augmentation(batch, fold(self.seed, "augment", place, batch.epoch))
+        return batch
 
 
 def split(ids: Tensor, share: float, key: int) -> tuple[Tensor, Tensor]:

@@ -8,13 +8,14 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics.classification import MulticlassAccuracy
 
 from distill.batch import Batch
 from distill.errors import NonFiniteError, RecipeError
 from distill.modules.frozen import Frozen, TeacherMode
+from distill.modules.gradients import gradient_norms as norms_of_gradients
 from distill.modules.normalization import Normalization
+from distill.modules.optimization import Decay, Optimization
 from distill.modules.term import Term
 from distill.modules.wiring import Wiring
 from distill.randomness import global_seed, reseed
@@ -50,6 +51,11 @@ class Distillation(pl.LightningModule):
         normalization: By ``student`` or ``teacher``, where it should not be the network's own
             ``input_normalization`` (set by pretrained models and finished runs) or else the data's.
         channels_last: Keep images and the weights of both networks in channels-last layout.
+        decay: Which parameters the optimizer's weight decay acts on: ``all``, or ``weights``, which
+            spares norms and biases.
+        gradient_norms: A place of the student, ``student.logits`` or ``student@PATH``, at which the
+            L2 norm of each weighted term's gradient is logged as ``train/gradient/<name>``, on
+            the steps that are logged; a backward pass per term each. None logs none.
 
     Raises:
         RecipeError: In ``setup``, if the terms do not fit the networks or the networks the data.
@@ -66,6 +72,8 @@ class Distillation(pl.LightningModule):
         teacher_mode: TeacherMode = "eval",
         normalization: dict[Literal["student", "teacher"], Normalization] | None = None,
         channels_last: bool = False,
+        decay: Decay = "all",
+        gradient_norms: str | None = None,
     ) -> None:
         super().__init__()
         self._format = torch.channels_last if channels_last else torch.contiguous_format
@@ -75,8 +83,9 @@ class Distillation(pl.LightningModule):
             self._frozen = Frozen(teacher.to(memory_format=self._format), teacher_mode)
         self.terms = losses
         self.losses = nn.ModuleDict({name: term.loss for name, term in losses.items()})
-        self._optimizer, self._scheduler = optimizer, scheduler
+        self._optimization = Optimization(optimizer, scheduler, decay)
         self._interval = scheduler_interval
+        self._watched = gradient_norms
         self.normalization: dict[str, Normalization] = {}
         for name, given in (normalization or {}).items():
             self.normalization[name] = given
@@ -103,30 +112,21 @@ class Distillation(pl.LightningModule):
         self.teacher_accuracy = MulticlassAccuracy(len(data.classes), average="micro")
         if self._wiring is not None:
             self._wiring.remove()
-        self._wiring = Wiring(self.terms, self.student, self.teacher) if stage == "fit" else None
+        self._wiring = None
         if stage == "fit":
-            _try_optimizer(self._optimizer, self._scheduler)
+            self._wiring = Wiring(self.terms, self.student, self.teacher, self._watched)
+            self._optimization.check()
         self._dry_pass(data)
         if self._wiring is not None:
             self._wiring.use_teacher_batchnorms()
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's union of eight types
         """The optimizer, and a schedule that steps before that step's checkpoint is saved."""
+        # Lightning steps epoch schedules after the epoch's last checkpoint, so a run resumed from
+        # that one would miss a step: an epoch's batches are counted instead.
+        epoch = len(self.trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
         parameters = [p for p in self.parameters() if p.requires_grad]
-        make = self._optimizer or _default_optimizer
-        optimizer = make(parameters)
-        if self._scheduler is None:
-            return optimizer
-        scheduler = self._scheduler(optimizer)
-        if isinstance(scheduler, ReduceLROnPlateau):
-            config = {"scheduler": scheduler, "monitor": getattr(scheduler, "monitor", "val/loss")}
-        else:
-            # Lightning steps epoch schedules after the epoch's last checkpoint, so a run resumed
-            # from that one would miss a step: count batches instead.
-            epoch = len(self.trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
-            frequency = epoch if self._interval == "epoch" else 1
-            config = {"scheduler": scheduler, "interval": "step", "frequency": frequency}
-        return {"optimizer": optimizer, "lr_scheduler": config}
+        return self._optimization.configure(parameters, epoch if self._interval == "epoch" else 1)
 
     def on_fit_start(self) -> None:
         """Remember what the teacher is."""
@@ -144,9 +144,14 @@ class Distillation(pl.LightningModule):
         with torch.no_grad():
             logits = {"teacher": self._logits("teacher", batch.image)} if self._frozen else {}
         logits["student"] = self._logits("student", batch.image)
-        values = wiring.evaluate(wiring.context(batch, logits))
-        total = torch.stack([self.terms[name].weight * v for name, v in values.items()]).sum()
+        context = wiring.context(batch, logits)
+        values = wiring.evaluate(context)
+        weighted = {name: self.terms[name].weight * value for name, value in values.items()}
+        total = torch.stack(list(weighted.values())).sum()
         self._check_finite(total, values)
+        if self._watched is not None and self._logs_this_step():
+            norms = norms_of_gradients(weighted, context[self._watched])
+            self.log_dict({f"train/gradient/{name}": norm for name, norm in norms.items()})
         self.log_dict({f"train/loss/{name}": value.detach() for name, value in values.items()})
         self.log("train/loss", total.detach(), prog_bar=True)
         return total
@@ -216,6 +221,9 @@ class Distillation(pl.LightningModule):
             message = f"{network} does not take images {shape}: {problem}"
             raise RecipeError(f"model.{name}", message) from error
 
+    def _logs_this_step(self) -> bool:
+        return (self.global_step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined, no-any-return]
+
     def _check_finite(self, total: Tensor, values: Mapping[str, Tensor]) -> None:
         if not torch.isfinite(total):
             names = [name for name, value in values.items() if not torch.isfinite(value)]
@@ -239,24 +247,6 @@ class Distillation(pl.LightningModule):
         if self._frozen and stage not in self.teacher_top1:
             self.teacher_top1[stage] = (100 * self.teacher_accuracy.compute()).item()
             self.teacher_accuracy.reset()
-
-
-def _default_optimizer(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    return torch.optim.SGD(parameters, lr=0.05, momentum=0.9, weight_decay=5e-4)
-
-
-def _try_optimizer(
-    optimizer: OptimizerCallable | None, scheduler: LRSchedulerCallable | None
-) -> None:
-    """Make both for one parameter, so that what is wrong with them is said before training."""
-    key = "model.optimizer"
-    try:
-        made = (optimizer or _default_optimizer)([nn.Parameter(torch.zeros(1))])
-        if scheduler is not None:
-            key = "model.scheduler"
-            scheduler(made)
-    except (ValueError, TypeError, IndexError) as error:
-        raise RecipeError(key, str(error)) from error
 
 
 def _own_normalization(network: nn.Module, data: ImageData) -> Normalization:

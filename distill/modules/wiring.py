@@ -21,6 +21,8 @@ class Wiring:
         terms: By name.
         student: The trained network.
         teacher: The frozen network, or None where no term needs one.
+        watched: A place of the student where gradients are looked at, ``student.logits`` or
+            ``student@PATH``, beside what the terms read.
 
     Raises:
         RecipeError: With the dotted key of a term whose inputs do not fit its loss, or name an
@@ -28,13 +30,20 @@ class Wiring:
     """
 
     def __init__(
-        self, terms: Mapping[str, Term], student: nn.Module, teacher: nn.Module | None
+        self,
+        terms: Mapping[str, Term],
+        student: nn.Module,
+        teacher: nn.Module | None,
+        watched: str | None = None,
     ) -> None:
         self._terms = terms
         self._networks = {"student": student, "teacher": teacher}
         self._keys = dict.fromkeys(key for term in terms.values() for key in term.sources())
         for name, term in terms.items():
             self._check_term(f"model.losses.{name}", term)
+        if watched is not None:
+            self._check_watched(watched)
+            self._keys[watched] = None
         self._taps = {
             name: Taps(network, (tap.path for tap in self._tap_keys() if tap.network == name))
             for name, network in self._networks.items()
@@ -42,7 +51,7 @@ class Wiring:
         }
 
     def context(self, batch: Batch, logits: Mapping[str, Tensor]) -> Context:
-        """Everything the terms read, by key, floating point tensors in at least float32.
+        """Everything the terms read, by key, as the networks gave it.
 
         Args:
             batch: The batch that both networks have just seen.
@@ -52,10 +61,11 @@ class Wiring:
         found |= {f"{name}.logits": value for name, value in logits.items()}
         for name, taps in self._taps.items():
             found |= {f"{name}@{path}": value for path, value in taps.take().items()}
-        return {key: _at_least_float32(found[key]) for key in self._keys}
+        return {key: found[key] for key in self._keys}
 
     def evaluate(self, context: Context) -> dict[str, Tensor]:
-        """The value of each term, unweighted, computed outside autocast."""
+        """The value of each term, unweighted, computed outside autocast in at least float32."""
+        context = {key: _at_least_float32(value) for key, value in context.items()}
         device = next(iter(context.values())).device.type
         with torch.autocast(device, enabled=False):
             return {name: self._value(term, context) for name, term in self._terms.items()}
@@ -76,6 +86,7 @@ class Wiring:
         for taps in self._taps.values():
             taps.find_in_place()
         context = self.context(batch, logits)
+        context = {key: _at_least_float32(value) for key, value in context.items()}
         for name, term in self._terms.items():
             try:
                 value = self._value(term, context)
@@ -120,10 +131,21 @@ class Wiring:
         if uses_teacher and self._networks["teacher"] is None:
             raise RecipeError(f"{key}.inputs", "reads from the teacher, but model.teacher is null")
         for tap in filter(None, taps):
-            try:
-                Taps(_network(self._networks, tap.network), [tap.path]).remove()
-            except ValueError as error:
-                raise RecipeError(f"{key}.inputs", f"{tap.network}: {error}") from error
+            self._check_path(f"{key}.inputs", tap)
+
+    def _check_watched(self, key: str) -> None:
+        where = "model.gradient_norms"
+        if key != "student.logits" and not key.startswith("student@"):
+            raise RecipeError(where, f"needs student.logits or student@PATH, got {key!r}")
+        tap = parse_key(key)
+        if tap is not None:
+            self._check_path(where, tap)
+
+    def _check_path(self, where: str, tap: TapKey) -> None:
+        try:
+            Taps(_network(self._networks, tap.network), [tap.path]).remove()
+        except ValueError as error:
+            raise RecipeError(where, f"{tap.network}: {error}") from error
 
     def _tap_keys(self) -> list[TapKey]:
         return [tap for key in self._keys if (tap := parse_key(key)) is not None]

@@ -1,64 +1,75 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from distill.augment import RandomHorizontalFlip
+from distill.augment import RandomHorizontalFlip, RandomVerticalFlip
+from distill.batch import Batch
 from distill.randomness import fold, uniform
+from tests.augment.scenes import around, assert_same, noise, rectangles
+
+FLIPS = pytest.mark.parametrize(
+    ("flip", "axis"), [(RandomHorizontalFlip, -1), (RandomVerticalFlip, -2)]
+)
 
 
-def pictures(n: int) -> torch.Tensor:
-    values = np.random.default_rng(n).integers(0, 256, (n, 3, 4, 5))
-    return torch.from_numpy(values.astype(np.uint8))
-
-
+@FLIPS
 @pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
-def test_chosen_images_are_mirrored_left_to_right(probability: float, dtype: torch.dtype) -> None:
-    images, samples, key = pictures(60).to(dtype), torch.arange(60), fold(0, "augment", 3)
-    views = RandomHorizontalFlip(probability)(images, samples, key)
+def test_chosen_images_are_mirrored(
+    flip: type[nn.Module], axis: int, probability: float, dtype: torch.dtype
+) -> None:
+    batch, key = noise(60, dtype=dtype), fold(0, "augment", 3)
+    views = flip(probability)(batch, key).image
     assert views.dtype == dtype
-    draws = uniform(key, samples)[:, 0].tolist()
+    draws = uniform(key, batch.index)[:, 0].tolist()
     assert {draw < probability for draw in draws} == {True, False}
-    for image, view, draw in zip(images.numpy(), views.numpy(), draws, strict=True):
-        assert np.array_equal(view, image[:, :, ::-1] if draw < probability else image)
+    for image, view, draw in zip(batch.image.numpy(), views.numpy(), draws, strict=True):
+        assert np.array_equal(view, np.flip(image, axis) if draw < probability else image)
 
 
-def test_probability_zero_keeps_and_one_mirrors_all() -> None:
-    images, samples = pictures(500), torch.arange(500)
-    assert torch.equal(RandomHorizontalFlip(0.0)(images, samples, 1), images)
-    mirrored = RandomHorizontalFlip(1.0)(images, samples, 1)
-    assert np.array_equal(mirrored.numpy(), images.numpy()[..., ::-1])
+@FLIPS
+def test_masks_and_boxes_are_mirrored_too(flip: type[nn.Module], axis: int) -> None:
+    batch = rectangles(20)
+    view = flip()(batch, 1)
+    moved = (view.image != batch.image).flatten(1).any(1)
+    assert set(moved.tolist()) == {True, False}
+    for row in range(20):
+        mask = batch.mask[row].flip(axis) if moved[row] else batch.mask[row]
+        assert torch.equal(view.mask[row], mask)
+    for box, row, label in zip(*vars(view.boxes).values(), strict=True):
+        assert box.tolist() == around(view.mask[row], int(label))
 
 
+@FLIPS
+def test_two_flips_are_none(flip: type[nn.Module], axis: int) -> None:
+    batch, both = rectangles(5), flip(1.0)
+    assert_same(both(both(batch, 1), 2), batch)
+    assert_same(flip(0.0)(batch, 1), batch)
+
+
+@FLIPS
 @pytest.mark.parametrize("probability", [0.2, 0.5])
-def test_the_share_of_mirrored_images_is_the_probability(probability: float) -> None:
-    images = torch.tensor([0.0, 1.0]).expand(10_000, 1, 1, 2)
-    views = RandomHorizontalFlip(probability)(images, torch.arange(10_000), 1)
-    assert views[:, 0, 0, 0].mean().item() == pytest.approx(probability, abs=0.025)  # 5 sigma
+def test_the_share_of_mirrored_images_is_the_probability(
+    flip: type[nn.Module], axis: int, probability: float
+) -> None:
+    image = torch.tensor([[0.0, 0.0], [0.0, 1.0]]).expand(10_000, 1, 2, 2)
+    samples = torch.arange(10_000)
+    views = flip(probability)(Batch(image, samples, samples, 0), 1).image
+    still = views[:, 0, 1, 1].mean().item()
+    assert still == pytest.approx(1 - probability, abs=0.025)  # 5 sigma
 
 
-def test_a_half_is_the_default() -> None:
-    images, samples = pictures(50), torch.arange(50)
-    half = RandomHorizontalFlip(0.5)(images, samples, 1)
-    assert torch.equal(RandomHorizontalFlip()(images, samples, 1), half)
+@FLIPS
+def test_a_half_is_the_default(flip: type[nn.Module], axis: int) -> None:
+    batch = noise(50)
+    assert_same(flip()(batch, 1), flip(0.5)(batch, 1))
 
 
-def test_a_view_does_not_depend_on_the_batch_or_its_order() -> None:
-    images, samples, flip = pictures(12), torch.arange(12) * 31, RandomHorizontalFlip()
-    together = flip(images, samples, 5)
-    for image, sample, view in zip(images, samples, together, strict=True):
-        assert torch.equal(view[None], flip(image[None], sample[None], 5))
-    order = torch.tensor([7, 0, 11, 3])
-    assert torch.equal(together[order], flip(images[order], samples[order], 5))
-
-
-def test_another_key_gives_other_views() -> None:
-    images, samples, flip = pictures(30), torch.arange(30), RandomHorizontalFlip()
-    assert torch.equal(flip(images, samples, 5), flip(images, samples, 5))
-    assert not torch.equal(flip(images, samples, 5), flip(images, samples, 6))
-
-
+@FLIPS
 @pytest.mark.parametrize("probability", [-0.1, 1.1, float("nan")])
-def test_a_probability_outside_zero_to_one_is_refused(probability: float) -> None:
-    with pytest.raises(ValueError, match=f"probability must be in 0..1, got {probability}"):
-        RandomHorizontalFlip(probability)
+def test_a_probability_outside_zero_to_one_is_refused(
+    flip: type[nn.Module], axis: int, probability: float
+) -> None:
+    with pytest.raises(ValueError, match=rf"probability must be in 0\.\.1, got {probability}"):
+        flip(probability)

@@ -22,6 +22,7 @@ def rows(test: bool = True) -> list[dict[str, Any]]:
             "teacher_val": 99.0 if method == "kd" else None,
             "teacher_test": 98.0 if method == "kd" and test else None,
             "wall_s": 2.0 + seed,
+            "against": "" if method == "student" else "student",
             "run_dir": f"runs/{method}/seed{seed}",
         }
         for method, values in accuracies.items()
@@ -34,6 +35,16 @@ def test_the_summary_compares_the_last_epoch_on_the_test_images() -> None:
     assert student == ("student", "92.00 ± 1.41", "91.00 ± 1.41", "", "2.5")
     assert kd[:3] == ("kd", "94.50 ± 0.71", "93.50 ± 0.71")
     assert kd[3].startswith("+2.50 (")
+
+
+def test_a_variant_may_be_compared_with_another_method() -> None:
+    found = rows()
+    for row in rows()[2:]:
+        found.append(
+            row | {"method": "kd_long", "against": "kd", "test_last": row["test_last"] + 1}
+        )
+    long = report.summary(found, "student")[2]
+    assert long[3] == "+1.00 (+1.00 to +1.00) to kd"
 
 
 def test_without_test_images_it_compares_validation() -> None:

@@ -69,7 +69,9 @@ def test_a_batch_of_a_table_is_gathered_in_the_order_of_its_key() -> None:
         assert np.array_equal(batch.image[row].numpy().transpose(1, 2, 0), noise(4, 5, sample))
     assert batch.target.tolist() == [40, 0, 40]
     assert batch.index.tolist() == [4, 0, 4]
-    assert batch.epoch == 7
+    assert (batch.epoch, batch.step) == (7, 0)
+    assert table[BatchKey(7, torch.tensor([1]), step=90)].step == 90
+    assert (batch.mask, batch.boxes) == (None, None)
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (16, 23), (31, 16)])
@@ -128,9 +130,10 @@ def test_an_image_too_narrow_for_any_crop_gives_its_central_square() -> None:
 def test_a_training_view_depends_on_seed_epoch_and_sample_alone() -> None:
     source = Pictures(*[noise(30, 40)] * 4)
     samples = files(source, size=12, seed=3)
-    batch = samples[BatchKey(2, torch.tensor([3, 0, 1]))]
+    batch = samples[BatchKey(2, torch.tensor([3, 0, 1]), step=9)]
     assert batch.image.shape == (3, 3, 12, 12)
-    assert (batch.target.tolist(), batch.index.tolist(), batch.epoch) == ([3, 0, 1], [3, 0, 1], 2)
+    assert (batch.target.tolist(), batch.index.tolist()) == ([3, 0, 1], [3, 0, 1])
+    assert (batch.epoch, batch.step) == (2, 9)
     for row, sample in enumerate([3, 0, 1]):
         assert torch.equal(batch.image[row], view(files(source, size=12, seed=3), sample, 2))
     views = [view(samples, 0, 2), view(samples, 1, 2), view(samples, 0, 3)]

@@ -1,18 +1,20 @@
+from dataclasses import replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
-from torch import Tensor, nn
+from torch import nn
 
 from distill.batch import Batch
 from distill.data import Digits
 
 
 class Negative(nn.Module):
-    def forward(self, images: Tensor, samples: Tensor, key: int) -> Tensor:
-        return 255 - images
+    def forward(self, batch: Batch, key: int) -> Batch:
+        return replace(batch, image=255 - batch.image)
 
 
 def ready(**arguments: object) -> Digits:

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from distill.batch import Batch
 from distill.data import Images
@@ -21,8 +22,8 @@ def _nothing_cached() -> Iterator[None]:
 
 
 class Negative(nn.Module):
-    def forward(self, images: Tensor, samples: Tensor, key: int) -> Tensor:
-        return 255 - images
+    def forward(self, batch: Batch, key: int) -> Batch:
+        return replace(batch, image=255 - batch.image)
 
 
 def picture(number: int) -> np.ndarray:

@@ -51,6 +51,17 @@ def test_the_order_does_not_depend_on_the_batch_size() -> None:
     assert torch.equal(fours, twos[:20])
 
 
+@pytest.mark.parametrize("begun", [0, 3, 5, 12])
+def test_batches_are_numbered_through_the_run(begun: int) -> None:
+    left = 5 - begun % 5
+    assert [key.step for key in sampler(begun)] == list(range(begun, begun + left))
+    for rank in range(2):
+        assert [key.step for key in sampler(world=2, rank=rank)] == [0, 1]
+    assert [batch.step for batch in KeyedLoader(table(), sampler(begun), 0)] == list(
+        range(begun, begun + left)
+    )
+
+
 @pytest.mark.parametrize("begun", range(11))
 def test_a_run_goes_on_in_mid_epoch(begun: int) -> None:
     whole = [names(sampler(begun=5 * epoch)) for epoch in range(3)]
@@ -99,6 +110,7 @@ def test_no_workers_and_two_workers_give_equal_batches(begun: int) -> None:
     assert len(alone) == len(helped) == 5 - begun % 5
     for one, other in zip(alone, helped, strict=True):
         assert one.epoch == other.epoch == begun // 5
+        assert one.step == other.step
         for name in ("image", "target", "index"):
             assert torch.equal(getattr(one, name), getattr(other, name))
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -5,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from distill.augment import RandomCrop
+from distill.augment import CutMix, GaussianBlur, GaussianNoise, RandAugment, RandomCrop
 from distill.batch import Batch
 from distill.data.datasets import BatchKey, ImageTable
 from distill.data.pipeline import Pipeline, keep, split
@@ -36,15 +38,15 @@ def order(loader) -> list[list[int]]:
 
 
 class Scale(nn.Module):
-    """Multiplies by what it is given, and keeps the keys it was called with."""
+    """Multiplies by what it is given, and keeps what it was called with."""
 
     def __init__(self, factor: int) -> None:
         super().__init__()
         self.factor, self.calls = factor, []
 
-    def forward(self, images: Tensor, samples: Tensor, key: int) -> Tensor:
-        self.calls.append((samples, key))
-        return (images + 1) * self.factor
+    def forward(self, batch: Batch, key: int) -> Batch:
+        self.calls.append((batch.index, key))
+        return replace(batch, image=(batch.image + 1) * self.factor)
 
 
 def test_without_a_trainer_an_epoch_begins_at_its_first_batch() -> None:
@@ -129,13 +131,15 @@ def test_augmentations_are_applied_in_order_with_keys_of_their_own() -> None:
     first, second = Scale(2), Scale(5)
     lines = pipeline(seed=6, augment=(first, second))
     samples = torch.tensor([4, 1])
-    batch = Batch(torch.ones(2, 1, 1, 1), torch.tensor([0, 2]), samples, epoch=3)
+    batch = Batch(torch.ones(2, 1, 1, 1), torch.tensor([0, 2]), samples, epoch=3, step=40)
     augmented = lines.augmented(batch)
     assert augmented.image.flatten().tolist() == [25.0, 25.0]
     assert torch.equal(batch.image, torch.ones(2, 1, 1, 1))
-    assert (augmented.target, augmented.index, augmented.epoch) == (batch.target, samples, 3)
-    keys = [(scale.calls[0][0] is samples, scale.calls[0][1]) for scale in (first, second)]
-    assert keys == [(True, fold(6, "augment", place, 3)) for place in (0, 1)]
+    assert augmented.target is batch.target
+    for place, scale in enumerate((first, second)):
+        ((given, key),) = scale.calls
+        assert (given.index is samples, given.epoch, given.step) == (True, 3, 40)
+        assert key == fold(6, "augment", place, 3)
 
 
 def test_a_view_depends_on_seed_epoch_and_sample_alone() -> None:
@@ -147,6 +151,39 @@ def test_a_view_depends_on_seed_epoch_and_sample_alone() -> None:
     assert torch.equal(together[[2, 1]], views([0, 9]))
     assert not torch.equal(together, views([4, 9, 0, 17], seed=1))
     assert not torch.equal(together, views([4, 9, 0, 17], epoch=3))
+
+
+def test_views_do_not_depend_on_batch_size_and_workers() -> None:
+    augment = (RandomCrop(2), RandAugment(2), GaussianNoise(probability=1.0), GaussianBlur())
+
+    def views(batch_size: int, workers: int) -> dict[int, bytes]:
+        lines = pipeline(batch_size=batch_size, augment=augment)
+        lines.workers = workers
+        batches = [lines.augmented(batch) for batch in lines.train_loader(None)]
+        pairs = ((batch.index.tolist(), batch.image) for batch in batches)
+        return {
+            i: image.numpy().tobytes()
+            for rows, x in pairs
+            for i, image in zip(rows, x, strict=True)
+        }
+
+    expected = views(batch_size=11, workers=0)
+    assert len(set(expected.values())) == 22
+    assert views(batch_size=2, workers=0) == expected
+    assert views(batch_size=11, workers=2) == expected
+
+
+def test_mixed_images_come_with_soft_targets() -> None:
+    lines = pipeline(augment=(CutMix(num_classes=3),))
+    for plain in lines.train_loader(None):
+        batch = lines.augmented(plain)
+        assert batch.image.dtype == torch.uint8
+        assert batch.target.shape == (4, 3)
+        torch.testing.assert_close(batch.target.sum(1), torch.ones(4))
+        for image, own in zip(batch.image, plain.image, strict=True):
+            pixels = (image[:, None] == plain.image.transpose(0, 1)).any(1)
+            assert pixels.all()  # every pixel is one of this batch's, in its place
+            assert (image == own).any()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])

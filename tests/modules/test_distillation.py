@@ -34,6 +34,13 @@ class Recorder(nn.Module):
         return self.fc(image.flatten(1))
 
 
+class FixedSlope(nn.Module):
+    """Its gradient is 1 everywhere."""
+
+    def forward(self, at: Tensor) -> Tensor:
+        return at.sum()
+
+
 def trainer(**options: Any) -> pl.Trainer:
     settings = {"max_epochs": 1, "logger": False, "enable_checkpointing": False}
     settings |= {"enable_progress_bar": False, "enable_model_summary": False}
@@ -162,6 +169,43 @@ def test_the_dry_pass_leaves_student_and_losses_as_they_were() -> None:
     trainer(limit_train_batches=0, limit_val_batches=0).fit(module, digits())
     after = tensors(student) | tensors(loss)
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("place", ["student.logits", "student@relu"])
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_gradient_norms_are_those_of_the_weighted_terms(place: str, precision: Any) -> None:
+    kd = Term(KDLoss(), weight=0.25, inputs=KD.inputs)
+    fixed = Term(FixedSlope(), weight=0.5, inputs={"at": place})
+    terms = {"ce": CE, "kd": kd, "fixed": fixed}
+    module = Distillation(Recorder(), tiny(8), terms, gradient_norms=place)
+    running = trainer(
+        limit_train_batches=1, limit_val_batches=0, log_every_n_steps=1, precision=precision
+    )
+    running.fit(module, digits())
+    logged = running.callback_metrics
+    # Its value is the sum of all elements: a gradient of ones.
+    elements = 16 * 10 if place == "student.logits" else 16 * 8 * 4 * 4
+    assert logged["train/gradient/fixed"].item() == pytest.approx(0.5 * elements**0.5, rel=1e-3)
+    assert logged["train/gradient/ce"] > 0
+    assert logged["train/gradient/kd"] > 0
+
+
+def test_gradient_norms_are_taken_on_logged_steps_only_and_change_nothing() -> None:
+    rows, weights = [], []
+    for place in (None, "student@relu"):
+        seen = []
+
+        class Watch(pl.Callback):
+            def on_train_batch_end(self, running: pl.Trainer, *rest: Any, seen: Any = seen) -> None:
+                seen.append("train/gradient/ce" in running.callback_metrics)
+
+        torch.manual_seed(0)
+        module = Distillation(None, tiny(8), {"ce": CE}, gradient_norms=place)
+        trainer(log_every_n_steps=3, limit_val_batches=0, callbacks=[Watch()]).fit(module, digits())
+        rows.append(seen)
+        weights.append(module.student.state_dict()["fc.weight"])
+    assert rows == [[False] * 4, [False, False, True, True]]
+    assert torch.equal(*weights)
 
 
 def test_a_student_alone_needs_no_teacher() -> None:

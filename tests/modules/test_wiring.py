@@ -27,6 +27,18 @@ class NotScalar(nn.Module):
         return student.mean(0)
 
 
+class Types(nn.Module):
+    """Remembers the types of what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[torch.dtype] = []
+
+    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+        self.seen += [student.dtype, teacher.dtype]
+        return student.sum()
+
+
 def batch(n: int = 4) -> Batch:
     return Batch(torch.rand(n, 1, 8, 8), torch.arange(n), 10 + torch.arange(n), epoch=0)
 
@@ -63,10 +75,26 @@ def test_a_list_of_keys_gives_a_list_of_tensors() -> None:
 
 
 def test_half_precision_reaches_a_loss_as_float32() -> None:
-    term = Term(nn.MSELoss(), inputs={"input": "student.logits", "target": "teacher.logits"})
-    wiring, logits, images = wired(mse=term)
-    context = wiring.context(images, {name: value.bfloat16() for name, value in logits.items()})
-    assert {value.dtype for value in context.values()} == {torch.float32}
+    loss = Types()
+    term = Term(loss, inputs={"student": "student.logits", "teacher": "teacher.logits"})
+    wiring, logits, images = wired(types=term)
+    half = {name: value.bfloat16() for name, value in logits.items()}
+    wiring.evaluate(wiring.context(images, half))
+    wiring.dry_pass(images, half)
+    assert loss.seen == [torch.float32] * 4
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("teacher@fc", "model.gradient_norms: needs student.logits or student@PATH"),
+        ("batch.target", "model.gradient_norms: needs student.logits or student@PATH"),
+        ("student@fcc", "model.gradient_norms: student: no layer 'fcc' in TinyNet.*'fc'"),
+    ],
+)
+def test_gradients_are_watched_in_the_student_only(place: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        Wiring({"ce": CE}, tiny(8), tiny(12), watched=place)
 
 
 def test_terms_are_evaluated_outside_autocast() -> None:

@@ -1,0 +1,83 @@
+"""What becomes of boxes when the pixels of their image move."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from distill.batch import Batch, Boxes
+
+LEAST_VISIBLE = 0.1
+"""A box is dropped where less than this share of its area is left in the image."""
+
+
+def move(boxes: Boxes, forward: Tensor, height: int, width: int) -> Boxes:
+    """The bounding boxes of the moved corners, as far as they lie in the image.
+
+    Args:
+        boxes: The boxes before.
+        forward: For each image the matrix (b, 3, 3) that takes a point (x, y, 1) of the old image
+            to the new one.
+        height: Of the new images, in pixels.
+        width: Likewise.
+    """
+    left, top, right, bottom = boxes.xyxy.double().unbind(1)
+    corners = torch.stack([left, right, right, left], 1), torch.stack([top, top, bottom, bottom], 1)
+    x, y = project(forward[boxes.image], *corners)
+    moved = torch.stack([x.amin(1), y.amin(1), x.amax(1), y.amax(1)], 1)
+    return clip(replace(boxes, xyxy=moved.to(boxes.xyxy.dtype)), height, width)
+
+
+def clip(boxes: Boxes, height: int, width: int) -> Boxes:
+    """The parts inside the image; without boxes thinner than a pixel or hardly visible."""
+    limit = boxes.xyxy.new_tensor([width, height, width, height])
+    clipped = replace(boxes, xyxy=boxes.xyxy.clamp(min=0).minimum(limit))
+    return clipped.where(still_there(clipped.xyxy, area(boxes.xyxy)))
+
+
+def still_there(xyxy: Tensor, whole: Tensor) -> Tensor:
+    """Whether what is left (m, 4) of boxes is a pixel wide and enough of their area (m,)."""
+    sides = xyxy[:, 2:] - xyxy[:, :2]
+    return (sides >= 1).all(1) & (area(xyxy) >= LEAST_VISIBLE * whole)
+
+
+def area(xyxy: Tensor) -> Tensor:
+    """Areas (m,) of boxes (m, 4), in pixels."""
+    return (xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1])
+
+
+def project(matrix: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Points (n, ...) through the matrices (n, 3, 3); x and y may broadcast."""
+    cells = matrix.view(-1, 9, *[1] * (x.ndim - 1)).unbind(1)
+    across, down, depth = (
+        cells[row] * x + (cells[row + 1] * y + cells[row + 2]) for row in (0, 3, 6)
+    )
+    return across / depth, down / depth
+
+
+def reordered(batch: Batch, rows: Tensor) -> Batch:
+    """The images, masks and boxes of other rows (b,), a permutation, in the place of these."""
+    mask = None if batch.mask is None else batch.mask[rows]
+    boxes = batch.boxes
+    if boxes is not None:
+        boxes = replace(boxes, image=rows.argsort()[boxes.image])
+    return replace(batch, image=batch.image[rows], mask=mask, boxes=boxes)
+
+
+def joined(*parts: Boxes) -> Boxes:
+    """Boxes of several lists in one."""
+    fields = ("xyxy", "image", "label")
+    return Boxes(*(torch.cat([getattr(part, name) for part in parts]) for name in fields))
+
+
+def require_places(batch: Batch, name: str) -> None:
+    """Refuse a batch whose labels do not say where things are.
+
+    Raises:
+        ValueError: If the batch has neither a mask nor boxes.
+    """
+    if batch.mask is None and batch.boxes is None:
+        raise ValueError(
+            f"{name} needs batches with a mask or boxes, got class labels alone; "
+            "for these use CutMix or Mixup"
+        )

@@ -1,0 +1,99 @@
+"""Objects of one image of the batch put into another.
+
+With boxes these are instances, as in Simple Copy-Paste (Ghiasi et al., CVPR 2021, arXiv
+2012.07177); with a mask alone they are whole classes, as in ClassMix (Olsson et al., WACV 2021,
+arXiv 2007.07936). They stay where they were: a RandomAffine before it moves and scales them.
+"""
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from distill.augment.boxes import LEAST_VISIBLE, joined, reordered, require_places
+from distill.augment.checks import check_number
+from distill.augment.draws import chosen, partners
+from distill.batch import IGNORED, Batch, Boxes
+from distill.randomness import fold, uniform
+
+
+class CopyPaste(nn.Module):
+    """Puts about half of the objects of another image into each image.
+
+    With boxes alone, what is inside a box is pasted; with a mask too, only its pixels that belong
+    to an object. A box that the pasted objects hide is dropped. Targets stay.
+
+    Args:
+        background: The class of a mask's pixels that belong to no object.
+        probability: Of an image to be pasted into, in 0..1.
+
+    Raises:
+        ValueError: If an argument is outside its range, or a batch has neither mask nor boxes.
+    """
+
+    def __init__(self, background: int = 0, probability: float = 0.5) -> None:
+        super().__init__()
+        check_number("background", background, 0, 255)
+        check_number("probability", probability, 0, 1)
+        self.background, self.probability = background, probability
+
+    def forward(self, batch: Batch, key: int) -> Batch:
+        """Paste into every chosen image of a batch."""
+        require_places(batch, "CopyPaste")
+        rows = chosen(fold(key, "pasted"), batch.index, self.probability)
+        other = reordered(batch, partners(fold(key, "partner"), batch.index))
+        samples = batch.index
+        if other.boxes is not None:
+            half = _half_of_boxes(fold(key, "objects"), samples, other.boxes)
+            other = replace(other, boxes=other.boxes.where(half & rows[other.boxes.image]))
+        pasted = self._pasted(fold(key, "objects"), samples, other) & rows[:, None, None]
+        image = torch.where(pasted[:, None], other.image, batch.image)
+        mask, boxes = batch.mask, batch.boxes
+        if mask is not None and other.mask is not None:
+            mask = torch.where(pasted, other.mask, mask)
+        if boxes is not None and other.boxes is not None:
+            boxes = joined(_visible(boxes, pasted), other.boxes)
+        return replace(batch, image=image, mask=mask, boxes=boxes)
+
+    def _pasted(self, key: int, samples: Tensor, other: Batch) -> Tensor:
+        """The pixels (b, h, w) of the other images that are pasted."""
+        if other.boxes is None and other.mask is not None:
+            half = uniform(key, samples, IGNORED + 1) < 0.5
+            half[:, [self.background, IGNORED]] = False
+            return half.gather(1, other.mask.flatten(1).long()).view(other.mask.shape)
+        pasted = torch.zeros_like(other.image[:, 0], dtype=torch.bool)
+        if other.boxes is not None:
+            edges = _whole(other.boxes, pasted).tolist()
+            for row, (left, top, right, bottom) in zip(other.boxes.image, edges, strict=True):
+                pasted[row, top:bottom, left:right] = True
+        if other.mask is not None:
+            pasted &= (other.mask != self.background) & (other.mask != IGNORED)
+        return pasted
+
+
+def _half_of_boxes(key: int, samples: Tensor, boxes: Boxes) -> Tensor:
+    """Each box with probability 1/2 (m,), by its number among the boxes of its image."""
+    if not len(boxes.image):
+        return boxes.image.bool()
+    number = (boxes.image[:, None] == boxes.image).tril(-1).sum(1, keepdim=True)
+    draws = uniform(key, samples[boxes.image], int(number.max()) + 1)
+    return draws.gather(1, number).squeeze(1) < 0.5
+
+
+def _visible(boxes: Boxes, pasted: Tensor) -> Boxes:
+    """Boxes that are not hidden by what is pasted."""
+    left, top, right, bottom = _whole(boxes, pasted).unbind(1)
+    below = F.pad(pasted.long().cumsum(1).cumsum(2), (1, 0, 1, 0))
+    row = boxes.image
+    hidden = below[row, bottom, right] - below[row, top, right]
+    hidden -= below[row, bottom, left] - below[row, top, left]
+    whole = (right - left) * (bottom - top)
+    return boxes.where(whole - hidden >= LEAST_VISIBLE * whole)
+
+
+def _whole(boxes: Boxes, pixels: Tensor) -> Tensor:
+    """The edges in whole pixels (m, 4), int64, inside the image."""
+    height, width = pixels.shape[-2:]
+    limit = boxes.xyxy.new_tensor([width, height, width, height])
+    return boxes.xyxy.round().clamp(min=0).minimum(limit).long()

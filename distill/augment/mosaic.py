@@ -1,0 +1,89 @@
+"""Four images of the batch in one (YOLOv4, arXiv 2004.10934)."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from distill.augment.boxes import joined, reordered, require_places
+from distill.augment.checks import check_number, check_range
+from distill.augment.draws import between, chosen, partners
+from distill.augment.warp import grid, warp
+from distill.batch import Batch
+from distill.randomness import fold
+
+
+class Mosaic(nn.Module):
+    """Shrinks each image and three others of the batch into the four fields of one.
+
+    Every image is seen whole, squeezed to its field. Targets stay.
+
+    Args:
+        centre: Smallest and largest place where the fields meet, as a share of width and height,
+            in 0.1..0.9.
+        probability: Of an image to become a mosaic, in 0..1.
+
+    Raises:
+        ValueError: If an argument is outside its range, or a batch has neither mask nor boxes.
+    """
+
+    def __init__(self, centre: tuple[float, float] = (0.3, 0.7), probability: float = 0.5) -> None:
+        super().__init__()
+        check_range("centre", centre, 0.1, 0.9)
+        check_number("probability", probability, 0, 1)
+        self.centre, self.probability = centre, probability
+
+    def forward(self, batch: Batch, key: int) -> Batch:
+        """Make a mosaic of every chosen image of a batch and its three successors."""
+        require_places(batch, "Mosaic")
+        rows = chosen(fold(key, "changed"), batch.index, self.probability)
+        successor = partners(fold(key, "partner"), batch.index)
+        centre = self._centre(batch, key)
+        result, part = _unchanged(batch, rows), batch
+        for place in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            result = _with_field(result, part, rows, centre, place)
+            part = reordered(part, successor)
+        return result
+
+    def _centre(self, batch: Batch, key: int) -> tuple[Tensor, Tensor]:
+        """Where the fields meet, x and y in whole pixels, (b,) each."""
+        height, width = batch.image.shape[-2:]
+        x, y = (between(fold(key, name), batch.index, *self.centre).double() for name in "xy")
+        return (x * width).round(), (y * height).round()
+
+
+def _unchanged(batch: Batch, rows: Tensor) -> Batch:
+    """The batch before its first field: the chosen rows have no boxes yet."""
+    if batch.boxes is None:
+        return batch
+    return replace(batch, boxes=batch.boxes.where(~rows[batch.boxes.image]))
+
+
+def _with_field(
+    result: Batch,
+    part: Batch,
+    rows: Tensor,
+    centre: tuple[Tensor, Tensor],
+    place: tuple[int, int],
+) -> Batch:
+    """The chosen rows with one more of their fields, which shows ``part``."""
+    height, width = part.image.shape[-2:]
+    (x, y), (down, right) = centre, place
+    scale = (width - x if right else x) / width, (height - y if down else y) / height
+    shrunk = warp(part, _into_field(scale, (right * x, down * y)))
+    columns, lines = grid(part.image)
+    field = (columns > x[:, None, None]) == bool(right)
+    field = field & ((lines > y[:, None, None]) == bool(down)) & rows[:, None, None]
+    image = torch.where(field[:, None], shrunk.image, result.image)
+    mask, boxes = result.mask, result.boxes
+    if mask is not None and shrunk.mask is not None:
+        mask = torch.where(field, shrunk.mask, mask)
+    if boxes is not None and shrunk.boxes is not None:
+        boxes = joined(boxes, shrunk.boxes.where(rows[shrunk.boxes.image]))
+    return replace(result, image=image, mask=mask, boxes=boxes)
+
+
+def _into_field(scale: tuple[Tensor, Tensor], corner: tuple[Tensor, Tensor]) -> Tensor:
+    zero, one = torch.zeros_like(scale[0]), torch.ones_like(scale[0])
+    cells = [scale[0], zero, corner[0], zero, scale[1], corner[1], zero, zero, one]
+    return torch.stack(cells, 1).view(-1, 3, 3)

@@ -1,0 +1,80 @@
+"""A contact sheet: samples down, their augmented views across, with masks and boxes drawn in."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from distill.augment.pixels import as_float
+from distill.batch import IGNORED, Batch
+
+_GAP, _LINE = 6, 14
+_COLOURS = torch.tensor(
+    [[230, 25, 75], [60, 180, 75], [0, 130, 200], [245, 130, 48], [145, 30, 180], [70, 240, 240]]
+)
+_UNKNOWN = torch.tensor([128, 128, 128])
+
+
+def contact_sheet(
+    columns: Mapping[str, Batch], classes: Sequence[str] = (), side: int = 128
+) -> Image.Image:
+    """One picture of several views of the same samples.
+
+    Args:
+        columns: The views by their titles, with one row per sample each.
+        classes: Names of the classes; numbers are written where it is too short.
+        side: Length in pixels that the longer side of every image is drawn at.
+    """
+    rows = max(len(batch.image) for batch in columns.values())
+    step = side + _GAP
+    size = (_GAP + len(columns) * step, _GAP + _LINE + rows * (step + _LINE))
+    sheet = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(sheet)
+    for column, (title, batch) in enumerate(columns.items()):
+        left = _GAP + column * step
+        draw.text((left, _GAP // 2), title, fill="black")
+        for row in range(len(batch.image)):
+            top = _GAP + _LINE + row * (step + _LINE)
+            sheet.paste(_tile(batch, row, side), (left, top))
+            draw.text((left, top + side), _caption(batch.target[row], classes), fill="black")
+    return sheet
+
+
+def _tile(batch: Batch, row: int, side: int) -> Image.Image:
+    levels = (as_float(batch.image[row]) * 255).round().cpu()
+    levels = levels.expand(3, -1, -1) if len(levels) == 1 else levels[:3]
+    if batch.mask is not None:
+        levels = _tinted(levels, batch.mask[row].cpu().long())
+    height, width = levels.shape[1:]
+    scale = side / max(height, width)
+    tile = Image.fromarray(levels.byte().permute(1, 2, 0).contiguous().numpy())
+    tile = tile.resize(
+        (max(1, round(width * scale)), max(1, round(height * scale))), Image.Resampling.NEAREST
+    )
+    if batch.boxes is not None:
+        draw = ImageDraw.Draw(tile)
+        own = batch.boxes.where(batch.boxes.image == row)
+        for box, label in zip((own.xyxy * scale).tolist(), own.label.tolist(), strict=True):
+            colour = tuple(_COLOURS[label % len(_COLOURS)].tolist())
+            left, top, right, bottom = box
+            draw.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=colour)
+    return tile
+
+
+def _tinted(levels: Tensor, mask: Tensor) -> Tensor:
+    """Levels (3, h, w), half in the colours of their classes; class 0 stays, grey is unknown."""
+    colours = _COLOURS[(mask - 1) % len(_COLOURS)].permute(2, 0, 1)
+    tinted = torch.where(mask > 0, (levels + colours) / 2, levels)
+    return torch.where(mask == IGNORED, _UNKNOWN[:, None, None], tinted)
+
+
+def _caption(target: Tensor, classes: Sequence[str]) -> str:
+    def name(number: int) -> str:
+        return classes[number] if number < len(classes) else str(number)
+
+    if target.ndim == 0:
+        return name(int(target))
+    shares = {name(i): share for i, share in enumerate(target.tolist()) if share > 0}
+    largest = sorted(shares.items(), key=lambda item: -item[1])[:2]
+    return " + ".join(f"{share:.2f} {label}" for label, share in largest)

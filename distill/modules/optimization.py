@@ -1,0 +1,84 @@
+"""The optimizer and the learning-rate schedule of a LightningModule, checked before training."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
+from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from distill.errors import RecipeError
+
+Decay = Literal["all", "weights"]
+
+
+class Optimization:
+    """Makes the optimizer and the schedule that a recipe names.
+
+    Args:
+        optimizer: Makes the optimizer from parameters; None gives SGD with learning rate 0.05,
+            momentum 0.9 and weight decay 5e-4.
+        scheduler: Makes the schedule from the optimizer; None keeps the rate.
+        decay: Which parameters its weight decay acts on: ``all``, or ``weights``, those of two or
+            more dimensions, so that norms and biases are spared.
+
+    Raises:
+        ValueError: If ``decay`` is neither.
+    """
+
+    def __init__(
+        self,
+        optimizer: OptimizerCallable | None,
+        scheduler: LRSchedulerCallable | None,
+        decay: Decay = "all",
+    ) -> None:
+        if decay not in ("all", "weights"):
+            raise ValueError(f"decay must be all or weights, got {decay!r}")
+        self._optimizer = optimizer or _default_optimizer
+        self._scheduler, self._decay = scheduler, decay
+
+    def check(self) -> None:
+        """Make both for one parameter, so that what is wrong with them is said before training.
+
+        Raises:
+            RecipeError: Naming the one that is wrong.
+        """
+        key = "model.optimizer"
+        try:
+            made = self._optimizer([nn.Parameter(torch.zeros(1))])
+            if self._scheduler is not None:
+                key = "model.scheduler"
+                self._scheduler(made)
+        except (ValueError, TypeError, IndexError) as error:
+            raise RecipeError(key, str(error)) from error
+
+    def configure(self, parameters: Sequence[nn.Parameter], interval: int) -> Any:  # noqa: ANN401 - Lightning's union of eight types
+        """What ``configure_optimizers`` returns.
+
+        Args:
+            parameters: What is trained.
+            interval: Batches between two steps of the schedule.
+        """
+        optimizer = self._optimizer(
+            parameters if self._decay == "all" else _weights_and_rest(parameters)
+        )
+        if self._scheduler is None:
+            return optimizer
+        scheduler = self._scheduler(optimizer)
+        if isinstance(scheduler, ReduceLROnPlateau):
+            config = {"scheduler": scheduler, "monitor": getattr(scheduler, "monitor", "val/loss")}
+        else:
+            config = {"scheduler": scheduler, "interval": "step", "frequency": interval}
+        return {"optimizer": optimizer, "lr_scheduler": config}
+
+
+def _default_optimizer(parameters: Any) -> torch.optim.Optimizer:  # noqa: ANN401 - as torch's
+    return torch.optim.SGD(parameters, lr=0.05, momentum=0.9, weight_decay=5e-4)
+
+
+def _weights_and_rest(parameters: Sequence[nn.Parameter]) -> list[dict[str, Any]]:
+    """Two groups: the optimizer's own decay for matrices and kernels, none for what is smaller."""
+    weights = [parameter for parameter in parameters if parameter.ndim > 1]
+    rest = [parameter for parameter in parameters if parameter.ndim <= 1]
+    return [{"params": weights}, {"params": rest, "weight_decay": 0.0}]

@@ -1,0 +1,89 @@
+import copy
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from distill.cli import main
+from distill.errors import RecipeError
+from distill.tune import Suggestion, tune
+from tests.networks import TinyNet
+
+RECIPE: dict[str, Any] = {
+    "model": {
+        "class_path": "distill.modules.Distillation",
+        "init_args": {
+            "teacher": None,
+            "student": {"class_path": "tests.test_tune.bounded", "init_args": {"largest": 9999}},
+            "losses": {
+                "ce": {
+                    "loss": "torch.nn.CrossEntropyLoss",
+                    "inputs": {"input": "student.logits", "target": "batch.target"},
+                }
+            },
+            "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1}},
+        },
+    },
+    "data": {"class_path": "distill.data.Digits", "init_args": {"batch_size": 16}},
+    "trainer": {"max_epochs": 3, "accelerator": "cpu"},
+}
+
+
+class Bounded(TinyNet):
+    """Runs out of memory above a batch size."""
+
+    def __init__(self, largest: int) -> None:
+        super().__init__(8, 10, 1)
+        self.largest = largest
+
+    def forward(self, image: Tensor) -> Tensor:
+        if self.training and len(image) > self.largest:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return super().forward(image)
+
+
+def bounded(largest: int) -> nn.Module:
+    return Bounded(largest)
+
+
+def search(largest: int = 9999, samples: int | None = None) -> tuple[Suggestion, str]:
+    tree = copy.deepcopy(RECIPE)
+    tree["model"]["init_args"]["student"]["init_args"]["largest"] = largest
+    tree["data"]["init_args"]["train_samples"] = samples
+    told = io.StringIO()
+    found = tune(tree, 25, trusted=("tests",), console=Console(file=told))
+    return found, told.getvalue()
+
+
+def test_it_suggests_the_largest_batch_that_fits_and_a_rate_that_was_tried() -> None:
+    found, told = search(largest=100)
+    assert found.batch_size == 64
+    assert found.learning_rate is not None
+    assert 1e-6 < found.learning_rate <= 1
+    assert f"learning rate  {found.learning_rate:.2g}" in told
+    assert "batch size     64" in told
+
+
+@pytest.mark.parametrize(("samples", "largest"), [(1000, 128), (512, 128), (500, 64), (100, 16)])
+def test_without_an_end_of_memory_a_quarter_of_the_images_is_the_limit(
+    samples: int, largest: int
+) -> None:
+    assert search(samples=samples)[0].batch_size == largest
+
+
+def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    search(samples=100)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_search_that_is_too_short_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RecipeError, match="--steps: needs at least 20, got 5"):
+        tune(RECIPE, 5)
+    assert main(["tune", "digits/student", "--steps", "5"]) == 2
+    assert capsys.readouterr().err == "distill: --steps: needs at least 20, got 5\n"
