@@ -1,6 +1,13 @@
 """Networks to train: factories ``(num_classes, in_channels=3) -> nn.Module`` for recipes."""
 
+from students.alexnet import alexnet
+from students.attention import attention_resnet8, attention_resnet20
+from students.deformable import deform_resnet8, deform_resnet20
+from students.googlenet32 import googlenet32
+from students.inception import googlenet, inception_v3
+from students.layer_attention import layer_attention_resnet8, layer_attention_resnet20
 from students.lenet import lenet5
+from students.mobilenet import mobilenet_v2_half
 from students.resnet import (
     resnet8,
     resnet8x4,
@@ -12,12 +19,29 @@ from students.resnet import (
     resnet56,
     resnet110,
 )
+from students.shufflenet_v1 import shufflenet_v1
+from students.shufflenet_v2 import shufflenet_v2
+from students.simkd import SimKD
+from students.transformers import deit32, swin32, vit32
 from students.vgg import vgg8, vgg11, vgg13, vgg16, vgg19
 from students.wrn import wrn_16_1, wrn_16_2, wrn_40_1, wrn_40_2
 from students.zoo import timm_model, torchvision_model
 
 __all__ = [
+    "SimKD",
+    "alexnet",
+    "attention_resnet8",
+    "attention_resnet20",
+    "deform_resnet8",
+    "deform_resnet20",
+    "deit32",
+    "googlenet",
+    "googlenet32",
+    "inception_v3",
+    "layer_attention_resnet8",
+    "layer_attention_resnet20",
     "lenet5",
+    "mobilenet_v2_half",
     "resnet8",
     "resnet8x4",
     "resnet14",
@@ -27,6 +51,9 @@ __all__ = [
     "resnet44",
     "resnet56",
     "resnet110",
+    "shufflenet_v1",
+    "shufflenet_v2",
+    "swin32",
     "timm_model",
     "torchvision_model",
     "vgg8",
@@ -34,6 +61,7 @@ __all__ = [
     "vgg13",
     "vgg16",
     "vgg19",
+    "vit32",
     "wrn_16_1",
     "wrn_16_2",
     "wrn_40_1",

@@ -23,6 +23,8 @@ LOSSES = [
 ]
 # The paper's combination of the two stands in the recipes.
 PARTS = {"RKDDistanceLoss": "RKDLoss", "RKDAngleLoss": "RKDLoss"}
+# Boxes and label maps: the data modules give class numbers, so no recipe can use them.
+NOT_OF_CLASSES = {"IoULoss", "GIoULoss", "DIoULoss", "CIoULoss", "DiceLoss", "LovaszLoss"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -33,7 +35,8 @@ def test_a_file_holds_one_idea(path: Path) -> None:
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_loss_names_its_paper(name: str) -> None:
     module = sys.modules[getattr(distill.losses, name).__module__]
-    assert re.search(r"arXiv \d{4}\.\d{4,5}", module.__doc__ or "")
+    # A doi for the paper that is not on arXiv.
+    assert re.search(r"arXiv \d{4}\.\d{4,5}|doi 10\.\d{4}/\S+", module.__doc__ or "")
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -44,7 +47,7 @@ def test_a_loss_answers_the_questionnaire(name: str) -> None:
     assert re.search(rf"^class Test{name}\(\w*Contract\)", test.read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", [name for name in LOSSES if name not in NOT_OF_CLASSES])
 def test_a_loss_has_a_recipe(name: str) -> None:
     written = "\n".join(path.read_text() for path in (ROOT / "recipes").rglob("*.yaml"))
     assert f"distill.losses.{PARTS.get(name, name)}" in written

@@ -1,6 +1,8 @@
 """Every recipe that comes with the toolkit parses, builds and passes the dry pass."""
 
-import copy
+import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -8,61 +10,101 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from rich.console import Console
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
+import distill.losses
+import teachers
 from distill import recipes, run
 from distill.build import build
 from distill.data.datasets import ImageTable
-from distill.recipe_check import check
 
 NAMES = recipes.names()
-CLASSES = {"digits": 10, "fashion_mnist": 10, "cifar10": 10, "cifar100": 100, "imagenet": 1000}
-SIZES = {"digits": (1, 8), "fashion_mnist": (1, 28), "cifar10": (3, 32), "cifar100": (3, 32)}
+DIGITS = [name for name in NAMES if name.startswith("digits/")]
+CLASSES = {"fashion_mnist": 10, "cifar10": 10, "cifar100": 100, "imagenet": 1000}
+SIZES = {"fashion_mnist": (1, 28), "cifar10": (3, 32), "cifar100": (3, 32)}
+PARTS = ("RKDDistanceLoss", "RKDAngleLoss")  # RKDLoss is the sum of them
+QUIET = Console(quiet=True)
+
+Runs = Callable[[str], Path]
 
 
-def load(name: str, tmp_path: Path) -> dict[str, Any]:
-    """The recipe with a teacher run, or random weights in place of a download."""
+def load(name: str, runs: Runs) -> dict[str, Any]:
+    """The recipe with a teacher from ``runs``, or random weights in place of a download."""
     tree = recipes.load(recipes.find(name))
-    arguments = tree["model"]["init_args"]
-    spec = (arguments["teacher"] or {}).get("init_args", {})
+    spec = (tree["model"]["init_args"]["teacher"] or {}).get("init_args", {})
     if "run_dir" in spec:
-        spec["run_dir"] = str(teacher_run(name, spec["run_dir"], tmp_path))
+        teacher = Path(spec["run_dir"]).name
+        recipe = "teacher" if teacher == "teacher" else f"teacher_{teacher}"
+        run_dir = runs(f"{name.split('/')[0]}/{recipe}")
+        tree = recipes.load(recipes.find(name), [f"model.teacher.run_dir={run_dir}"])
     elif "weights" in spec:
         spec["weights"] = None
     return tree
 
 
-def teacher_run(name: str, run_dir: str, tmp_path: Path) -> Path:
-    """What the teacher's recipe would leave behind, untrained."""
-    dataset = name.split("/")[0]
-    teacher = Path(run_dir).name
-    recipe = f"{dataset}/{'teacher' if teacher == 'teacher' else f'teacher_{teacher}'}"
-    tree = recipes.load(recipes.find(recipe))
-    folder = tmp_path / "teacher"
-    folder.mkdir()
-    built = build(copy.deepcopy(tree), str(folder))
-    (folder / "config.yaml").write_text(str(built.config))
-    weights = {key: value.contiguous() for key, value in built.model.student.state_dict().items()}
-    save_file(weights, folder / "student.safetensors")
-    mean, std = list(built.data.mean), list(built.data.std)
-    (folder / "result.json").write_text(f'{{"normalization": {{"mean": {mean}, "std": {std}}}}}')
-    return folder
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """What the teachers' recipes would leave behind, untrained."""
+
+    @cache
+    def run_of(recipe: str) -> Path:
+        folder = tmp_path_factory.mktemp("teacher")
+        built = build(recipes.load(recipes.find(recipe)), str(folder))
+        (folder / "config.yaml").write_text(str(built.config))
+        weights = built.model.student.state_dict()
+        save_file({k: v.contiguous() for k, v in weights.items()}, folder / "student.safetensors")
+        mean, std = list(built.data.mean), list(built.data.std)
+        text = f'{{"normalization": {{"mean": {mean}, "std": {std}}}}}'
+        (folder / "result.json").write_text(text)
+        return folder
+
+    return run_of
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """The runs of digits recipes, each carried out once, as written."""
+    folder = tmp_path_factory.mktemp("runs")
+
+    @cache
+    def run_of(recipe: str) -> Path:
+        run.fit(load(recipe, run_of), folder / recipe, console=QUIET)
+        return folder / recipe
+
+    return run_of
+
+
+def accuracy(run_dir: Path) -> float:
+    """The student's validation accuracy in percent, after the last epoch."""
+    return float(
+        json.loads((run_dir / "result.json").read_text())["student"]["top1"]["val"]["last"]
+    )
 
 
 def test_the_promised_recipes_are_there() -> None:
-    methods = ("teacher", "student", "kd", "ssld", "overhaul", "rkd", "kd_rkd")
     for dataset in ("digits", "fashion_mnist", "cifar10"):
+        methods = ("teacher", "student", "kd", "ssld", "overhaul", "rkd", "kd_rkd")
         assert {f"{dataset}/{method}" for method in methods} <= set(NAMES)
+    for dataset in ("digits", "cifar10"):
+        assert {f"{dataset}/simkd", f"{dataset}/deit"} <= set(NAMES)
     for pair in ("resnet32x4_resnet8x4", "wrn_40_2_wrn_16_2"):
         assert {f"cifar100/{method}_{pair}" for method in ("kd", "overhaul", "rkd")} <= set(NAMES)
     assert "imagenet/kd_resnet34_resnet18" in NAMES
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_recipe_passes_the_dry_pass(name: str, tmp_path: Path) -> None:
-    tree = load(name, tmp_path)
-    check(tree)
-    built = build(tree, str(tmp_path))
+@pytest.mark.parametrize("dataset", ["digits", "cifar10"])
+def test_every_distillation_loss_has_a_recipe(dataset: str) -> None:
+    names = [name for name in NAMES if name.startswith(f"{dataset}/")]
+    written = "".join(recipes.find(name).read_text() for name in names)
+    for name in distill.losses.__all__:
+        family = getattr(distill.losses, name).__module__.split(".")[2]
+        if name.endswith("Loss") and family != "task" and name not in PARTS:
+            assert f"distill.losses.{name}" in written, name
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in DIGITS])
+def test_every_recipe_passes_the_dry_pass(name: str, untrained: Runs, tmp_path: Path) -> None:
+    built = build(load(name, untrained), str(tmp_path))
     dataset = name.split("/")[0]
     channels, size = SIZES.get(dataset, (3, 64))
     table = ImageTable(
@@ -91,26 +133,42 @@ def test_every_recipe_opens_with_its_command_and_figures(name: str) -> None:
     assert lines.index("model:") < lines.index("data:") < lines.index("trainer:")
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("digits/")])
-def test_every_digits_recipe_trains(name: str, tmp_path: Path) -> None:
-    tree = load(name, tmp_path)
-    for key, value in {"max_epochs": 2, "check_val_every_n_epoch": 1}.items():
-        recipes.put(tree, f"trainer.{key}", value)
-    result = run.fit(tree, tmp_path / "run", console=Console(quiet=True))
-    assert result["steps"] == 2 * (1078 // 64 if name == "digits/teacher" else 2)
-    assert (result["teacher"] is None) == (name in ("digits/teacher", "digits/student"))
+@pytest.mark.parametrize("name", DIGITS)
+def test_every_digits_recipe_trains(name: str, untrained: Runs, tmp_path: Path) -> None:
+    """Training begins with the dry pass."""
+    tree = load(name, untrained)
+    changes = {"data.val": 0.05, "data.test": 0, "data.train_samples": 100, "data.batch_size": 50}
+    for key, value in (changes | {"trainer.max_epochs": 2}).items():
+        recipes.put(tree, key, value)
+    result = run.fit(tree, tmp_path / "run", console=QUIET)
+    assert result["steps"] == 4
+    alone = name == "digits/student" or name.startswith("digits/teacher")
+    assert (result["teacher"] is None) == alone
+
+
+def test_a_simkd_run_can_be_tested_and_teach(untrained: Runs, tmp_path: Path) -> None:
+    tree = load("digits/simkd", untrained)
+    recipes.put(tree, "trainer.max_epochs", 1)
+    result = run.fit(tree, tmp_path / "run", console=QUIET)
+    tested = run.evaluate(tmp_path / "run", console=QUIET)
+    assert tested["top1"]["student"] == result["student"]["top1"]["test"]["last"]
+    weights = load_file(tmp_path / "run" / "student.safetensors")
+    head = load_file(untrained("digits/teacher") / "student.safetensors")["fc.weight"]
+    assert torch.equal(weights["backbone.fc.weight"], head)
+    teacher = teachers.from_run(str(tmp_path / "run"))
+    assert {key: value.shape for key, value in weights.items()} == {
+        key: value.shape for key, value in teacher.state_dict().items()
+    }
+    assert all(torch.equal(value, weights[key]) for key, value in teacher.state_dict().items())
 
 
 @pytest.mark.slow
-def test_a_distilled_student_beats_chance_and_learns_from_the_teacher(tmp_path: Path) -> None:
-    console = Console(quiet=True)
-    teacher = recipes.load(recipes.find("digits/teacher"))
-    run.fit(teacher, tmp_path / "teacher", console=console)
-    accuracies = {}
-    for method in ("student", "kd"):
-        tree = recipes.load(recipes.find(f"digits/{method}"))
-        if method == "kd":
-            recipes.put(tree, "model.teacher.run_dir", str(tmp_path / "teacher"))
-        result = run.fit(tree, tmp_path / method, console=console)
-        accuracies[method] = result["student"]["top1"]["val"]["last"]
-    assert accuracies["kd"] > accuracies["student"] > 80
+@pytest.mark.parametrize("name", DIGITS)
+def test_every_digits_recipe_beats_chance_clearly(name: str, trained: Runs) -> None:
+    """Chance is 10 %."""
+    assert accuracy(trained(name)) > 50
+
+
+@pytest.mark.slow
+def test_a_distilled_student_learns_from_the_teacher(trained: Runs) -> None:
+    assert accuracy(trained("digits/kd")) > accuracy(trained("digits/student")) > 80

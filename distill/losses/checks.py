@@ -7,7 +7,12 @@ from torch import Tensor
 
 
 def at_least_float32(value: Tensor) -> Tensor:
-    """The tensor in float32, or in its own type where that is wider (float64 for gradcheck)."""
+    """The tensor in float32, or in its own type where that is wider (float64 for gradcheck).
+
+    Its gradient comes back in the tensor's own type. One beyond 65504 is infinite in float16, which
+    is what a gradient scaler looks for; losses that do not depend on scale have such gradients
+    where activations are tiny.
+    """
     return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
 
 
@@ -63,3 +68,45 @@ def not_negative(name: str, value: float) -> float:
     if not (math.isfinite(value) and value >= 0):
         raise ValueError(f"{name} must be finite and at least 0, got {value}")
     return value
+
+
+def class_numbers(target: Tensor, logits: Tensor) -> None:
+    """Require one class number (b,) in 0..k-1 per row of logits (b, k).
+
+    Raises:
+        ValueError: If the shape is another, the numbers are not int64, or one is out of range
+            (looked at on the CPU only: elsewhere it would make the device wait).
+    """
+    if target.shape != logits.shape[:1] or target.dtype != torch.int64:
+        shapes = f"got {tuple(target.shape)} {target.dtype} for logits {tuple(logits.shape)}"
+        raise ValueError(f"target needs one class number per image, {shapes}")
+    if target.device.type == "cpu" and ((target < 0) | (target >= logits.shape[1])).any():
+        span = f"{target.min().item()}..{target.max().item()}"
+        raise ValueError(f"target needs class numbers in 0..{logits.shape[1] - 1}, got {span}")
+
+
+def maps(student: Tensor, teacher: Tensor) -> None:
+    """Require maps (b, c, h, w) of the same batch and size; the channels may differ.
+
+    Raises:
+        ValueError: If they differ in batch, height or width, have another rank, or are empty.
+    """
+    shapes = f"got shapes {tuple(student.shape)} and {tuple(teacher.shape)}"
+    same = student.shape[:1] + student.shape[2:] == teacher.shape[:1] + teacher.shape[2:]
+    if student.ndim != 4 or teacher.ndim != 4 or not same:
+        raise ValueError(
+            f"student and teacher need maps (b, c, h, w) of the same b, h, w, {shapes}"
+        )
+    if student.numel() == 0 or teacher.numel() == 0:
+        raise ValueError(f"student and teacher need at least one element, {shapes}")
+
+
+def channels(student_channels: int, teacher_channels: int) -> None:
+    """Require positive numbers of channels.
+
+    Raises:
+        ValueError: Naming the one that is not.
+    """
+    for name, value in (("student", student_channels), ("teacher", teacher_channels)):
+        if value < 1:
+            raise ValueError(f"{name}_channels must be at least 1, got {value}")

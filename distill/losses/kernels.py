@@ -8,6 +8,10 @@ clusters would come out several per cent wrong.
 import torch
 from torch import Tensor
 
+# Vectors shorter than this share of the longest have no direction.
+_NO_DIRECTION = 1e-6
+# A deviation below this share of a row's length is rounding: the row does not vary.
+_CONSTANT = 1e-6
 # Pairs closer than this share of the largest distance (squared) count as one point: their
 # direction is rounding noise, and its gradient would grow without bound.
 _SAME_POINT = 1e-10
@@ -43,3 +47,37 @@ def distances(gram: Tensor) -> tuple[Tensor, Tensor]:
     """Euclidean distances (b, b) with a finite gradient everywhere, and which pairs are apart."""
     squared, apart = squared_distances(gram)
     return torch.where(apart, torch.where(apart, squared, 1.0).sqrt(), 0.0), apart
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Vectors (..., d) at length 1; zeros without gradient where one has no direction."""
+    scaled = at_most_one(vectors)
+    squared = scaled.square().sum(-1, keepdim=True)
+    directed = squared.detach() > _NO_DIRECTION**2 * squared.detach().amax()
+    return torch.where(directed, scaled * torch.where(directed, squared, 1.0).rsqrt(), 0.0)
+
+
+def cosines(rows: Tensor) -> Tensor:
+    """Cosines (b, b) between rows (b, ...), flattened, in float64 where the device has it."""
+    flat = rows.flatten(1)
+    directions = unit(flat if flat.device.type == "mps" else flat.double())
+    with torch.autocast(flat.device.type, enabled=False):
+        return directions @ directions.T
+
+
+def standardised(rows: Tensor) -> Tensor:
+    """Rows (n, m) with mean 0 and mean square 1; zeros without gradient where one does not vary."""
+    scaled = at_most_one(rows, dim=1)
+    deviation = scaled - scaled.mean(1, keepdim=True)
+    variance = deviation.square().mean(1, keepdim=True)
+    varies = variance.detach() > _CONSTANT**2 * scaled.detach().square().mean(1, keepdim=True)
+    return torch.where(varies, deviation * torch.where(varies, variance, 1.0).rsqrt(), 0.0)
+
+
+def at_most_one(values: Tensor, dim: int | tuple[int, ...] = ()) -> Tensor:
+    """Values over their largest magnitude (over ``dim``), for what does not depend on scale.
+
+    Their squares neither overflow nor vanish then. The divisor takes no part in the gradient.
+    """
+    largest = values.detach().abs().amax(dim, keepdim=True)
+    return values / largest.clamp_min(torch.finfo(values.dtype).tiny)

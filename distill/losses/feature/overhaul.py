@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from distill.losses.checks import at_least_float32, same_shape
+from distill.losses.checks import at_least_float32, channels, maps, same_shape
 
 
 def overhaul_margin(mean: Tensor, std: Tensor) -> Tensor:
@@ -104,9 +104,7 @@ class OverhaulLoss(nn.Module):
 
     def __init__(self, student_channels: int, teacher_channels: int) -> None:
         super().__init__()
-        for name, value in (("student", student_channels), ("teacher", teacher_channels)):
-            if value < 1:
-                raise ValueError(f"{name}_channels must be at least 1, got {value}")
+        channels(student_channels, teacher_channels)
         convolution = nn.Conv2d(student_channels, teacher_channels, 1, bias=False)
         nn.init.normal_(convolution.weight, std=math.sqrt(2 / teacher_channels))
         self.connector = nn.Sequential(convolution, nn.BatchNorm2d(teacher_channels))
@@ -124,15 +122,20 @@ class OverhaulLoss(nn.Module):
             ValueError: If it has no weight and bias, or another number of channels.
         """
         weight, bias = getattr(batchnorm, "weight", None), getattr(batchnorm, "bias", None)
-        channels = self.margin.shape[1]
-        if weight is None or bias is None or weight.shape != (channels,):
-            raise ValueError(f"batchnorm needs weight and bias of shape ({channels},)")
+        needed = (self.margin.shape[1],)
+        if weight is None or bias is None or weight.shape != needed:
+            raise ValueError(f"batchnorm needs weight and bias of shape {needed}")
         margin = overhaul_margin(bias.detach(), weight.detach().abs())
         self.margin.copy_(margin.view_as(self.margin))
         self._estimates = False
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """The loss of maps (b, c, h, w) whose channels are those given to the constructor."""
+        """The loss of maps (b, c, h, w) whose channels are those given to the constructor.
+
+        Raises:
+            ValueError: If their sizes differ or, in training, hold a single pixel (batch norm).
+        """
+        maps(student, teacher)
         teacher = at_least_float32(teacher.detach())
         if self._estimates and self.training:
             self._update_margin(teacher)

@@ -28,6 +28,7 @@ def partial_l2(student: np.ndarray, teacher: np.ndarray, margin: np.ndarray) -> 
 
 class TestOverhaulLoss(LossContract):
     shape = (3, 2, 2, 2)
+    teacher_shape = (3, 2, 2)
     zero_when_equal = False  # the connector stands between
     refusals = {
         "student": (lambda: OverhaulLoss(0, 2), "student_channels must be at least 1"),
@@ -40,13 +41,13 @@ class TestOverhaulLoss(LossContract):
     }
 
     def make(self) -> nn.Module:
-        return OverhaulLoss(2, 2)
+        return OverhaulLoss(2, 3)
 
     def oracle(self, loss: nn.Module, student: np.ndarray, teacher: np.ndarray) -> float:
         weight = loss.connector[0].weight.detach().numpy()[:, :, 0, 0]
         mixed = np.einsum("oc,bchw->bohw", weight, student)
-        connected, margin = np.empty_like(mixed), np.zeros(2)
-        for c in range(2):
+        connected, margin = np.empty_like(mixed), np.zeros(3)
+        for c in range(3):
             channel = mixed[:, c]
             connected[:, c] = (channel - channel.mean()) / math.sqrt(channel.var() + 1e-5)
             negative = teacher[:, c][teacher[:, c] < 0]
@@ -62,7 +63,7 @@ class TestOverhaulLoss(LossContract):
 
     def test_equal_maps_above_the_margin_cost_nothing(self) -> None:
         maps = self.inputs()["teacher"].clamp_min(-0.5)
-        assert overhaul_loss(maps, maps, torch.full((2,), -0.6)).item() == 0
+        assert overhaul_loss(maps, maps, torch.full((3,), -0.6)).item() == 0
 
     def test_the_margin_is_estimated_over_batches_and_frozen_in_evaluation(self) -> None:
         loss, seen = self.loss(), []
@@ -71,24 +72,24 @@ class TestOverhaulLoss(LossContract):
             seen.append(inputs["teacher"].numpy())
             loss(**inputs)
         values = np.concatenate(seen)
-        expected = [values[:, c][values[:, c] < 0].mean() for c in range(2)]
+        expected = [values[:, c][values[:, c] < 0].mean() for c in range(3)]
         assert loss.margin.flatten().tolist() == pytest.approx(expected, rel=1e-9)
         loss.eval()(**self.inputs(9))
         assert loss.margin.flatten().tolist() == pytest.approx(expected, rel=1e-9)
 
     def test_margins_from_a_batchnorm_stay(self) -> None:
-        loss, batchnorm = self.loss(), nn.BatchNorm2d(2).double()
+        loss, batchnorm = self.loss(), nn.BatchNorm2d(3).double()
         nn.init.constant_(batchnorm.weight, -2.0)
         nn.init.constant_(batchnorm.bias, 0.5)
         loss.use_teacher_batchnorm(batchnorm)
-        expected = overhaul_margin(torch.full((2,), 0.5), torch.full((2,), 2.0))
+        expected = overhaul_margin(torch.full((3,), 0.5), torch.full((3,), 2.0))
         torch.testing.assert_close(loss.margin.flatten().float(), expected)
         loss(**self.inputs())
         torch.testing.assert_close(loss.margin.flatten().float(), expected)
 
-    @pytest.mark.parametrize("batchnorm", [nn.BatchNorm2d(3), nn.BatchNorm2d(2, affine=False)])
+    @pytest.mark.parametrize("batchnorm", [nn.BatchNorm2d(2), nn.BatchNorm2d(3, affine=False)])
     def test_a_batchnorm_that_does_not_fit_is_refused(self, batchnorm: nn.Module) -> None:
-        with pytest.raises(ValueError, match=r"weight and bias of shape \(2,\)"):
+        with pytest.raises(ValueError, match=r"weight and bias of shape \(3,\)"):
             self.loss().use_teacher_batchnorm(batchnorm)
 
     def test_margins_are_saved(self) -> None:
