@@ -1,4 +1,4 @@
-"""The command line: ``distill fit | tune | resume | test | bench | ls | show | cp``."""
+"""The command line: ``distill fit | tune | resume | test | bench | augment | ls | show | cp``."""
 
 import argparse
 import sys
@@ -79,6 +79,18 @@ def _parser() -> argparse.ArgumentParser:
     bench.usage = f"{bench.prog} BENCH.yaml [--out DIR] [--dotted.key=value ...]"
     bench.set_defaults(command=_bench, overrides=[])
 
+    augment = commands.add_parser("augment", help="look at a recipe's augmentations")
+    views = augment.add_subparsers(required=True, metavar="COMMAND").add_parser(
+        "show", help="draw the first training samples and their views", allow_abbrev=False
+    )
+    views.usage = f"{views.prog} RECIPE [--out FILE.png] [--dotted.key=value ...]"
+    views.add_argument("recipe", help="a file, or a name from `distill ls`")
+    views.add_argument("--out", type=Path, default=Path("augment.png"), help="the picture's file")
+    views.add_argument("--rows", type=int, default=8, help="samples, one below the other")
+    views.add_argument("--views", type=int, default=6, help="epochs, side by side")
+    views.add_argument("--trust", action="append", default=[], metavar="PACKAGE")
+    views.set_defaults(command=_augment_show, overrides=[])
+
     commands.add_parser("ls", help="list the recipes").set_defaults(command=_ls)
     show = commands.add_parser("show", help="print a recipe")
     show.add_argument("name")
@@ -135,6 +147,20 @@ def _bench(options: argparse.Namespace) -> None:
 
     out = options.out or Path("runs") / options.bench.parent.name
     bench(options.bench, out, overrides=options.overrides)
+
+
+def _augment_show(options: argparse.Namespace) -> None:
+    from distill.preview import preview
+
+    if options.out.suffix != ".png":
+        raise RecipeError("--out", f"must end in .png, got {options.out}")
+    if options.rows < 1:
+        raise RecipeError("--rows", f"must be at least 1, got {options.rows}")
+    tree = recipes.load(recipes.find(options.recipe), options.overrides)
+    sheet = preview(tree, options.rows, options.views, options.trust)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(options.out)
+    sys.stdout.write(f"{options.out}\n")
 
 
 def _ls(options: argparse.Namespace) -> None:

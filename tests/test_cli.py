@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from distill import __version__, recipes
 from distill.cli import main
@@ -62,3 +63,49 @@ def test_bench_reports_a_bad_file(tmp_path: Path, capsys: pytest.CaptureFixture[
     path.write_text("baseline: digits/student\nmethod: [digits/kd]\nseeds: [0]\n")
     assert main(["bench", str(path), "--out", str(tmp_path / "out")]) == 2
     assert "has no argument 'method', did you mean 'methods'?" in capsys.readouterr().err
+
+
+CUTMIX = "[{class_path: distill.augment.CutMix, init_args: {num_classes: 10}}]"
+
+
+def test_augment_show_draws_the_views_of_a_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where the recipe's teacher is not
+    assert main(["augment", "show", "digits/kd", "--rows", "3", "--views", "2"]) == 0
+    assert capsys.readouterr().out == "augment.png\n"
+    with Image.open("augment.png") as sheet:
+        assert sheet.format == "PNG"
+        assert sheet.size == (6 + 3 * 134, 20 + 3 * 148)
+    options = ["--out", "new/mixed.png", "--rows", "3", "--views", "2", f"--data.augment={CUTMIX}"]
+    assert main(["augment", "show", "digits/kd", *options]) == 0
+    with Image.open("augment.png") as plain, Image.open("new/mixed.png") as mixed:
+        assert plain.size == mixed.size
+        assert plain.tobytes() != mixed.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--out", "x.jpg"], "--out: must end in .png, got x.jpg"),
+        (["--rows", "0"], "--rows: must be at least 1, got 0"),
+        (
+            [f"--data.augment={CUTMIX.replace('10', '3')}"],
+            "data.augment: num_classes must be above",
+        ),
+        (["--data.val=1.5"], "data.val: "),
+        (["--data.train_samples=99999"], "data: data.train_samples must be in"),
+        (["--model=3"], "model: "),
+    ],
+)
+def test_augment_show_says_what_is_wrong(
+    options: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["augment", "show", "digits/kd", *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

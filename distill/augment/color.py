@@ -68,13 +68,13 @@ def grey(pixels: Tensor) -> Tensor:
     if pixels.shape[1] != 3:
         raise ValueError(f"colours need images of 1 or 3 channels, got {pixels.shape[1]}")
     red, green, blue = pixels[:, 0:1], pixels[:, 1:2], pixels[:, 2:3]
-    return 0.299 * red + 0.587 * green + 0.114 * blue
+    return (0.299 * red).add_(0.587 * green).add_(0.114 * blue)
 
 
 def blend(pixels: Tensor, other: Tensor, factor: Tensor) -> Tensor:
     """``other`` for factor (b,) 0, ``pixels`` for 1, and beyond; clipped to 0..1."""
     ratio = per_image(factor, pixels)
-    return (pixels * ratio + other * (1 - ratio)).clamp_(0, 1)
+    return (pixels * ratio).add_(other * (1 - ratio)).clamp_(0, 1)
 
 
 class ColorJitter(nn.Module):

@@ -11,7 +11,7 @@ def as_float(image: Tensor) -> Tensor:
         ValueError: If the images are neither uint8 nor floating point.
     """
     if image.dtype == torch.uint8:
-        return image.float() / 255
+        return image.float().div_(255)
     if not image.is_floating_point():
         raise ValueError(f"images must be uint8 or floating point, got {image.dtype}")
     return image if image.dtype == torch.float64 else image.float()
@@ -20,7 +20,9 @@ def as_float(image: Tensor) -> Tensor:
 def like(image: Tensor, pixels: Tensor) -> Tensor:
     """Pixels in 0..1 in the type of ``image``; what is outside is clipped."""
     pixels = pixels.clamp(0, 1)
-    return (pixels * 255).round().byte() if image.dtype == torch.uint8 else pixels.to(image.dtype)
+    if image.dtype == torch.uint8:
+        return pixels.mul_(255).round_().byte()
+    return pixels.to(image.dtype)
 
 
 def per_image(values: Tensor, pixels: Tensor) -> Tensor:

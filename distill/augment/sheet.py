@@ -77,4 +77,4 @@ def _caption(target: Tensor, classes: Sequence[str]) -> str:
         return name(int(target))
     shares = {name(i): share for i, share in enumerate(target.tolist()) if share > 0}
     largest = sorted(shares.items(), key=lambda item: -item[1])[:2]
-    return " + ".join(f"{share:.2f} {label}" for label, share in largest)
+    return " + ".join(f"{label} ({share:.2f})" for label, share in largest)

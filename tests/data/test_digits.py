@@ -1,5 +1,4 @@
 from dataclasses import replace
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np

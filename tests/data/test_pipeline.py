@@ -1,5 +1,4 @@
 from dataclasses import replace
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -45,7 +44,7 @@ class Scale(nn.Module):
         self.factor, self.calls = factor, []
 
     def forward(self, batch: Batch, key: int) -> Batch:
-        self.calls.append((batch.index, key))
+        self.calls.append((batch, key))
         return replace(batch, image=(batch.image + 1) * self.factor)
 
 
