@@ -201,14 +201,22 @@ def taps() -> str:
 
 
 def replaced(page: str, block: str, text: str) -> str:
-    """The page with another text between the comments that enclose a block."""
-    pattern = re.compile(rf"(<!-- {block} -->\n).*?(\n<!-- end of {block} -->)", re.DOTALL)
-    return pattern.sub(lambda found: found[1] + text + found[2], page)
+    """The page with another text between the comments that enclose a block.
+
+    Raises:
+        ValueError: If the page has no such block.
+    """
+    pattern = re.compile(rf"(<!-- {block} -->\n).*?(<!-- end of {block} -->)", re.DOTALL)
+    new, blocks = pattern.subn(lambda found: f"{found[1]}{text}\n{found[2]}", page)
+    if blocks != 1:
+        raise ValueError(f"the page needs one block {block}, got {blocks}")
+    return new
 
 
 def main() -> None:
     """Measure all students and rewrite the page."""
     torch.set_num_threads(1)
+    page = replaced(PAGE.read_text(), "taps", taps())
     lines = [
         "| name | structure | paper | parameters | image | MFLOPs | ms, batch 1 | ms, batch 64 |",
         "|---|---|---|--:|--:|--:|--:|--:|",
@@ -217,8 +225,7 @@ def main() -> None:
         network, side = build(name), student.image_size
         times = [1e3 * latency(network, torch.randn(n, 3, side, side)) for n in (1, 64)]
         lines.append(f"| {' | '.join((*facts(name), *(f'{each:.1f}' for each in times)))} |")
-    page = replaced(PAGE.read_text(), "zoo", "\n".join(lines))
-    PAGE.write_text(replaced(page, "taps", taps()))
+    PAGE.write_text(replaced(page, "zoo", "\n".join(lines)))
 
 
 @torch.no_grad()

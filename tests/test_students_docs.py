@@ -54,6 +54,11 @@ def test_the_table_of_paths_is_current() -> None:
     assert replaced(TEXT, "taps", taps()) == TEXT, "run: python docs/student_zoo.py"
 
 
+def test_a_page_without_the_block_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^the page needs one block taps, got 0$"):
+        replaced("<!-- taps -->", "taps", "text")
+
+
 @pytest.mark.parametrize("name", ["resnet8", "mobilenet_v2_half", "shufflenet_v1", "googlenet32"])
 def test_a_multiply_add_counts_as_two(name: str) -> None:
     network = build(name)

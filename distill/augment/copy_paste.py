@@ -65,7 +65,8 @@ class CopyPaste(nn.Module):
         pasted = torch.zeros_like(other.image[:, 0], dtype=torch.bool)
         if other.boxes is not None:
             edges = _whole(other.boxes, pasted).tolist()
-            for row, (left, top, right, bottom) in zip(other.boxes.image, edges, strict=True):
+            rows = other.boxes.image.tolist()
+            for row, (left, top, right, bottom) in zip(rows, edges, strict=True):
                 pasted[row, top:bottom, left:right] = True
         if other.mask is not None:
             pasted &= (other.mask != self.background) & (other.mask != IGNORED)

@@ -39,9 +39,10 @@ def crd_loss(log_positive: Tensor, log_negative: Tensor, n_samples: int) -> Tens
         >>> f"{crd_loss(uniform[:, 0], uniform, 10) / (math.log(5) + 4 * math.log(5 / 4)):.4f}"
         '1.0000'
     """
-    if log_positive.ndim != 1 or log_negative.shape[:1] != log_positive.shape:
+    paired = log_negative.shape[:1] == log_positive.shape and log_negative.ndim == 2
+    if not paired or log_negative.numel() == 0:
         shapes = f"{tuple(log_positive.shape)} and {tuple(log_negative.shape)}"
-        raise ValueError(f"the shares need shapes (b,) and (b, n), got {shapes}")
+        raise ValueError(f"probabilities need shapes (b,) and (b, n), not empty, got {shapes}")
     noise = log_negative.shape[1] / n_samples
     floor = math.log(noise + _EPSILON)
     matched = F.logsigmoid(log_positive - floor)

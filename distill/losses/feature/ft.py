@@ -49,7 +49,8 @@ class FTLoss(nn.Module):
     Args:
         student_channels: Channels of the student's maps.
         teacher_channels: Channels of the teacher's maps.
-        rate: Factors per channel of the teacher, the paper's k; in 0..1, at least one factor.
+        rate: Factors per channel of the teacher, the paper's k, 0.5 there; in 0..1, at least one
+            factor.
         convention: See :func:`ft_loss`.
 
     Raises:

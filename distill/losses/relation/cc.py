@@ -30,8 +30,9 @@ def cc_loss(
         student: Features (b, ...), flattened after b.
         teacher: Features (b, ...), of any size (``paper``) or the student's (``code``); no
             gradient flows to them.
-        gamma: Of the kernel exp(-gamma |x - y|^2) of unit vectors; positive. ``paper`` only.
-        order: Highest power of its Taylor series; at least 1. ``paper`` only.
+        gamma: Of the kernel exp(-gamma |x - y|^2) of unit vectors; positive, 0.4 in the paper.
+            ``paper`` only.
+        order: Highest power of its Taylor series; at least 1, 2 in the paper. ``paper`` only.
         convention: ``paper``, weighed 100 there; or ``code``: the mean over neighbours in the
             batch of the sum of |s - t| of one times |s - t| of the next, weighed 0.02.
 

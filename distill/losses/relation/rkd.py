@@ -95,7 +95,7 @@ class RKDAngleLoss(nn.Module):
 
 
 class RKDLoss(nn.Module):
-    """The weighted sum of both, with the paper's weights for classification.
+    """Distances and angles, weighed as the paper does for classification.
 
     Args:
         distance_weight: Finite, at least 0.

@@ -16,7 +16,7 @@ def multi_label_kd_loss(student: Tensor, teacher: Tensor, temperature: float = 1
     Args:
         student: Logits (b, k).
         teacher: Logits (b, k); no gradient flows to them.
-        temperature: T, divides both logits; positive.
+        temperature: T, divides both logits; positive, 1 leaves them as they are.
 
     Returns:
         The mean over the batch of the sum over labels, in nats; at least 0.

@@ -58,6 +58,7 @@ class TestCRDLoss(LossContract):
         "no label": (lambda: CRDLoss(4, 4, 9)(ROWS, ROWS, TWO - 1, TWO), "numbers, got -1"),
         "floats": (lambda: CRDLoss(4, 4, 9)(ROWS, ROWS, TWO, TWO.float()), "index needs one int64"),
         "shares": (lambda: crd_loss(ROWS, ROWS, 9), r"shapes \(b,\) and \(b, n\)"),
+        "no negatives": (lambda: crd_loss(ROWS[:, 0], ROWS[:, :0], 9), r"\(2,\) and \(2, 0\)"),
     }
 
     def make(self) -> nn.Module:
@@ -203,13 +204,14 @@ def test_one_class_alone_is_compared_with_itself() -> None:
 
 def test_banks_remember_what_was_seen_and_nothing_else() -> None:
     loss = trained(n=10)
+    loss.momentum = 0.8
     before = loss.teacher_bank.clone()
     teacher, index = torch.randn(2, 4), torch.tensor([3, 5])
     loss(torch.randn(2, 4), teacher, index % 3, index)
     kept = [i for i in range(10) if i not in (3, 5)]
     assert torch.equal(loss.teacher_bank[kept], before[kept])
     new = nn.functional.normalize(loss.teacher_embedding(teacher), dim=1)
-    mixed = nn.functional.normalize(0.5 * before[index] + 0.5 * new, dim=1)
+    mixed = nn.functional.normalize(0.8 * before[index] + 0.2 * new, dim=1)
     torch.testing.assert_close(loss.teacher_bank[index], mixed)
     assert not torch.equal(loss.student_bank, loss.teacher_bank)
 

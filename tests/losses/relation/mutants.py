@@ -23,7 +23,7 @@ MUTANTS = {
         "the other way round": ("(p_t * ratio)", "(-p_s * ratio)"),
         "averaged over rows": ("(p_t * ratio).mean()", "(p_t * ratio).sum(1).mean()"),
         "cosines not shifted": ("(cosines(rows) + 1) / 2", "cosines(rows)"),
-        "columns for rows": ("similarity.sum(1, keepdim=True)", "similarity.sum(0, keepdim=True)"),
+        "over the whole matrix": ("similarity.sum(1, keepdim=True)", "similarity.sum()"),
         "into the teacher": TEACHER,
     },
     "relation/rkd": {

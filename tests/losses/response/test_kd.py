@@ -41,6 +41,10 @@ class TestKDLoss(LossContract):
         found = kd_loss(torch.zeros_like(teacher), teacher, temperature=1.0)
         assert math.isclose(found.item(), expected, rel_tol=1e-12)
 
+    def test_the_literatures_temperature_is_the_default(self) -> None:
+        inputs = self.inputs()
+        assert torch.equal(KDLoss()(**inputs), kd_loss(**inputs, temperature=4.0))
+
     def test_a_constant_added_to_a_row_changes_nothing(self) -> None:
         inputs, shift = self.inputs(), torch.arange(4.0, dtype=torch.float64)[:, None]
         expected = kd_loss(**inputs)
