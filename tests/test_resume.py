@@ -55,6 +55,8 @@ RECIPE = {
             "augment": [
                 {"class_path": "distill.augment.RandomCrop", "init_args": {"padding": 1}},
                 {"class_path": "distill.augment.RandomHorizontalFlip"},
+                {"class_path": "distill.augment.Mixup", "init_args": {"num_classes": 10}},
+                {"class_path": "distill.augment.MultiScale", "init_args": {"sizes": [6, 8, 10]}},
             ],
         },
     },

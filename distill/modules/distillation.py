@@ -31,6 +31,9 @@ class ImageData(Protocol):
     def example(self, n: int) -> Batch:
         """The first ``n`` training samples."""
 
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Their view; Lightning's hook."""
+
 
 class Distillation(pl.LightningModule):
     """Trains a student on a weighted sum of terms that may look into a frozen teacher.
@@ -202,6 +205,10 @@ class Distillation(pl.LightningModule):
     def _dry_pass(self, data: ImageData) -> None:
         batch = data.example(2)
         batch = replace(batch, image=batch.image.to(self.device))
+        try:
+            batch = data.on_after_batch_transfer(batch, 0)
+        except ValueError as error:
+            raise RecipeError("data.augment", str(error)) from error
         self.eval()
         with torch.no_grad():
             logits = {name: self._dry_logits(name, batch) for name in self._networks()}

@@ -76,9 +76,10 @@ def test_crd_draws_its_negatives_itself() -> None:
 def test_crd_is_built_where_it_is_told_and_moves_whole() -> None:
     """mdistiller: the constructor needs CUDA. torchdistill: what ``to`` returns is dropped."""
     loss = CRDLoss(3, 3, n_samples=9)
-    assert {tensor.device.type for tensor in loss.state_dict().values()} == {"cpu"}
-    moved = loss.to("meta")
-    assert {tensor.device.type for tensor in moved.state_dict().values()} == {"meta"}
+    for device in ("cpu", "meta"):
+        loss = loss.to(device)
+        kept = (loss.student_bank, loss.teacher_bank, loss.labels, loss.log_normalisers)
+        assert {tensor.device.type for tensor in (*kept, *loss.parameters())} == {device}
 
 
 def test_dist_is_zero_for_equal_logits_and_grows_as_correlation_falls() -> None:

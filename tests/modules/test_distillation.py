@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distill.augment import RandomCrop
+from distill.augment import Mixup, RandomCrop
 from distill.data import Digits
 from distill.errors import RecipeError
-from distill.losses import KDLoss, OverhaulLoss, RKDLoss
+from distill.losses import DKDLoss, KDLoss, OverhaulLoss, RKDLoss
 from distill.modules import Distillation, Normalization, Term
 from tests.networks import TinyNet, tiny
 
@@ -298,6 +298,27 @@ def test_networks_that_do_not_fit_the_data_are_refused(
     teacher, student, message = case
     with pytest.raises(RecipeError, match=message):
         trainer().fit(Distillation(teacher, student, {"ce": CE, "kd": KD}), digits())
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (10, r"model\.losses\.dkd: .*target needs one class number per image, got \(2, 10\)"),
+        (3, r"data\.augment: num_classes must be above class \d, got 3"),
+    ],
+)
+def test_what_mixed_images_do_not_fit_is_said_before_training(classes: int, message: str) -> None:
+    dkd = Term(
+        DKDLoss(),
+        inputs={
+            "student": "student.logits",
+            "teacher": "teacher.logits",
+            "target": "batch.target",
+        },
+    )
+    module = Distillation(tiny(12), tiny(8), {"dkd": dkd})
+    with pytest.raises(RecipeError, match=message):
+        trainer().fit(module, digits(augment=[Mixup(num_classes=classes)]))
 
 
 def test_a_bad_rate_is_refused_before_training() -> None:

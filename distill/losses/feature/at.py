@@ -29,7 +29,8 @@ def at_loss(
         teacher: Maps (b, c', h, w); no gradient flows to them.
         convention: ``code``, the mean over images and pixels of the squared difference (at most
             2 / (h w)); or ``paper``, the mean over images of the L2 norm of the difference.
-        p: Power of the activations, 2 in the paper; at least 1, since below it has no gradient where one is 0.
+        p: Power of the activations, 2 in the paper; at least 1, since below it has no
+            gradient where one is 0.
 
     Returns:
         A scalar; an image whose maps are all zero has an attention map of zeros.

@@ -51,7 +51,8 @@ class VIDLoss(nn.Module):
     Args:
         student_channels: Channels of the student's maps.
         teacher_channels: Channels of the teacher's maps.
-        initial_variance: Of every channel, above 1e-5, which is added to what is trained.
+        initial_variance: Of every channel, above 1e-5, which is added to what is trained;
+            5 in the authors' code.
 
     Raises:
         ValueError: If a number of channels is below 1 or the variance is too small.

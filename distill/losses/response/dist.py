@@ -21,7 +21,8 @@ def dist_loss(
 ) -> Tensor:
     """T^2 (inter (1 - correlation of rows) + intra (1 - correlation of columns)).
 
-    The authors weigh both 2 with T = 4 on CIFAR and 2 with T = 1 on ImageNet.
+    The defaults weigh nothing; the authors weigh both 2 with T = 4 on CIFAR and 2 with T = 1 on
+    ImageNet.
 
     Args:
         student: Logits (b, k).
