@@ -8,6 +8,7 @@ import csv
 import inspect
 import re
 import sys
+import textwrap
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -28,8 +29,8 @@ Written by `python docs/losses.py` from the docstrings, the recipes and the cost
 
 - **Response** losses compare logits. They need the same classes, no look into the networks, and
   cost next to nothing: begin with [KDLoss](#kdloss).
-- **Feature** losses compare maps inside the networks, of one height and width. Where the channels
-  differ, take a loss whose module trains a projection.
+- **Feature** losses compare what is inside the networks, mostly maps of one height and width. Where
+  the channels differ, take a loss whose module trains a projection.
 - **Relation** losses compare how the images of a batch relate to each other. Widths may differ and
   nothing is trained.
 - **Task** losses need no teacher: they are what the student learns from labels.
@@ -37,57 +38,56 @@ Written by `python docs/losses.py` from the docstrings, the recipes and the cost
 A student learns from several at once, each with its weight: [how to balance them](balancing.md).
 A cost is one forward and one backward pass in float32 on one CPU thread, and the memory that it
 takes at its peak; the card says at which size.
-"""
 
+| loss | family | computes | paper | ms | MiB |
+|---|---|---|---|--:|--:|
+"""
 Function = Callable[..., object]
 
 
 def page() -> str:
     """The whole page."""
     costs = {row["loss"]: row for row in csv.DictReader(COSTS.read_text().splitlines())}
-    table, cards = (
-        ["| loss | family | computes | paper | ms | MiB |", "|---|---|---|---|--:|--:|"],
-        [],
-    )
+    rows, cards, told = "", "", dict[ModuleType, str]()
     for family in FAMILIES:
         package = import_module(f"distill.losses.{family}")
-        cards.append(f"## {family.capitalize()}\n\n{_markdown(inspect.getdoc(package) or '')}\n")
-        for name in sorted(losses.__all__, key=str.lower):
-            loss = getattr(losses, name)
-            if not inspect.isclass(loss) or family not in loss.__module__.split("."):
-                continue
-            cost = costs.get(name, {})
-            link, paper = f"[{name}](#{name.lower()})", _link(_prose(_module(loss))[0])
-            figures = (_figure(cost, "ours_ms"), _figure(cost, "ours_mib"))
-            cells = (link, family, _prose(_function(loss) or loss)[0], paper, *figures)
-            table.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
-            cards.append(card(name, loss, cost))
-    return "\n".join([HEAD, *table, "", *cards])
+        cards += f"\n## {family.capitalize()}\n\n{_markdown(inspect.getdoc(package) or '')}\n"
+        for name, loss in _members(package):
+            module, cost = import_module(loss.__module__), costs.get(name, {})
+            cells = [f"[{name}](#{name.lower()})", family, _prose(_function(loss) or loss)[0]]
+            cells += [_link(_prose(module)[0]), _figure(cost, "ours_ms"), _figure(cost, "ours_mib")]
+            rows += "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |\n"
+            notes = [f"See [{told[module]}](#{told[module].lower()})."] if module in told else []
+            cards += card(name, loss, notes or _prose(module)[1:], cost)
+            told.setdefault(module, name)
+    return HEAD + rows + cards
 
 
-def card(name: str, loss: type[nn.Module], cost: dict[str, str]) -> str:
+def card(name: str, loss: type[nn.Module], notes: list[str], cost: dict[str, str]) -> str:
     """What is known about one loss."""
-    function = _function(loss)
-    paper, *notes = _prose(_module(loss))
+    function, paper = _function(loss), _prose(import_module(loss.__module__))[0]
     formula, *remarks = _prose(function or loss)
-    around = re.sub(r"^Module form of `\w+`(, for recipes)?\W*", "", _prose(loss)[0])
+    around = re.sub(r"^Module form of `\w+`(, for recipes)?[.; ]*", "", _prose(loss)[0])
     options, buffers = _options(loss, function), _section(loss, "Attributes")
-    blocks = [f"### {name}", paper, f"**Computes.** {formula}", *remarks]
+    blocks = [f"\n### {name}", paper, f"**Computes.** {formula}", *remarks]
     blocks += [f"**Module.** {around[0].upper()}{around[1:]}"] if around and function else []
-    blocks += ["**Inputs**", _inputs(loss, function)]
+    blocks += ["**Inputs**", _bullets(_inputs(loss, function))]
     blocks += ["**Options and defaults**", _bullets(options)] if options else []
     blocks += ["**Buffers**", _bullets(buffers)] if buffers else []
     blocks += [f"**Value.** {_section(function, 'Returns')['']}"] if function else []
     blocks += [f"**Notes.** {notes[0]}", *notes[1:]] if notes else []
-    figures = (
-        f"{_figure(cost, 'ours_ms')} ms, {_figure(cost, 'ours_mib')} MiB. {cost.get('inputs', '')}."
-    )
-    blocks += [f"**Cost.** {figures}", f"**Recipes.** {_recipes(name) or 'None by itself.'}"]
-    return "\n\n".join(blocks) + "\n"
+    time, memory = _figure(cost, "ours_ms"), _figure(cost, "ours_mib")
+    blocks += [f"**Cost.** {time} ms, {memory} MiB. {cost['inputs']}."] if cost else []
+    return "\n\n".join([*blocks, f"**Recipes.** {_recipes(name) or 'None by itself.'}"]) + "\n"
 
 
-def _module(loss: type[nn.Module]) -> ModuleType:
-    return import_module(loss.__module__)
+def _members(package: ModuleType) -> list[tuple[str, type[nn.Module]]]:
+    """The losses of a family: files by name, in each the order of its classes."""
+    named = ((name, getattr(losses, name)) for name in losses.__all__)
+    prefix = f"{package.__name__}."
+    found = [pair for pair in named if inspect.isclass(pair[1])]
+    found = [pair for pair in found if pair[1].__module__.startswith(prefix)]
+    return sorted(found, key=lambda pair: (pair[1].__module__, inspect.getsourcelines(pair[1])[1]))
 
 
 def _function(loss: type[nn.Module]) -> Function | None:
@@ -96,12 +96,14 @@ def _function(loss: type[nn.Module]) -> Function | None:
     return getattr(losses, named[1]) if named else None
 
 
-def _inputs(loss: type[nn.Module], function: Function | None) -> str:
-    forward = _prose(loss.forward)[0]
+def _inputs(loss: type[nn.Module], function: Function | None) -> dict[str, str]:
+    taken, forward = list(inspect.signature(loss.forward).parameters)[1:], _prose(loss.forward)[0]
     if function is None or not forward.startswith("See "):
-        return f"- {forward}"
-    taken, told = inspect.signature(loss.forward).parameters, _section(function, "Args")
-    return _bullets({name: told[name] for name in taken if name in told})
+        return {"`, `".join(taken): forward}
+    told = _section(function, "Args")
+    seen = {name: re.match(r"See `(\w+)`", told[name]) for name in taken}
+    elsewhere = {name: _section(getattr(losses, s[1]), "Args") for name, s in seen.items() if s}
+    return {name: elsewhere.get(name, told)[name] for name in taken}
 
 
 def _options(loss: type[nn.Module], function: Function | None) -> dict[str, str]:
@@ -129,12 +131,11 @@ def _prose(documented: object) -> list[str]:
 
 
 def _section(documented: object, title: str) -> dict[str, str]:
-    """Entries of a docstring's section by name; of one without names, its text under ''."""
+    """Entries of a docstring's section by name; of Returns its text under ''."""
     found = re.search(rf"\n{title}:\n((?:    .*\n?|\n)+)", inspect.getdoc(documented) or "")
-    text = inspect.cleandoc(found[1]) if found else ""
-    entries = [("", text)]
-    if title != "Returns":
-        entries = re.findall(r"^(\w+): (.*(?:\n    .*)*)", text, re.MULTILINE)
+    text = textwrap.dedent(found[1]) if found else ""
+    entries = re.findall(r"^(\w+): (.*(?:\n    .*)*)", text, re.MULTILINE)
+    entries = [("", text)] if title == "Returns" else entries
     return {name: _markdown(" ".join(words.split())) for name, words in entries}
 
 
@@ -150,21 +151,18 @@ def _markdown(text: str) -> str:
 
 
 def _fenced(code: str) -> str:
-    return f":\n\n```yaml\n{inspect.cleandoc(code)}\n```\n\n"
+    return f":\n\n```yaml\n{textwrap.dedent(code).strip()}\n```\n\n"
 
 
-def _link(text: str) -> str:
-    """The first link of a text."""
-    found = re.search(r"\[[^]]+\]\([^)]+\)", text)
-    return found[0] if found else ""
+def _link(paper: str) -> str:
+    found = re.search(r"\[[^]]+\]\([^)]+\)", paper)
+    return found[0] if found else "see its card"
 
 
 def _figure(cost: dict[str, str], key: str) -> str:
     """A measured figure; small ones are noise."""
-    if not cost:
-        return "not measured"
-    value, smallest = float(cost[key]), 1 if key.endswith("mib") else 0.01
-    return f"{value:.3g}" if value >= smallest else f"< {smallest}"
+    value, smallest = float(cost.get(key, "nan")), 1 if key.endswith("mib") else 0.01
+    return f"< {smallest}" if value < smallest else f"{value:.3g}".replace("nan", "not measured")
 
 
 def main() -> None:

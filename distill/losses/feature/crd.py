@@ -97,10 +97,14 @@ class CRDLoss(nn.Module):
         momentum: float = 0.5,
     ) -> None:
         super().__init__()
-        counts = {"student_dim": student_dim, "teacher_dim": teacher_dim, "n_samples": n_samples}
-        for name, value in (
-            counts | {"feature_dim": feature_dim, "n_negatives": n_negatives}
-        ).items():
+        sizes = {
+            "student_dim": student_dim,
+            "teacher_dim": teacher_dim,
+            "n_samples": n_samples,
+            "feature_dim": feature_dim,
+            "n_negatives": n_negatives,
+        }
+        for name, value in sizes.items():
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if not 0 <= momentum <= 1:
@@ -116,7 +120,12 @@ class CRDLoss(nn.Module):
         self.register_buffer("log_normalisers", torch.zeros(2))
 
     def forward(self, student: Tensor, teacher: Tensor, target: Tensor, index: Tensor) -> Tensor:
-        """The loss of features (b, ...) of images with class numbers and source indices (b,)."""
+        """The loss of features (b, ...) of images with class numbers and source indices (b,).
+
+        Raises:
+            ValueError: If the batch sizes differ or are 0, if class numbers or indices are not
+                int64, or if one is out of range (looked at on the CPU only).
+        """
         self._check(student, teacher, target, index)
         with torch.autocast(student.device.type, enabled=False):
             s = _embed(self.student_embedding, student)
