@@ -47,14 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=cores, help="for RKD's angles")
     parser.add_argument("--batches", type=int, nargs="+", default=[64, 128, 256])
     parser.add_argument("--widths", type=int, nargs="+", default=[64, 512, 2048])
-    parser.add_argument("--batch", type=int, default=128, help="images, where all losses are timed")
     parser.add_argument("--losses", nargs="*", default=sorted(CASES, key=str.lower))
     options = parser.parse_args(arguments)
     before = _load()
     sizes = product(options.threads, options.batches, options.widths)
     angles = [_shown(angle_row(*size, options.budget)) for size in sizes]
     torch.set_num_threads(1)
-    every = [_shown(loss_row(name, options.batch, options.budget)) for name in options.losses]
+    every = [_shown(loss_row(name, options.budget)) for name in options.losses]
     _write(options.out / "rkd_angle.csv", angles)
     _write(options.out / "losses.csv", every)
     facts = summary(angles) | {"load before and after": [before, _load()]}
@@ -76,15 +75,15 @@ def angle_row(threads: int, batch: int, width: int, budget: float) -> Row:
     return row
 
 
-def loss_row(name: str, batch: int, budget: float) -> Row:
+def loss_row(name: str, budget: float) -> Row:
     """A loss at its typical size, beside the usual form where there is one."""
     forms = ["usual", "ours"] if name in USUAL else ["ours"]
-    blocks = alternated({form: case(name, form, batch).step for form in forms}, budget)
+    blocks = alternated({form: case(name, form).step for form in forms}, budget)
     row: Row = {"loss": name, "inputs": (CASES[name][1].__doc__ or "").strip(". ")}
     row |= {"rounds": len(blocks["ours"]), "usual_ms": "", "ratio": "", "usual_mib": ""}
     row |= _times(blocks)
     for form in forms:
-        row[f"{form}_mib"] = peak_mib(name, form, batch)
+        row[f"{form}_mib"] = peak_mib(name, form)
     return row
 
 

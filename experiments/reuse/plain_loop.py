@@ -6,7 +6,8 @@ python experiments/reuse/plain_loop.py
 import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_digits
-from timm.models import MobileNetV3, ResNet, mobilenetv3_small_050, resnet10t
+from timm.models.mobilenetv3 import MobileNetV3, mobilenetv3_small_050
+from timm.models.resnet import ResNet, resnet10t
 from torch import Tensor
 
 from distill.losses import HintLoss, KDLoss, RKDLoss

@@ -94,8 +94,9 @@ def test_only_the_convolutions_of_the_last_stage_are_deformable(
     network = students.deform_resnet20(10, version=version)
     found = {p for p, m in network.named_modules() if isinstance(m, DeformableConv2d)}
     assert found == {f"layer3.{block}.conv{conv}" for block in range(3) for conv in (1, 2)}
-    channels = {"v1": 18, "v2": 27}[version]
-    assert network.layer3[0].conv1.offset.out_channels == channels
+    offset = network.layer3[0].conv1.offset
+    assert offset.out_channels == {"v1": 18, "v2": 27}[version]
+    assert offset.kernel_size == (3, 3)
 
 
 def test_a_new_network_of_version_1_is_the_plain_one() -> None:

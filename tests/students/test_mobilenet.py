@@ -55,5 +55,5 @@ def test_convolutions_start_with_the_spread_of_he_et_al() -> None:
     torch.manual_seed(0)
     convolutions = [m for m in mobilenet_v2_half(5).modules() if isinstance(m, nn.Conv2d)]
     assert convolutions[-1].weight.std().item() == pytest.approx((2 / 1280) ** 0.5, rel=0.01)
-    stem = convolutions[0].weight
-    assert stem.std().item() == pytest.approx((2 / (16 * 9)) ** 0.5, rel=0.15)  # 432 samples
+    stem = mobilenet_v2_half(5, in_channels=1).features[0][0].weight
+    assert stem.std().item() == pytest.approx((2 / (16 * 9)) ** 0.5, rel=0.2)  # 144 samples: 6 %

@@ -31,7 +31,6 @@ class TestFSPLoss(LossContract):
         "rank": (lambda: fsp_loss(MAPS[0], MAPS[0], MAPS[0], MAPS[0]), r"\(b, c, h, w\)"),
     }
     convention = "code"
-    largest_float16_exponent = 0  # its gradient grows with the cube of the maps
 
     def make(self) -> nn.Module:
         return FSPLoss(self.convention)
