@@ -76,9 +76,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 def accuracy(run_dir: Path) -> float:
     """The student's validation accuracy in percent, after the last epoch."""
-    return float(
-        json.loads((run_dir / "result.json").read_text())["student"]["top1"]["val"]["last"]
-    )
+    result = json.loads((run_dir / "result.json").read_text())
+    return float(result["student"]["top1"]["val"]["last"])
 
 
 def test_the_promised_recipes_are_there() -> None:

@@ -6,9 +6,12 @@ and all b^3 triplets. Other code under the same name divides by other means or n
 embeddings first.
 
 The usual way builds all differences of embeddings, a tensor (b, b, d), and multiplies it with
-itself. Here the cosines come from the (b, b) Gram matrix, for a block of vertices at a time, and
-their gradient with respect to that matrix is written by hand in the same sweep.
+itself. Here the cosines come from the (b, b) Gram matrix, for a tile of sides at a time, half of
+them by symmetry, and their gradient with respect to that matrix is written by hand in the same
+sweep.
 """
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -18,9 +21,9 @@ from torch.autograd.function import FunctionCtx
 from distill.losses.checks import at_least_float32, not_negative, same_batch
 from distill.losses.kernels import centred_gram, distances, squared_distances
 
-# 512 KiB of float64: on a CPU a block stays in the cache; elsewhere each operation costs a launch.
-_BLOCK_ELEMENTS = 2**16
-_DEVICE_BLOCK_ELEMENTS = 2**22
+# 1 MiB of float64: on a CPU a tile stays in the cache; elsewhere each operation costs a launch.
+_TILE_ELEMENTS = 2**17
+_DEVICE_TILE_ELEMENTS = 2**22
 
 
 def rkd_distance_loss(student: Tensor, teacher: Tensor) -> Tensor:
@@ -130,25 +133,31 @@ class _AngleLoss(torch.autograd.Function):
     def forward(ctx: FunctionCtx, student: Tensor, teacher: Tensor) -> Tensor:
         inverse_s, inverse_t = _inverse_distances(student), _inverse_distances(teacher)
         total = student.new_zeros(())
-        gradient, to_squared = torch.zeros_like(student), torch.zeros_like(student)
-        elements = _BLOCK_ELEMENTS if student.device.type == "cpu" else _DEVICE_BLOCK_ELEMENTS
-        rows = max(1, elements // student.numel())
-        for start in range(0, len(student), rows):
-            vertices = slice(start, start + rows)
-            cosine = _cosines(student, inverse_s, vertices)
-            difference = cosine - _cosines(teacher, inverse_t, vertices)
+        gradient, to_sides, turning = (torch.zeros_like(student) for _ in range(3))
+        for first, second in _tiles(student):
+            cosine = _cosines(student, inverse_s, first, second)
+            difference = cosine - _cosines(teacher, inverse_t, first, second)
             slope = difference.clamp(-1, 1)
+            # Cosines are symmetric in b and c: a tile off the diagonal stands for its mirror too.
+            count = 1 if first == second else 2
             # Huber with delta 1 is slope * (difference - slope / 2).
             flat = slope.flatten()
-            total += torch.dot(flat, difference.flatten()) - torch.dot(flat, flat) / 2
-            to_squared[vertices] = -inverse_s[vertices].square() * (cosine * slope).sum(2)
-            _accumulate(gradient, slope, inverse_s[vertices], vertices)
+            total += count * (torch.dot(flat, difference.flatten()) - torch.dot(flat, flat) / 2)
+            cosine *= slope
+            to_dot = slope * inverse_s[first, None]
+            to_dot *= inverse_s[second]
+            gradient[first, second] = count * to_dot.sum(2)
+            for rows, others in ((first, 1), (second, 0))[:count]:
+                to_sides[rows] += to_dot.sum(others)
+                turning[rows] += cosine.sum(others)
         # D_ab = G_aa + G_bb - 2 G_ab for the squared distances D.
-        gradient -= 2 * to_squared
-        gradient.diagonal().add_(to_squared.sum(0) + to_squared.sum(1))
-        count = len(student) ** 3
-        ctx.save_for_backward(gradient / count)
-        return total / count
+        to_squared = -inverse_s.square() * turning
+        gradient -= 2 * (to_sides + to_squared)
+        own = to_sides.sum(0) + to_squared.sum(0) + to_squared.sum(1)
+        gradient.diagonal().add_(own)
+        triplets = len(student) ** 3
+        ctx.save_for_backward(gradient / triplets)
+        return total / triplets
 
     @staticmethod
     def backward(ctx: FunctionCtx, *outer: Tensor) -> tuple[Tensor, None]:
@@ -161,22 +170,19 @@ def _inverse_distances(gram: Tensor) -> Tensor:
     return torch.where(apart, torch.where(apart, squared, 1.0).rsqrt(), 0.0)
 
 
-def _cosines(gram: Tensor, inverse: Tensor, vertices: slice) -> Tensor:
-    """For vertices a: (e_b - e_a) . (e_c - e_a) over both lengths; (n, b, b)."""
-    to_vertex, sides = gram[vertices], inverse[vertices]
-    own = gram.diagonal()[vertices][:, None]
-    dot = gram - to_vertex[:, :, None]
-    dot += (own - to_vertex)[:, None, :]
-    dot *= sides[:, :, None]
-    dot *= sides[:, None, :]
+def _tiles(gram: Tensor) -> list[tuple[slice, slice]]:
+    """Pairs of ranges of rows whose tiles, with their mirrors, cover all pairs (b, c)."""
+    elements = _TILE_ELEMENTS if gram.device.type == "cpu" else _DEVICE_TILE_ELEMENTS
+    rows = max(1, math.isqrt(elements // len(gram)))
+    ranges = [slice(start, start + rows) for start in range(0, len(gram), rows)]
+    return [(first, second) for i, first in enumerate(ranges) for second in ranges[i:]]
+
+
+def _cosines(gram: Tensor, inverse: Tensor, first: slice, second: slice) -> Tensor:
+    """(e_b - e_a) . (e_c - e_a) over both lengths, for a tile of b and c and all vertices a."""
+    half = gram.diagonal() / 2
+    dot = gram[first, second, None] - (gram[first] - half)[:, None]
+    dot -= gram[second] - half
+    dot *= inverse[first, None]
+    dot *= inverse[second]
     return dot
-
-
-def _accumulate(gradient: Tensor, slope: Tensor, sides: Tensor, vertices: slice) -> None:
-    """Add a block's gradient with respect to the Gram matrix, the distances fixed."""
-    to_dot = slope * sides[:, :, None]
-    to_dot *= sides[:, None, :]
-    gradient += to_dot.sum(0)
-    to_side = to_dot.sum(2)
-    gradient[vertices] -= 2 * to_side
-    gradient.diagonal()[vertices] += to_side.sum(1)
