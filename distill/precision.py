@@ -20,7 +20,7 @@ def settle_precision(built: Built, console: Console) -> None:
         console: Where to print.
     """
     wanted = built.trainer["precision"]
-    if wanted not in _HALF or not _on_cpu(built.trainer["accelerator"]) or _has_bf16():
+    if wanted not in _HALF or not _on_cpu(built.trainer["accelerator"]) or cpu_has_bf16():
         return
     built.trainer["precision"] = built.config["trainer"]["precision"] = "32-true"
     console.print(f"note     32-true instead of {wanted}: this CPU has no bf16 units")
@@ -30,5 +30,6 @@ def _on_cpu(accelerator: object) -> bool:
     return accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
 
 
-def _has_bf16() -> bool:
+def cpu_has_bf16() -> bool:
+    """Whether this CPU computes in bfloat16 instead of emulating it."""
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

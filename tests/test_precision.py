@@ -20,7 +20,7 @@ def settled(wanted: str, accelerator: str) -> tuple[str, str, str]:
 def test_a_cpu_without_bf16_units_computes_in_float32_and_says_so(
     wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "_has_bf16", lambda: False)
+    monkeypatch.setattr(precision, "cpu_has_bf16", lambda: False)
     used, written, told = settled(wanted, "cpu")
     assert (used, written) == ("32-true", "32-true")
     assert told == f"note     32-true instead of {wanted}: this CPU has no bf16 units\n"
@@ -33,7 +33,7 @@ def test_a_cpu_without_bf16_units_computes_in_float32_and_says_so(
 def test_otherwise_the_recipe_has_its_way(
     wanted: str, accelerator: str, units: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "_has_bf16", lambda: units)
+    monkeypatch.setattr(precision, "cpu_has_bf16", lambda: units)
     assert settled(wanted, accelerator) == (wanted, wanted, "")
 
 
@@ -41,10 +41,10 @@ def test_otherwise_the_recipe_has_its_way(
 def test_auto_is_the_cpu_where_there_is_nothing_else(
     available: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "_has_bf16", lambda: False)
+    monkeypatch.setattr(precision, "cpu_has_bf16", lambda: False)
     monkeypatch.setattr(precision.torch.accelerator, "is_available", lambda: available)
     assert settled("bf16-mixed", "auto")[0] == ("bf16-mixed" if available else "32-true")
 
 
 def test_this_machine_can_be_asked() -> None:
-    assert precision._has_bf16() in (True, False)
+    assert precision.cpu_has_bf16() in (True, False)

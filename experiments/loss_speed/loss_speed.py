@@ -146,7 +146,7 @@ def plot(angles: list[Row], path: Path) -> None:
     mpl.use("agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
     for axis, unit, title in zip(
         axes, ("ms", "mib"), ("forward and backward, ms", "peak memory, MiB"), strict=True
     ):
@@ -158,7 +158,8 @@ def plot(angles: list[Row], path: Path) -> None:
                 axis.plot(widths, heights, line, color=f"C{colour}", label=f"{form}, batch {batch}")
         axis.set(title=title, xlabel="width of the embeddings", yscale="log")
         axis.grid(alpha=0.3)
-    axes[0].legend(fontsize="small")
+    lines, names = axes[0].get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside right upper", fontsize="small")
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
