@@ -72,7 +72,7 @@ def _read(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
             return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes raise a dozen kinds
-        # torch's own text is left out: it advises to load the file with weights_only=False.
+        # torch's own text is left out: it advises to load the file unsafely.
         told = "is damaged, or holds more than plain tensors, so it was not loaded"
         raise ValueError(f"{path} {told} ({type(error).__name__})") from error
 
