@@ -2,13 +2,16 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test coverage test-slow lint clean
 
 demo: .venv/installed
 	$(BIN)/distill bench experiments/digits/bench.yaml --out runs/demo
 
 test: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q
+
+coverage: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q --cov
 
 test-slow: .venv/installed
 	$(BIN)/python -m pytest -q -m slow

@@ -83,6 +83,7 @@ class KeyedLoader(DataLoader[Batch]):
             sampler=sampler,
             batch_size=None,
             num_workers=workers,
+            persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
 

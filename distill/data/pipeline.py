@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 from torch import Tensor, nn
 
 from distill.batch import Batch
-from distill.data.datasets import BatchKey, Samples
+from distill.data.datasets import BatchKey, ImageTable, Samples
 from distill.data.loader import InOrder, KeyedLoader, KeyedSampler
 from distill.randomness import fold, global_seed, permutation
 
@@ -58,7 +58,9 @@ class Pipeline:
     def eval_loader(self, stage: str) -> KeyedLoader:
         """Every sample of the set named ``val`` or ``test`` once, in order."""
         samples = _given(self.val if stage == "val" else self.test, stage)
-        return KeyedLoader(samples, InOrder(samples.ids, self.eval_batch_size), self.workers)
+        # A gather from memory is done before a worker could be asked for it.
+        workers = 0 if isinstance(samples, ImageTable) else self.workers
+        return KeyedLoader(samples, InOrder(samples.ids, self.eval_batch_size), workers)
 
     def example(self, n: int) -> Batch:
         """The first ``n`` training (or test) samples, not augmented."""
