@@ -1,4 +1,4 @@
-"""The command line: ``distill fit | tune | resume | test | bench | augment | ls | show | cp``."""
+"""The command line: ``distill fit | resume | test | bench | cache | tune | augment | ls | ...``."""
 
 import argparse
 import sys
@@ -79,6 +79,18 @@ def _parser() -> argparse.ArgumentParser:
     bench.usage = f"{bench.prog} BENCH.yaml [--out DIR] [--dotted.key=value ...]"
     bench.set_defaults(command=_bench, overrides=[])
 
+    cache = commands.add_parser(
+        "cache", help="keep what a recipe's teacher says; `ls`, `rm NAME`", allow_abbrev=False
+    )
+    cache.usage = (
+        f"{cache.prog} RECIPE [--dotted.key=value ...] | ls [FOLDER] | rm NAME [FOLDER]\n\n"
+        "`cache RECIPE` fills the recipe's cache, `model.cache` or one in runs/cache"
+    )
+    cache.add_argument("what", metavar="RECIPE", help="a file or a name; or `ls`, or `rm`")
+    cache.add_argument("names", nargs="*", metavar="NAME", help="of `rm`: the cache; the folder")
+    cache.add_argument("--trust", action="append", default=[], metavar="PACKAGE")
+    cache.set_defaults(command=_cache, overrides=[])
+
     augment = commands.add_parser("augment", help="look at a recipe's augmentations")
     views = augment.add_subparsers(required=True, metavar="COMMAND").add_parser(
         "show", help="draw the first training samples and their views", allow_abbrev=False
@@ -147,6 +159,38 @@ def _bench(options: argparse.Namespace) -> None:
 
     out = options.out or Path("runs") / options.bench.parent.name
     bench(options.bench, out, overrides=options.overrides)
+
+
+def _cache(options: argparse.Namespace) -> None:
+    from distill.cache import listing
+    from distill.cache.recall import FOLDER
+
+    names = options.names
+    if options.what == "ls" and len(names) <= 1:
+        for row in listing.rows(listing.listed(Path(names[0]) if names else FOLDER)):
+            sys.stdout.write(f"{'  '.join(row)}\n")
+    elif options.what == "rm" and 1 <= len(names) <= 2:
+        gone = listing.remove(Path(names[1]) if len(names) > 1 else FOLDER, names[0])
+        sys.stdout.write(f"removed {gone}\n")
+    elif names or options.what == "rm":
+        raise RecipeError("cache", "takes one RECIPE, `ls [FOLDER]` or `rm NAME [FOLDER]`")
+    else:
+        from distill.fill import fill
+
+        tree = recipes.load(recipes.find(options.what), options.overrides)
+        fill(tree, options.trust)
+
+
+def _sweep(options: argparse.Namespace) -> None:
+    from distill.bench import RunsFailedError
+    from distill.bench.sweep import sweep
+
+    path, given = options.sweep, options.overrides
+    out = options.out or Path("runs") / path.parent.name / path.stem
+    try:
+        sweep(path, out, overrides=given, jobs=options.jobs, seed=options.seed)
+    except RunsFailedError as error:
+        raise SystemExit(f"distill: {error}") from error
 
 
 def _augment_show(options: argparse.Namespace) -> None:

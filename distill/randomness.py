@@ -64,7 +64,17 @@ def permutation(key: int, n: int) -> Tensor:
         >>> sorted(permutation(7, 5).tolist())
         [0, 1, 2, 3, 4]
     """
-    return torch.argsort(_hash(key, torch.arange(n), 1).squeeze(1), stable=True)
+    return torch.argsort(bits(key, n), stable=True)
+
+
+def bits(key: int, n: int, device: torch.device | str = "cpu") -> Tensor:
+    """Random 64-bit integers (n,), int64, of either sign.
+
+    Example:
+        >>> len(set(bits(7, 100).tolist()))
+        100
+    """
+    return _hash(key, torch.arange(n, device=device), 1).squeeze(1)
 
 
 def reseed(*parts: int | str) -> None:

@@ -3,6 +3,9 @@
 An augmentation is an ``nn.Module`` called as ``augmentation(batch, key)``, where the key already
 holds seed and epoch; it returns the augmented batch and leaves the one it was given alone. Where
 pixels move, masks and boxes move with them. ``docs/augment.md`` lists all of them.
+
+One whose result for a sample depends on the rest of the batch says so by ``mixes = True`` on its
+class, so that a cache of teacher outputs knows.
 """
 
 from distill.augment.affine import RandomAffine

@@ -32,6 +32,8 @@ class CopyPaste(nn.Module):
         ValueError: If an argument is outside its range, or a batch has neither mask nor boxes.
     """
 
+    mixes = True
+
     def __init__(self, background: int = 0, probability: float = 0.5) -> None:
         super().__init__()
         check_number("background", background, 0, 255)

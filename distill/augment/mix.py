@@ -36,6 +36,8 @@ class Mixup(nn.Module):
         torch.Size([4, 10])
     """
 
+    mixes = True
+
     def __init__(self, num_classes: int, alpha: float = 0.2, probability: float = 1.0) -> None:
         super().__init__()
         check_number("num_classes", num_classes, 1)
@@ -71,6 +73,8 @@ class CutMix(nn.Module):
     Raises:
         ValueError: If an argument is outside its range, or a batch has a mask or boxes.
     """
+
+    mixes = True
 
     def __init__(self, num_classes: int, alpha: float = 1.0, probability: float = 1.0) -> None:
         super().__init__()

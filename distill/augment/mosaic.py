@@ -27,6 +27,8 @@ class Mosaic(nn.Module):
         ValueError: If an argument is outside its range, or a batch has neither mask nor boxes.
     """
 
+    mixes = True
+
     def __init__(self, centre: tuple[float, float] = (0.3, 0.7), probability: float = 0.5) -> None:
         super().__init__()
         check_range("centre", centre, 0.1, 0.9)

@@ -26,6 +26,8 @@ class MultiScale(nn.Module):
         ValueError: If there is no size, or one below 1.
     """
 
+    mixes = True
+
     def __init__(self, sizes: Sequence[int]) -> None:
         super().__init__()
         if not sizes or min(sizes) < 1:

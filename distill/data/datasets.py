@@ -11,8 +11,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from distill.batch import Batch
+from distill.cache.fingerprint import tensors_digest, view_hash
 from distill.data.sources import Source, open_source
-from distill.randomness import fold, uniform
+from distill.randomness import fold, permutation, uniform
+
+_LOOKED_AT = 64
 
 
 class BatchKey(NamedTuple):
@@ -30,6 +33,9 @@ class Samples(Protocol):
 
     def __getitem__(self, key: BatchKey) -> Batch:
         """The batch that the key names."""
+
+    def digest(self) -> str:
+        """A hash of the source's images, wherever they lie."""
 
 
 class ImageTable(Dataset[Batch]):
@@ -49,6 +55,11 @@ class ImageTable(Dataset[Batch]):
         samples = key.samples
         image, target = self.images[samples], self.targets[samples]
         return Batch(image, target, samples, key.epoch, key.step)
+
+    def digest(self) -> str:
+        """A hash of all images of the source."""
+        hashes = [view_hash(part) for part in torch.split(self.images, 4096)]
+        return tensors_digest({"images": torch.cat(hashes)})
 
 
 class ImageFiles(Dataset[Batch]):
@@ -74,6 +85,14 @@ class ImageFiles(Dataset[Batch]):
         samples = key.samples
         views = [self._view(int(sample), key.epoch) for sample in samples]
         return Batch(torch.stack(views), self.targets[samples], samples, key.epoch, key.step)
+
+    def digest(self) -> str:
+        """A hash of how many images there are, of some of them, and of the size they are cut to."""
+        n = len(self.source.targets)
+        some = permutation(fold("digest"), n)[:_LOOKED_AT]
+        images = {str(i): TF.pil_to_tensor(self.source.image(int(i))) for i in some}
+        shape = torch.tensor([n, self._size, self._channels])
+        return tensors_digest({"shape": shape, **images})
 
     def _view(self, sample: int, epoch: int) -> Tensor:
         image = TF.pil_to_tensor(_with_channels(self.source.image(sample), self._channels))

@@ -26,6 +26,9 @@ class Digits(pl.LightningDataModule):
         batch_size: Training images per step.
         augment: Augmentations of training batches, in order.
         workers: Loader processes.
+        seed: What the order of samples and their augmentation follow from; None: the run's seed.
+            Runs that share it see the same views, and can share a cache of teacher outputs.
+        views: Epoch e shows the views of epoch ``e % views``; None: every epoch shows new ones.
 
     Example:
         >>> data = Digits(batch_size=32)
@@ -45,12 +48,14 @@ class Digits(pl.LightningDataModule):
         batch_size: int = 64,
         augment: Sequence[nn.Module] = (),
         workers: int = 0,
+        seed: int | None = None,
+        views: int | None = None,
     ) -> None:
         super().__init__()
         if not (0 <= val < 1 and 0 <= test < 1 and val + test < 1):
             raise ValueError(f"val and test must be shares that leave some, got {val} and {test}")
         self._shares, self._train_samples = (val, test), train_samples
-        self.pipeline = Pipeline(batch_size, workers, augment)
+        self.pipeline = Pipeline(batch_size, workers, augment, seed, views)
 
     @property
     def batch_size(self) -> int:
@@ -76,6 +81,10 @@ class Digits(pl.LightningDataModule):
     def example(self, n: int) -> Batch:
         """The first ``n`` training (or test) samples, not augmented."""
         return self.pipeline.example(n)
+
+    def fingerprint(self) -> dict[str, str]:
+        """What the views of training depend on, by dotted key; for the cache."""
+        return self.pipeline.fingerprint(self.trainer)
 
     def train_dataloader(self) -> KeyedLoader:
         """Training batches."""

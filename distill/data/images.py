@@ -11,7 +11,7 @@ from distill.data.datasets import ImageFiles, ImageTable, Samples, load_table
 from distill.data.loader import KeyedLoader
 from distill.data.pipeline import Pipeline, keep, split
 from distill.data.sources import open_source
-from distill.randomness import fold, global_seed
+from distill.randomness import fold
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -36,6 +36,9 @@ class Images(pl.LightningDataModule):
             ``image_size``.
         root: Where torchvision sets lie or are downloaded to.
         workers: Loader processes.
+        seed: What the order of samples and their augmentation follow from; None: the run's seed.
+            Runs that share it see the same views, and can share a cache of teacher outputs.
+        views: Epoch e shows the views of epoch ``e % views``; None: every epoch shows new ones.
     """
 
     def __init__(  # noqa: PLR0913 - these are a recipe's keys, given by name
@@ -52,6 +55,8 @@ class Images(pl.LightningDataModule):
         in_memory: bool = True,
         root: str = "data",
         workers: int = 0,
+        seed: int | None = None,
+        views: int | None = None,
     ) -> None:
         super().__init__()
         if isinstance(val, float) and not 0 < val < 1:
@@ -65,7 +70,7 @@ class Images(pl.LightningDataModule):
         self._image_size, self._in_memory = image_size, in_memory
         self.mean, self.std = tuple(mean), tuple(std)
         self.classes: tuple[str, ...] = ()
-        self.pipeline = Pipeline(batch_size, workers, augment)
+        self.pipeline = Pipeline(batch_size, workers, augment, seed, views)
 
     @property
     def batch_size(self) -> int:
@@ -83,7 +88,7 @@ class Images(pl.LightningDataModule):
             ValueError: If a source is missing or unreadable, or classes differ between sources.
         """
         if stage == "fit" and self.pipeline.train is None:
-            samples = self._open(self._train, train=True, views=global_seed())
+            samples = self._open(self._train, train=True, views=self.pipeline.seed)
             ids = samples.ids
             if isinstance(self._val, str):
                 self.pipeline.val = self._open(self._val, train=False)
@@ -100,6 +105,10 @@ class Images(pl.LightningDataModule):
     def example(self, n: int) -> Batch:
         """The first ``n`` training (or test) samples, not augmented."""
         return self.pipeline.example(n)
+
+    def fingerprint(self) -> dict[str, str]:
+        """What the views of training depend on, by dotted key; for the cache."""
+        return self.pipeline.fingerprint(self.trainer)
 
     def train_dataloader(self) -> KeyedLoader:
         """Training batches."""

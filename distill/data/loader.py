@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from distill.batch import Batch
 from distill.data.datasets import BatchKey, Samples
+from distill.data.views import Views
 from distill.randomness import fold, permutation
 
 
@@ -20,7 +21,7 @@ class KeyedSampler(Sampler[BatchKey]):
     Args:
         ids: Sample numbers (n,).
         batch_size: Samples per batch and process.
-        seed: The run's seed.
+        views: The seed, and which views an epoch shows.
         begun: Tells how many batches the run has begun.
         epoch_length: Batches per epoch, at most ``n // (batch_size * world)``.
         rank: This process.
@@ -31,13 +32,13 @@ class KeyedSampler(Sampler[BatchKey]):
         self,
         ids: torch.Tensor,
         batch_size: int,
-        seed: int,
+        views: Views,
         begun: Callable[[], int],
         epoch_length: int,
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self._ids, self._batch_size, self._seed = ids, batch_size, seed
+        self._ids, self._batch_size, self._views = ids, batch_size, views
         self._begun, self._epoch_length = begun, epoch_length
         self._rank, self._world = rank, world
 
@@ -48,11 +49,14 @@ class KeyedSampler(Sampler[BatchKey]):
     def __iter__(self) -> Iterator[BatchKey]:
         """The keys that are left of the epoch that the run is in."""
         epoch, first = divmod(self._begun(), self._epoch_length)
-        order = self._ids[permutation(fold(self._seed, "order", epoch), len(self._ids))]
+        view = self._views.of_epoch(epoch)
+        ordered = view if self._views.mixed else epoch
+        key = fold(self._views.seed, "order", ordered)
+        order = self._ids[permutation(key, len(self._ids))]
         for batch in range(first, self._epoch_length):
             start = (batch * self._world + self._rank) * self._batch_size
             samples = order[start : start + self._batch_size]
-            yield BatchKey(epoch, samples, step=epoch * self._epoch_length + batch)
+            yield BatchKey(view, samples, step=ordered * self._epoch_length + batch)
 
 
 class InOrder(Sampler[BatchKey]):

@@ -1,14 +1,16 @@
 """What the datamodules share: three sets, their loaders, and the augmentation of a batch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytorch_lightning as pl
 from torch import Tensor, nn
 
 from distill.batch import Batch
-from distill.data.datasets import BatchKey, ImageTable, Samples
+from distill.cache.fingerprint import tensors_digest
+from distill.data.datasets import BatchKey, ImageFiles, ImageTable, Samples
 from distill.data.loader import InOrder, KeyedLoader, KeyedSampler
+from distill.data.views import Views
 from distill.randomness import fold, global_seed, permutation
 
 
@@ -20,17 +22,31 @@ class Pipeline:
         batch_size: Samples per training batch and process.
         workers: Loader processes; 0 loads in the training process.
         augment: Augmentations, applied in order to training batches only.
+        seed: What the order and the views follow from; None: the run's seed.
+        repeat: Epoch e shows the views of epoch ``e % repeat``; None: every epoch shows new ones.
         eval_batch_size: Samples per evaluation batch.
     """
 
     batch_size: int
     workers: int
     augment: Sequence[nn.Module]
+    seed: int | None = None
+    repeat: int | None = None
     eval_batch_size: int = 256
     train: Samples | None = None
     val: Samples | None = None
     test: Samples | None = None
-    seed: int = field(default_factory=global_seed)
+
+    def __post_init__(self) -> None:
+        self.seed = global_seed() if self.seed is None else self.seed
+        if self.seed < 0:
+            raise ValueError(f"seed must be at least 0, got {self.seed}")
+        self.views()
+
+    def views(self) -> Views:
+        """Which views the epochs of training show."""
+        decoded = isinstance(self.train, ImageFiles)
+        return Views(self.augment, self.seed or 0, self.repeat, decoded)
 
     def train_loader(self, trainer: pl.Trainer | None) -> KeyedLoader:
         """Training batches, going on from wherever the trainer is.
@@ -47,7 +63,7 @@ class Pipeline:
         sampler = KeyedSampler(
             samples.ids,
             self.batch_size,
-            self.seed,
+            self.views(),
             begun=lambda: trainer.fit_loop.epoch_loop.batch_progress.total.ready if trainer else 0,
             epoch_length=_limited(length, trainer.limit_train_batches if trainer else None),
             rank=trainer.global_rank if trainer else 0,
@@ -69,9 +85,23 @@ class Pipeline:
 
     def augmented(self, batch: Batch) -> Batch:
         """The keyed view of each sample of a training batch."""
-        for place, augmentation in enumerate(self.augment):
-            batch = augmentation(batch, fold(self.seed, "augment", place, batch.epoch))
-        return batch
+        return self.views().augmented(batch)
+
+    def fingerprint(self, trainer: pl.Trainer | None) -> dict[str, str]:
+        """What the views (epoch, sample) of training depend on, by dotted key.
+
+        Where images of a batch are mixed, that is also how batches are made.
+        """
+        samples, views = _given(self.train, "train"), self.views()
+        fields = {"data.train": samples.digest(), **views.fields()}
+        if views.mixed:
+            devices = trainer.world_size if trainer else 1
+            fields |= {
+                "data.batch_size": f"{self.batch_size} on each of {devices}",
+                "data.train_samples": tensors_digest({"ids": samples.ids}),
+                "trainer.limit_train_batches": str(len(self.train_loader(trainer))),
+            }
+        return fields
 
 
 def split(ids: Tensor, share: float, key: int) -> tuple[Tensor, Tensor]:

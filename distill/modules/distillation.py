@@ -1,8 +1,8 @@
 """Teacher -> student distillation, and plain training without a teacher."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any, Literal, Protocol, cast
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal, cast
 
 import pytorch_lightning as pl
 import torch
@@ -11,28 +11,17 @@ from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
 from distill.batch import Batch
-from distill.errors import NonFiniteError, RecipeError
+from distill.cache import CacheSettings, Encoding, Recall
+from distill.errors import RecipeError
+from distill.modules.finite import check_total, check_weights
 from distill.modules.frozen import Frozen, TeacherMode
 from distill.modules.gradients import gradient_norms as norms_of_gradients
+from distill.modules.image_data import ImageData, fitting_logits, own_normalization, two_views
 from distill.modules.normalization import Normalization
 from distill.modules.optimization import Decay, Optimization
 from distill.modules.term import Term
-from distill.modules.wiring import Wiring
+from distill.modules.wiring import Context, Wiring
 from distill.randomness import global_seed, reseed
-
-
-class ImageData(Protocol):
-    """What a datamodule tells about its images; those of ``distill.data`` do."""
-
-    classes: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def example(self, n: int) -> Batch:
-        """The first ``n`` training samples."""
-
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Their view; Lightning's hook."""
 
 
 class Distillation(pl.LightningModule):
@@ -59,8 +48,13 @@ class Distillation(pl.LightningModule):
         gradient_norms: A place of the student, ``student.logits`` or ``student@PATH``, at which the
             L2 norm of each weighted term's gradient is logged as ``train/gradient/<name>``, on
             the steps that are logged; a backward pass per term each. None logs none.
+        cache: Where to keep what the terms read from the teacher: an SQLite file, or ``auto`` for
+            one in ``runs/cache``. A view that is in it costs no pass of the teacher. None: the
+            teacher looks at every batch, unless it is a ``teachers.Cached``, which says more.
+        compile: Compile the training passes of both networks with ``torch.compile``.
 
     Raises:
+        ValueError: If both ``cache`` and the teacher say where to keep its outputs.
         RecipeError: In ``setup``, if the terms do not fit the networks or the networks the data.
     """
 
@@ -77,10 +71,19 @@ class Distillation(pl.LightningModule):
         channels_last: bool = False,
         decay: Decay = "all",
         gradient_norms: str | None = None,
+        cache: str | None = None,
+        compile: bool = False,
     ) -> None:
         super().__init__()
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self.student = student.to(memory_format=self._format)
+        self._cache = CacheSettings(cache) if cache is not None else None
+        own: CacheSettings | None = getattr(teacher, "cache_settings", None)
+        if own is not None:
+            if cache is not None:
+                raise ValueError("cache must not be given twice: the teacher is a Cached one")
+            # Its network takes its place, so that the paths of layers are the same without it.
+            self._cache, teacher = own, cast(nn.Module, teacher).get_submodule("network")
         self._frozen: Frozen | None = None
         if teacher is not None:
             self._frozen = Frozen(teacher.to(memory_format=self._format), teacher_mode)
@@ -93,6 +96,9 @@ class Distillation(pl.LightningModule):
         for name, given in (normalization or {}).items():
             self.normalization[name] = given
         self._wiring: Wiring | None = None
+        self.recall: Recall | None = None
+        self._compile = compile
+        self._compiled: dict[str, Callable[[Tensor], Tensor]] = {}
         self._digest = ""
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.teacher_top1: dict[str, float] = {}
@@ -110,7 +116,7 @@ class Distillation(pl.LightningModule):
         """Check the wiring with two samples, before anything is trained."""
         data = cast(ImageData, self.trainer.datamodule)  # type: ignore[attr-defined]
         for name, network in self._networks().items():
-            self.normalization.setdefault(name, _own_normalization(network, data))
+            self.normalization.setdefault(name, own_normalization(network, data))
         self.student_accuracy = MulticlassAccuracy(len(data.classes), average="micro")
         self.teacher_accuracy = MulticlassAccuracy(len(data.classes), average="micro")
         if self._wiring is not None:
@@ -120,8 +126,10 @@ class Distillation(pl.LightningModule):
             self._wiring = Wiring(self.terms, self.student, self.teacher, self._watched)
             self._optimization.check()
         self._dry_pass(data)
+        self._compiled.clear()
         if self._wiring is not None:
             self._wiring.use_teacher_batchnorms()
+            self.recall = self._opened_cache(data)
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's union of eight types
         """The optimizer, and a schedule that steps before that step's checkpoint is saved."""
@@ -144,20 +152,34 @@ class Distillation(pl.LightningModule):
         """Both networks see the same view; the weighted terms are summed."""
         reseed(global_seed(), "step", self.trainer.fit_loop.epoch_loop.total_batch_idx)
         wiring = cast(Wiring, self._wiring)
-        with torch.no_grad():
-            logits = {"teacher": self._logits("teacher", batch.image)} if self._frozen else {}
-        logits["student"] = self._logits("student", batch.image)
-        context = wiring.context(batch, logits)
+        known = self.teacher_outputs(batch)
+        logits = {"student": self._logits("student", batch.image)}
+        context = wiring.context(batch, logits, known)
         values = wiring.evaluate(context)
         weighted = {name: self.terms[name].weight * value for name, value in values.items()}
         total = torch.stack(list(weighted.values())).sum()
-        self._check_finite(total, values)
+        check_total(total, values, self.global_step)
         if self._watched is not None and self._logs_this_step():
             norms = norms_of_gradients(weighted, context[self._watched])
             self.log_dict({f"train/gradient/{name}": norm for name, norm in norms.items()})
         self.log_dict({f"train/loss/{name}": value.detach() for name, value in values.items()})
         self.log("train/loss", total.detach(), prog_bar=True)
         return total
+
+    @torch.no_grad()
+    def teacher_outputs(self, batch: Batch) -> Context:
+        """What the terms read from the teacher for a batch, by key, from the cache if there is one.
+
+        Available in ``fit`` alone.
+        """
+        wiring = cast(Wiring, self._wiring)
+        if not wiring.teacher_keys:
+            return {}
+
+        def look() -> Context:
+            return wiring.teacher_outputs(self._logits("teacher", batch.image))
+
+        return self.recall.outputs(batch, look) if self.recall else look()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Student's accuracy and cross-entropy; the teacher's accuracy the first time."""
@@ -177,9 +199,7 @@ class Distillation(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse to save weights that are not finite."""
-        for name, tensor in checkpoint["state_dict"].items():
-            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-                raise NonFiniteError(f"{name} is not finite at step {self.global_step}")
+        check_weights(checkpoint["state_dict"], self.global_step)
 
     def on_fit_end(self) -> None:
         """Check that training left the teacher as it was."""
@@ -197,45 +217,47 @@ class Distillation(pl.LightningModule):
         return networks | ({"teacher": self.teacher} if self.teacher is not None else {})
 
     def _logits(self, name: str, image: Tensor) -> Tensor:
-        network = self.student if name == "student" else cast(nn.Module, self.teacher)
         normalized = self.normalization[name](image)
-        logits: Tensor = network(normalized.contiguous(memory_format=self._format))
-        return logits
+        run: Callable[[Tensor], Tensor] = self._networks()[name]
+        if self._compile and self.training:
+            run = self._compiled.setdefault(name, torch.compile(run))
+        return run(normalized.contiguous(memory_format=self._format))
+
+    def _opened_cache(self, data: ImageData) -> Recall | None:
+        names = cast(Wiring, self._wiring).teacher_keys
+        if self._cache is None or self._frozen is None or not names:
+            return None
+        if self._frozen.mode != "eval":
+            why = f"what it says of an image depends on the batch in mode {self._frozen.mode}"
+            raise RecipeError("model.cache", f"needs a teacher in mode eval: {why}")
+        if not hasattr(data, "fingerprint"):
+            needed = "needs a datamodule with a fingerprint, as those of distill.data"
+            raise RecipeError("model.cache", f"{needed}, got {type(data).__name__}")
+        fields = {
+            "model.teacher": type(self._frozen.network).__qualname__,
+            "model.teacher (weights)": self._frozen.digest(),
+            "model.normalization.teacher": str(self.normalization["teacher"]),
+            "trainer.precision": str(self.trainer.precision),
+        }
+        return Recall(self._cache, fields | data.fingerprint(), names)
 
     def _dry_pass(self, data: ImageData) -> None:
-        batch = data.example(2)
-        batch = replace(batch, image=batch.image.to(self.device))
-        try:
-            batch = data.on_after_batch_transfer(batch, 0)
-        except ValueError as error:
-            raise RecipeError("data.augment", str(error)) from error
+        batch = two_views(data, self.device)
         self.eval()
         with torch.no_grad():
-            logits = {name: self._dry_logits(name, batch) for name in self._networks()}
-            for name, value in logits.items():
-                _check_classes(name, value, data.classes)
+            logits = {
+                name: fitting_logits(
+                    f"model.{name}", network, partial(self._logits, name), batch.image, data.classes
+                )
+                for name, network in self._networks().items()
+            }
             if self._wiring is not None:
-                self.shapes = self._wiring.dry_pass(batch, logits)
+                stored = Encoding(self._cache).round_trip if self._cache else None
+                self.shapes = self._wiring.dry_pass(batch, logits, stored)
         self.train()
-
-    def _dry_logits(self, name: str, batch: Batch) -> Tensor:
-        try:
-            return self._logits(name, batch.image)
-        except (ValueError, RuntimeError) as error:
-            network = type(self._networks()[name]).__name__
-            problem = str(error).strip().splitlines()[0]
-            shape = tuple(batch.image.shape)
-            message = f"{network} does not take images {shape}: {problem}"
-            raise RecipeError(f"model.{name}", message) from error
 
     def _logs_this_step(self) -> bool:
         return (self.global_step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined, no-any-return]
-
-    def _check_finite(self, total: Tensor, values: Mapping[str, Tensor]) -> None:
-        if not torch.isfinite(total):
-            names = [name for name, value in values.items() if not torch.isfinite(value)]
-            term = ", ".join(names) or "the weighted sum"
-            raise NonFiniteError(f"train/loss/{term} is not finite at step {self.global_step}")
 
     def _evaluate(self, batch: Batch, stage: str) -> None:
         logits = self._logits("student", batch.image).float()
@@ -254,15 +276,3 @@ class Distillation(pl.LightningModule):
         if self._frozen and stage not in self.teacher_top1:
             self.teacher_top1[stage] = (100 * self.teacher_accuracy.compute()).item()
             self.teacher_accuracy.reset()
-
-
-def _own_normalization(network: nn.Module, data: ImageData) -> Normalization:
-    mean, std = getattr(network, "input_normalization", (data.mean, data.std))
-    return Normalization(mean, std)
-
-
-def _check_classes(name: str, logits: Tensor, classes: tuple[str, ...]) -> None:
-    if logits.ndim != 2 or logits.shape[1] != len(classes):
-        shape = tuple(logits.shape)
-        needed = f"needs logits (b, {len(classes)}), one per class of the data"
-        raise RecipeError(f"model.{name}", f"{needed}, gives {shape}")

@@ -1,6 +1,6 @@
 """The wiring between two networks and the terms of an objective, checked before training."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -50,17 +50,32 @@ class Wiring:
             if network is not None
         }
 
-    def context(self, batch: Batch, logits: Mapping[str, Tensor]) -> Context:
+    @property
+    def teacher_keys(self) -> list[str]:
+        """What the terms read from the teacher."""
+        return [key for key in self._keys if key.startswith("teacher")]
+
+    def teacher_outputs(self, logits: Tensor) -> Context:
+        """What the terms read from the teacher, by key, of the pass that gave these logits."""
+        taken = self._taps["teacher"].take()
+        found = {"teacher.logits": logits} | {f"teacher@{p}": v for p, v in taken.items()}
+        return {key: found[key] for key in self.teacher_keys}
+
+    def context(
+        self, batch: Batch, logits: Mapping[str, Tensor], known: Mapping[str, Tensor] | None = None
+    ) -> Context:
         """Everything the terms read, by key, as the networks gave it.
 
         Args:
-            batch: The batch that both networks have just seen.
+            batch: The batch that the networks have just seen.
             logits: Their outputs (b, k), by ``student`` and ``teacher``.
+            known: Tensors by key that are known without a pass of the network they come from.
         """
         found: Context = {"batch.target": batch.target, "batch.index": batch.index}
         found |= {f"{name}.logits": value for name, value in logits.items()}
         for name, taps in self._taps.items():
             found |= {f"{name}@{path}": value for path, value in taps.take().items()}
+        found |= known or {}
         return {key: found[key] for key in self._keys}
 
     def evaluate(self, context: Context) -> dict[str, Tensor]:
@@ -70,12 +85,18 @@ class Wiring:
         with torch.autocast(device, enabled=False):
             return {name: self._value(term, context) for name, term in self._terms.items()}
 
-    def dry_pass(self, batch: Batch, logits: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    def dry_pass(
+        self,
+        batch: Batch,
+        logits: Mapping[str, Tensor],
+        stored: Callable[[str, Tensor], Tensor] | None = None,
+    ) -> dict[str, tuple[int, ...]]:
         """After a pass of a few samples, try every term once.
 
         Args:
             batch: The samples.
             logits: The outputs of both networks for them.
+            stored: Gives for a teacher's key and tensor what a cache would give instead.
 
         Returns:
             The shape of every tapped tensor, by key.
@@ -86,6 +107,11 @@ class Wiring:
         for taps in self._taps.values():
             taps.find_in_place()
         context = self.context(batch, logits)
+        if stored is not None:
+            try:
+                context |= {key: stored(key, context[key]) for key in self.teacher_keys}
+            except ValueError as error:
+                raise RecipeError("model.cache", str(error)) from error
         context = {key: _at_least_float32(value) for key, value in context.items()}
         for name, term in self._terms.items():
             try:

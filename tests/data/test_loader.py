@@ -1,15 +1,18 @@
 import pytest
 import torch
+from torch import nn
 
 from distill.data.datasets import ImageTable
 from distill.data.loader import InOrder, KeyedLoader, KeyedSampler
+from distill.data.views import Views
 
 IDS = torch.arange(0, 66, 3)  # 22 samples
 
 
 def sampler(begun: int = 0, batch_size: int = 4, seed: int = 0, rank: int = 0, world: int = 1):
     length = len(IDS) // (batch_size * world)
-    return KeyedSampler(IDS, batch_size, seed, lambda: begun, length, rank, world)
+    views = Views([nn.Identity()], seed)
+    return KeyedSampler(IDS, batch_size, views, lambda: begun, length, rank, world)
 
 
 def names(keys) -> list[tuple[int, list[int]]]:
@@ -70,14 +73,14 @@ def test_a_run_goes_on_in_mid_epoch(begun: int) -> None:
 
 def test_the_place_is_asked_anew_for_each_pass() -> None:
     places = iter([0, 3, 5])
-    one = KeyedSampler(IDS, 4, 0, lambda: next(places), 5)
+    one = KeyedSampler(IDS, 4, Views([nn.Identity()], 0), lambda: next(places), 5)
     assert names(one) == names(sampler(0))
     assert names(one) == names(sampler(3))
     assert names(one) == names(sampler(5))
 
 
 def test_a_limited_epoch_is_the_beginning_of_a_whole_one() -> None:
-    limited = KeyedSampler(IDS, 4, 0, lambda: 0, 2)
+    limited = KeyedSampler(IDS, 4, Views([nn.Identity()], 0), lambda: 0, 2)
     assert len(limited) == 2
     assert names(limited) == names(sampler())[:2]
 

@@ -1,0 +1,97 @@
+"""What caches there are, and their removal."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from distill.cache.store import connect
+from distill.errors import RecipeError
+from distill.suggest import nearest
+
+_BESIDE = ("-wal", "-shm", ".lock")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A cache.
+
+    Attributes:
+        path: Its file.
+        size: In bytes, with the log beside it.
+        entries: How many there are of each tensor.
+        fields: What they depend on.
+    """
+
+    path: Path
+    size: int
+    entries: dict[str, int]
+    fields: dict[str, str]
+
+
+def listed(folder: Path) -> list[Listed]:
+    """All caches of a folder, by name.
+
+    Raises:
+        RecipeError: If one cannot be read, naming it.
+    """
+    return [_look(path) for path in sorted(folder.glob("*.sqlite"))]
+
+
+def remove(folder: Path, name: str) -> Path:
+    """Delete a cache.
+
+    Args:
+        folder: Where caches are looked for by name.
+        name: A file, or the beginning of the name of one in the folder.
+
+    Returns:
+        The file that is gone.
+
+    Raises:
+        RecipeError: If there is none, or the name fits several.
+    """
+    path = Path(name)
+    if not path.is_file():
+        found = sorted(folder.glob("*.sqlite"))
+        fitting = [file for file in found if file.name.startswith(name)]
+        if len(fitting) != 1:
+            hint = nearest(name, [file.stem for file in found])
+            why = f"fits {len(fitting)} caches" if fitting else f"is no cache{hint}"
+            raise RecipeError(name, f"{why} in {folder}; `distill cache ls` lists them")
+        path = fitting[0]
+    _look(path)  # refuses what is no cache
+    for file in (path, *(path.with_name(path.name + ending) for ending in _BESIDE)):
+        file.unlink(missing_ok=True)
+    return path
+
+
+def rows(caches: Sequence[Listed]) -> list[tuple[str, str, str, str]]:
+    """File, size, entries and teacher of each, as text."""
+    return [
+        (
+            str(cache.path),
+            f"{cache.size / 2**20:.2f} MiB",
+            ", ".join(f"{name} {n}" for name, n in cache.entries.items()) or "empty",
+            cache.fields.get("model.teacher", "?"),
+        )
+        for cache in caches
+    ]
+
+
+def _look(path: Path) -> Listed:
+    try:
+        connection = connect(path)
+        try:
+            facts = dict(connection.execute("SELECT name, value FROM facts"))
+            counts = connection.execute(
+                "SELECT name, (SELECT count(*) FROM entries WHERE key >> 53 = id) FROM tensors"
+            ).fetchall()
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError as error:
+        raise RecipeError(str(path), f"is not a usable cache: {error}") from error
+    beside = [path.with_name(path.name + ending) for ending in _BESIDE]
+    size = sum(file.stat().st_size for file in (path, *beside) if file.exists())
+    return Listed(path, size, dict(counts), json.loads(facts.get("fields", "{}")))

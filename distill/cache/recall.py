@@ -1,0 +1,97 @@
+"""What the teacher said of a batch: read where it is stored, computed and stored where not."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from distill.batch import Batch
+from distill.cache.encoding import Encoding
+from distill.cache.fingerprint import Fields, fingerprint, view_hash
+from distill.cache.settings import CacheSettings
+from distill.cache.store import Entry, Store
+from distill.errors import RecipeError
+
+FOLDER = Path("runs/cache")
+
+
+class Recall:
+    """Remembers a teacher's outputs by view, and that the view is the one that the teacher saw.
+
+    Args:
+        settings: Where and how outputs are kept.
+        fields: All that the outputs depend on, but for the settings.
+        names: The context keys that are read, for instance ``teacher.logits``.
+
+    Attributes:
+        store: The file.
+        computed: Batches that the teacher had to look at.
+
+    Raises:
+        RecipeError: If the file holds outputs that were made otherwise.
+    """
+
+    def __init__(self, settings: CacheSettings, fields: Fields, names: Sequence[str]) -> None:
+        fields = {**fields, **settings.fields()}
+        auto = FOLDER / f"{fingerprint(fields)[:16]}.sqlite"
+        self.store = Store(auto if settings.file == "auto" else Path(settings.file), fields)
+        self.computed = 0
+        self._names, self._encoding = list(names), Encoding(settings)
+        self._writes = True
+
+    def outputs(
+        self, batch: Batch, compute: Callable[[], Mapping[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """The named outputs for a batch, as they are read back from the file.
+
+        Args:
+            batch: Views; their epochs and sample numbers are the keys.
+            compute: Runs the teacher on the batch; called where an entry is missing.
+
+        Raises:
+            RecipeError: If an entry is damaged, or was made from another image than this.
+        """
+        samples: list[int] = batch.index.tolist()
+        seen: list[int] = view_hash(batch.image).tolist()
+        found = {}
+        for name in self._names:
+            entries = self.store.read(name, batch.epoch, samples)
+            whole = [entry for entry in entries if entry is not None]
+            self._check_seen(batch.epoch, samples, seen, entries)
+            if len(whole) < len(samples):
+                return self._computed(batch, samples, seen, compute())
+            records = [entry.data for entry in whole]
+            value = self._encoding.decode(name, records, whole[0].shape)
+            found[name] = value.to(batch.image.device, non_blocking=True)
+        return found
+
+    def _computed(
+        self, batch: Batch, samples: list[int], seen: list[int], outputs: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        self.computed += 1
+        found = {}
+        for name in self._names:
+            records, shape = self._encoding.encode(name, outputs[name])
+            rows = [Entry(s, shape, record) for s, record in zip(seen, records, strict=True)]
+            self._write(name, batch.epoch, samples, rows)
+            found[name] = self._encoding.decode(name, records, shape).to(batch.image.device)
+        return found
+
+    def _write(self, name: str, view: int, samples: list[int], rows: list[Entry]) -> None:
+        if not self._writes:
+            return
+        try:
+            self.store.write(name, view, samples, rows)
+        except OSError as error:
+            self._writes = False
+            warnings.warn(f"going on without writing the cache: {error}", stacklevel=2)
+
+    def _check_seen(
+        self, view: int, samples: list[int], seen: list[int], entries: Sequence[Entry | None]
+    ) -> None:
+        for sample, now, entry in zip(samples, seen, entries, strict=True):
+            if entry is not None and entry.seen != now:
+                what = f"sample {sample} of epoch {view} is not the image that the teacher saw"
+                why = "something else than seed, epoch and sample decides what is seen"
+                raise RecipeError(str(self.store.path), f"data.augment: {what}; {why}")

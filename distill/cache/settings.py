@@ -1,0 +1,44 @@
+"""What a recipe says about its cache."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+StoredType = Literal["float32", "float16", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class CacheSettings:
+    """Where teacher outputs are kept, and how exactly.
+
+    Attributes:
+        file: An SQLite file, made if it is not there; ``auto``: one in ``runs/cache`` that is named
+            after everything the outputs depend on.
+        dtype: ``float32`` keeps what the teacher gave, bitwise; ``float16`` and ``bfloat16`` round
+            it to half the size.
+        top_k: Keep this many of each image's largest logits; the probability of the other classes
+            is spread evenly over them. None keeps all.
+        pool: Keep the spatial mean (b, c) of tapped maps (b, c, h, w) instead of the maps; the
+            losses are given the mean too.
+
+    Raises:
+        ValueError: If ``top_k`` is below 1.
+    """
+
+    file: str = "auto"
+    dtype: StoredType = "float32"
+    top_k: int | None = None
+    pool: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.file:
+            raise ValueError("cache must be auto or the path of a file, got nothing")
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(f"top_k must be at least 1, got {self.top_k}")
+
+    def fields(self) -> dict[str, str]:
+        """What these settings add to a fingerprint."""
+        return {
+            "cache.dtype": self.dtype,
+            "cache.top_k": str(self.top_k),
+            "cache.pool": str(self.pool),
+        }

@@ -1,0 +1,166 @@
+"""The file that holds teacher outputs: SQLite, so a kill or a second writer cannot spoil it."""
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock
+
+from distill.cache.fingerprint import Fields, difference
+from distill.errors import RecipeError
+
+_FORMAT = "1"
+_PATIENCE = 60.0  # seconds to wait for another writer
+_TABLES = """
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS tensors (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS entries (
+    key INTEGER PRIMARY KEY, seen INTEGER NOT NULL, shape TEXT NOT NULL, data BLOB NOT NULL,
+    checksum INTEGER NOT NULL
+);
+"""
+
+
+class Entry(NamedTuple):
+    """What the teacher said of one view.
+
+    Attributes:
+        seen: The hash of the image it saw.
+        shape: Of the stored tensor, without the batch.
+        data: Its bytes.
+    """
+
+    seen: int
+    shape: tuple[int, ...]
+    data: bytes
+
+
+class Store:
+    """Entries by (tensor, view, sample) in one file, for any number of readers and writers.
+
+    An entry is there whole or not at all, whenever a process is killed, and is checked when it is
+    read. The first entry of a key stays. Processes on one machine share a file; SQLite's
+    write-ahead log does not work over a network.
+
+    Args:
+        path: The file, made if it is not there.
+        fields: All that the entries depend on.
+
+    Raises:
+        RecipeError: If the file holds entries that were made for other fields, naming the first
+            that differs, or is no such file.
+    """
+
+    def __init__(self, path: Path, fields: Fields) -> None:
+        self.path = path
+        self._tensors: dict[str, int] = {}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{path}.lock", timeout=_PATIENCE):
+                self._connection = connect(path)
+                self._connection.executescript(_TABLES)
+                self._claim(fields)
+        except (sqlite3.DatabaseError, OSError) as error:
+            raise RecipeError(str(path), f"is not a usable cache: {error}") from error
+
+    def read(self, tensor: str, view: int, samples: Sequence[int]) -> list[Entry | None]:
+        """The entries of some samples, None for those that are not there.
+
+        Raises:
+            RecipeError: If an entry is damaged, naming it.
+        """
+        first = self._first_key(tensor, view)
+        marks = ",".join("?" * len(samples))
+        query = f"SELECT key, seen, shape, data, checksum FROM entries WHERE key IN ({marks})"  # noqa: S608 - question marks
+        found: dict[int, Entry] = {}
+        try:
+            for key, seen, shape, data, checksum in self._connection.execute(
+                query, [first + sample for sample in samples]
+            ):
+                if checksum != _checksum(key, seen, shape, data):
+                    where = f"{tensor} of sample {key - first}, view {view}"
+                    raise self._damaged(f"{where} does not match its checksum")
+                found[key - first] = Entry(seen, _shape(shape), data)
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(str(error)) from error
+        return [found.get(sample) for sample in samples]
+
+    def write(
+        self, tensor: str, view: int, samples: Sequence[int], entries: Iterable[Entry]
+    ) -> None:
+        """Add entries; those that are there already stay as they are.
+
+        Raises:
+            OSError: If the disk is full or another writer holds the file for a minute.
+        """
+        first = self._first_key(tensor, view)
+        rows = []
+        for sample, entry in zip(samples, entries, strict=True):
+            key, shape = first + sample, ",".join(map(str, entry.shape))
+            checksum = _checksum(key, entry.seen, shape, entry.data)
+            rows.append((key, entry.seen, shape, entry.data, checksum))
+        try:
+            with self._connection:
+                self._connection.executemany(
+                    "INSERT OR IGNORE INTO entries VALUES (?,?,?,?,?)", rows
+                )
+        except sqlite3.OperationalError as error:
+            raise OSError(f"{self.path}: {error}") from error
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def _claim(self, fields: Fields) -> None:
+        facts = dict(self._connection.execute("SELECT name, value FROM facts"))
+        if not facts:
+            rows = [("format", _FORMAT), ("fields", json.dumps(dict(fields), sort_keys=True))]
+            with self._connection:
+                self._connection.executemany("INSERT INTO facts VALUES (?, ?)", rows)
+            return
+        if facts.get("format") != _FORMAT:
+            raise RecipeError(
+                str(self.path), f"is a cache of another format: {facts.get('format')}"
+            )
+        try:
+            stored: Fields = json.loads(facts["fields"])
+        except (ValueError, KeyError) as error:
+            raise self._damaged(f"its fields cannot be read: {error}") from error
+        differs = difference(stored, fields)
+        if differs:
+            advice = "name another file, or remove this one with `distill cache rm`"
+            raise RecipeError(str(self.path), f"holds outputs made otherwise: {differs}; {advice}")
+
+    def _first_key(self, tensor: str, view: int) -> int:
+        """The key of sample 0: ten bits of tensor, 22 of view, 31 of sample."""
+        if tensor not in self._tensors:
+            with self._connection:
+                self._connection.execute(
+                    "INSERT OR IGNORE INTO tensors (name) VALUES (?)", (tensor,)
+                )
+            self._tensors = {
+                name: n for n, name in self._connection.execute("SELECT * FROM tensors")
+            }
+        return self._tensors[tensor] << 53 | view << 31
+
+    def _damaged(self, what: str) -> RecipeError:
+        return RecipeError(str(self.path), f"is damaged: {what}; remove it with `distill cache rm`")
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open a cache's file; written pages reach the disk in order, so a kill leaves it whole."""
+    connection = sqlite3.connect(path, timeout=_PATIENCE)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    return connection
+
+
+def _checksum(key: int, seen: int, shape: str, data: bytes) -> int:
+    return zlib.crc32(data, zlib.crc32(f"{key} {seen} {shape}".encode()))
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    return tuple(int(length) for length in text.split(",")) if text else ()

@@ -1,0 +1,36 @@
+"""Training ends at the first value that is not finite, and never saves one."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from distill.errors import NonFiniteError
+
+
+def check_total(total: Tensor, values: Mapping[str, Tensor], step: int) -> None:
+    """Check an objective.
+
+    Args:
+        total: The weighted sum.
+        values: The terms by name.
+        step: Which step of the run it is, for the message.
+
+    Raises:
+        NonFiniteError: Naming the terms that are infinite or NaN.
+    """
+    if not torch.isfinite(total):
+        names = [name for name, value in values.items() if not torch.isfinite(value)]
+        term = ", ".join(names) or "the weighted sum"
+        raise NonFiniteError(f"train/loss/{term} is not finite at step {step}")
+
+
+def check_weights(state: Mapping[str, Tensor], step: int) -> None:
+    """Check what is about to be saved.
+
+    Raises:
+        NonFiniteError: Naming the first tensor that is not finite.
+    """
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise NonFiniteError(f"{name} is not finite at step {step}")

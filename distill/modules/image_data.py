@@ -1,0 +1,83 @@
+"""What a module asks of a datamodule of images, and whether its networks fit them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from distill.batch import Batch
+from distill.errors import RecipeError
+from distill.modules.normalization import Normalization
+
+
+class ImageData(Protocol):
+    """What a datamodule tells about its images; those of ``distill.data`` do."""
+
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def example(self, n: int) -> Batch:
+        """The first ``n`` training samples."""
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Their view; Lightning's hook."""
+
+    def fingerprint(self) -> dict[str, str]:
+        """What the views of training depend on, by dotted key; for a cache."""
+
+
+def own_normalization(network: nn.Module, data: ImageData) -> Normalization:
+    """The network's ``input_normalization``, where it carries one, or else the data's."""
+    mean, std = getattr(network, "input_normalization", (data.mean, data.std))
+    return Normalization(mean, std)
+
+
+def two_views(data: ImageData, device: torch.device) -> Batch:
+    """The augmented views of the first two training samples, for a dry pass.
+
+    Raises:
+        RecipeError: If an augmentation does not take them.
+    """
+    batch = data.example(2)
+    batch = replace(batch, image=batch.image.to(device))
+    try:
+        return data.on_after_batch_transfer(batch, 0)
+    except ValueError as error:
+        raise RecipeError("data.augment", str(error)) from error
+
+
+def fitting_logits(
+    key: str,
+    network: nn.Module,
+    logits_of: Callable[[Tensor], Tensor],
+    image: Tensor,
+    classes: tuple[str, ...],
+) -> Tensor:
+    """The logits of a network that takes the data's images and tells all of its classes apart.
+
+    Args:
+        key: The network's dotted key in the recipe.
+        network: What ``logits_of`` calls.
+        logits_of: From images to logits.
+        image: (b, c, h, w).
+        classes: The data's.
+
+    Returns:
+        Logits (b, k).
+
+    Raises:
+        RecipeError: If the network does not take the images, or gives something else.
+    """
+    try:
+        logits = logits_of(image)
+    except (ValueError, RuntimeError) as error:
+        problem = str(error).strip().splitlines()[0]
+        message = f"{type(network).__name__} does not take images {tuple(image.shape)}: {problem}"
+        raise RecipeError(key, message) from error
+    if logits.ndim != 2 or logits.shape[1] != len(classes):
+        needed = f"needs logits (b, {len(classes)}), one per class of the data"
+        raise RecipeError(key, f"{needed}, gives {tuple(logits.shape)}")
+    return logits

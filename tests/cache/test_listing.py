@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import pytest
+
+from distill.cache.listing import listed, remove, rows
+from distill.cache.store import Entry, Store
+from distill.errors import RecipeError
+
+
+def made(path: Path) -> Path:
+    store = Store(path, {"model.teacher": "ResNet"})
+    store.write("teacher.logits", 0, [1, 2], [Entry(0, (1,), b"abcd")] * 2)
+    store.write("teacher@layer", 0, [1], [Entry(0, (1,), b"abcd")])
+    store.close()
+    return path
+
+
+def test_caches_are_listed_with_what_they_hold(tmp_path: Path) -> None:
+    assert listed(tmp_path) == []
+    path = made(tmp_path / "a.sqlite")
+    (found,) = listed(tmp_path)
+    assert found.path == path
+    assert found.entries == {"teacher.logits": 2, "teacher@layer": 1}
+    assert found.size >= path.stat().st_size > 0
+    ((file, size, entries, teacher),) = rows([found])
+    assert file == str(path)
+    assert size.endswith(" MiB")
+    assert (entries, teacher) == ("teacher.logits 2, teacher@layer 1", "ResNet")
+
+
+def test_a_cache_is_removed_with_all_its_files(tmp_path: Path) -> None:
+    path, other = made(tmp_path / "abc.sqlite"), made(tmp_path / "abd.sqlite")
+    with pytest.raises(RecipeError, match="ab: fits 2 caches"):
+        remove(tmp_path, "ab")
+    assert remove(tmp_path, "abc") == path
+    assert remove(tmp_path, str(other)) == other
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_cache_is_not_removed(tmp_path: Path) -> None:
+    made(tmp_path / "abc.sqlite")
+    with pytest.raises(RecipeError, match=r"abx: is no cache.*abc"):
+        remove(tmp_path, "abx")
+    notes = tmp_path / "notes.txt"
+    notes.write_text("mine " * 200)
+    with pytest.raises(RecipeError, match=r"notes.txt: is not a usable cache"):
+        remove(tmp_path, str(notes))
+    assert notes.is_file()

@@ -1,0 +1,118 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from distill.batch import Batch
+from distill.cache import CacheSettings, Recall
+from distill.errors import RecipeError
+
+FIELDS = {"model.teacher": "Doubles"}
+
+
+def batch(*samples: int, epoch: int = 0, shift: float = 0) -> Batch:
+    index = torch.tensor(samples)
+    image = index.float().view(-1, 1, 1, 1).expand(-1, 1, 2, 2) + epoch / 8 + shift
+    return Batch(image, index % 3, index, epoch)
+
+
+class Doubles:
+    """A teacher that counts its calls: logits are twice the mean of the image, and minus it."""
+
+    def __init__(self, seen: Batch) -> None:
+        self.calls, self._seen = 0, seen
+
+    def __call__(self) -> dict[str, torch.Tensor]:
+        self.calls += 1
+        mean = self._seen.image.mean((1, 2, 3))
+        return {"teacher.logits": torch.stack([2 * mean, -mean], 1)}
+
+
+def ask(recall: Recall, seen: Batch) -> tuple[torch.Tensor, int]:
+    teacher = Doubles(seen)
+    return recall.outputs(seen, teacher)["teacher.logits"], teacher.calls
+
+
+@pytest.fixture
+def recall(tmp_path: Path) -> Iterator[Recall]:
+    made = Recall(CacheSettings(str(tmp_path / "c.sqlite")), FIELDS, ["teacher.logits"])
+    yield made
+    made.store.close()
+
+
+def test_the_teacher_looks_once_at_each_view(recall: Recall) -> None:
+    first, calls = ask(recall, batch(4, 9))
+    assert calls == 1
+    assert torch.equal(first, torch.tensor([[8.0, -4.0], [18.0, -9.0]]))
+    again, calls = ask(recall, batch(4, 9))
+    assert calls == 0
+    assert torch.equal(again, first)
+    assert recall.computed == 1
+
+
+def test_entries_are_found_in_any_batch_and_order(recall: Recall) -> None:
+    ask(recall, batch(1, 2, 3, 4))
+    found, calls = ask(recall, batch(3, 1))
+    assert calls == 0
+    assert torch.equal(found, torch.tensor([[6.0, -3.0], [2.0, -1.0]]))
+
+
+def test_a_batch_of_which_a_part_is_missing_is_computed_whole(recall: Recall) -> None:
+    ask(recall, batch(1, 2))
+    found, calls = ask(recall, batch(2, 3))
+    assert calls == 1
+    assert torch.equal(found[:, 0], torch.tensor([4.0, 6.0]))
+    assert ask(recall, batch(1, 3))[1] == 0
+
+
+def test_another_epoch_is_another_view(recall: Recall) -> None:
+    ask(recall, batch(1))
+    assert ask(recall, batch(1, epoch=1))[1] == 1
+    assert ask(recall, batch(1, epoch=1))[1] == 0
+
+
+def test_another_image_under_the_same_key_is_refused(recall: Recall) -> None:
+    ask(recall, batch(1, 2))
+    with pytest.raises(RecipeError, match="sample 1 of epoch 0 is not the image that the teacher"):
+        ask(recall, batch(1, 2, shift=0.5))
+
+
+def test_a_run_that_needs_another_tensor_adds_it(recall: Recall) -> None:
+    ask(recall, batch(1, 2))
+    settings = CacheSettings(str(recall.store.path))
+    both = Recall(settings, FIELDS, ["teacher.logits", "teacher@layer"])
+    outputs = {"teacher.logits": torch.zeros(2, 2), "teacher@layer": torch.ones(2, 3, 1, 1)}
+    found = both.outputs(batch(1, 2), lambda: outputs)
+    assert torch.equal(found["teacher@layer"], outputs["teacher@layer"])
+    assert ask(recall, batch(1, 2))[0][0, 0] == 2  # what was there first
+    both.store.close()
+
+
+def test_a_full_disk_stops_the_writing_and_not_the_training(recall: Recall) -> None:
+    recall.store._connection.execute("PRAGMA max_page_count = 1")
+    with pytest.warns(UserWarning, match="going on without writing the cache: .* disk is full"):
+        many = ask(recall, batch(*range(500)))
+    assert many[1] == 1
+    assert ask(recall, batch(*range(500)))[1] == 1
+
+
+def test_auto_names_the_file_after_the_fields(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = [
+        Recall(settings, fields, ["teacher.logits"])
+        for settings, fields in (
+            (CacheSettings(), FIELDS),
+            (CacheSettings(), FIELDS),
+            (CacheSettings(dtype="float16"), FIELDS),
+            (CacheSettings(), FIELDS | {"data.seed": "1"}),
+        )
+    ]
+    paths = [each.store.path for each in made]
+    assert paths[0] == paths[1]
+    assert len(set(paths)) == 3
+    assert {path.parent for path in paths} == {Path("runs/cache")}
+    for each in made:
+        each.store.close()
