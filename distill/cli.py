@@ -1,6 +1,7 @@
 """The command line: ``distill fit | resume | test | bench | cache | tune | augment | ls | ...``."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from distill import __version__, recipes
 from distill.errors import Interrupted, NonFiniteError, RecipeError
 
+_RUN_DIR = "DISTILL_RUN_DIR"
 _EPILOG = """exit codes: 0 done; 2 bad recipe or arguments; 3 a loss became infinite or NaN;
 143/130 stopped by SIGTERM/SIGINT with a checkpoint saved; 1 anything else"""
 
@@ -122,9 +124,7 @@ def _fit(options: argparse.Namespace) -> None:
     if options.seed is not None:
         tree["seed_everything"] = options.seed
     name = f"{path.parent.name}/{path.stem}"
-    run_dir = options.run_dir or _free(
-        Path("runs") / name / f"seed{tree.get('seed_everything', 0)}"
-    )
+    run_dir = options.run_dir or _run_dir(name, tree.get("seed_everything", 0))
     fit(tree, run_dir, name=name, trusted=options.trust)
 
 
@@ -238,6 +238,19 @@ def _overrides(rest: Sequence[str]) -> list[str]:
             key = f"{key}={value}"
         found.append(key)
     return found
+
+
+def _run_dir(name: str, seed: int) -> Path:
+    """A directory of the run's own; that of the first process in those that it starts."""
+    from distill.rank import first_process
+
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        raise RecipeError("--run_dir", "must be given under torchrun, the same to every process")
+    if not first_process():
+        return Path(os.environ[_RUN_DIR])
+    run_dir = _free(Path("runs") / name / f"seed{seed}")
+    os.environ[_RUN_DIR] = str(run_dir)
+    return run_dir
 
 
 def _free(path: Path) -> Path:

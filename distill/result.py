@@ -13,6 +13,7 @@ from torch import nn
 from distill.build import Built
 from distill.callbacks import RunRecord, SafeCheckpointIO
 from distill.callbacks.record import data_sizes, parameters
+from distill.rank import first_process
 from distill.run_dir import write_json
 
 Result = dict[str, Any]
@@ -35,7 +36,8 @@ def write_result(
     """
     model, data = built.model, built.data
     weights = {key: value.contiguous() for key, value in model.student.state_dict().items()}
-    save_file(weights, run_dir / "student.safetensors")
+    if first_process():
+        save_file(weights, run_dir / "student.safetensors")
     result: Result = {
         "recipe": name,
         "seed": built.config["seed_everything"],
@@ -59,7 +61,8 @@ def write_result(
         result["teacher"] = _network(model.teacher, top1)
     if data_sizes(trainer).get("test"):
         _add_test(result, built, trainer, run_dir)
-    write_json(run_dir / "result.json", result)
+    if first_process():
+        write_json(run_dir / "result.json", result)
     return result
 
 

@@ -28,6 +28,7 @@ from distill.callbacks import (
 from distill.callbacks.record import data_sizes
 from distill.errors import RecipeError
 from distill.precision import settle_precision
+from distill.rank import first_process
 from distill.recipes import Tree
 from distill.result import Result, measure, tell, write_result
 from distill.run_dir import checkpoint_to_resume, claimed, refuse_second_run, write_json
@@ -60,8 +61,8 @@ def fit(
         NonFiniteError: If a loss became infinite or NaN.
         Interrupted: After a signal; a checkpoint was saved.
     """
-    console = console or Console()
-    if not resume:
+    console = console or Console(quiet=not first_process())
+    if not resume and first_process():
         refuse_second_run(run_dir)
     with calm(), claimed(run_dir):
         built = build(tree, str(run_dir), trusted)
@@ -158,8 +159,9 @@ def _trainer(built: Built, run_dir: Path, record: RunRecord, checkpoint: Path | 
         StopOnSignal(folder),
     ]
     arguments["plugins"] = [SafeCheckpointIO(), *_listed(arguments["plugins"])]
-    config = yaml.safe_dump(built.config, sort_keys=False)
-    (run_dir / "config.yaml").write_text(config)
+    if first_process():
+        config = yaml.safe_dump(built.config, sort_keys=False)
+        (run_dir / "config.yaml").write_text(config)
     return pl.Trainer(**arguments)
 
 

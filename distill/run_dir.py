@@ -12,15 +12,21 @@ from filelock import FileLock, Timeout
 
 from distill.callbacks import newest_valid
 from distill.errors import RecipeError
+from distill.rank import first_process
 
 
 @contextmanager
 def claimed(run_dir: Path) -> Iterator[None]:
     """Own a run directory; one that was made for a recipe that turns out wrong is removed.
 
+    Of a run's processes the first owns it for all.
+
     Raises:
         RecipeError: If another process owns it, with its number.
     """
+    if not first_process():
+        yield
+        return
     made = [folder for folder in (run_dir, *run_dir.parents) if not folder.exists()]
     run_dir.mkdir(parents=True, exist_ok=True)
     lock, owner = FileLock(run_dir / ".lock", timeout=0), run_dir / ".pid"

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from pytorch_lightning.loggers import CSVLogger
 
+from distill.rank import first_process
+
 
 def metrics_file(run_dir: Path, resumed_at: int | None = None) -> CSVLogger:
     """A logger that writes ``metrics.csv`` into the run directory.
@@ -15,7 +17,8 @@ def metrics_file(run_dir: Path, resumed_at: int | None = None) -> CSVLogger:
     """
     path = run_dir / "metrics.csv"
     rows = _rows_before(path, resumed_at) if resumed_at is not None else []
-    path.unlink(missing_ok=True)
+    if first_process():
+        path.unlink(missing_ok=True)
     logger = CSVLogger(run_dir.parent, name=run_dir.name, version="", flush_logs_every_n_steps=50)
     if rows:
         writer = logger.experiment

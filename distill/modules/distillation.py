@@ -150,7 +150,9 @@ class Distillation(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Both networks see the same view; the weighted terms are summed."""
-        reseed(global_seed(), "step", self.trainer.fit_loop.epoch_loop.total_batch_idx)
+        # Each process has its own dropout; a single one draws as it always did.
+        rank = [self.global_rank] if self.global_rank else []
+        reseed(global_seed(), "step", self.trainer.fit_loop.epoch_loop.total_batch_idx, *rank)
         wiring = cast(Wiring, self._wiring)
         known = self.teacher_outputs(batch)
         logits = {"student": self._logits("student", batch.image)}
@@ -162,8 +164,9 @@ class Distillation(pl.LightningModule):
         if self._watched is not None and self._logs_this_step():
             norms = norms_of_gradients(weighted, context[self._watched])
             self.log_dict({f"train/gradient/{name}": norm for name, norm in norms.items()})
-        self.log_dict({f"train/loss/{name}": value.detach() for name, value in values.items()})
-        self.log("train/loss", total.detach(), prog_bar=True)
+        told = {f"train/loss/{name}": value.detach() for name, value in values.items()}
+        self.log_dict(told, sync_dist=self._several)
+        self.log("train/loss", total.detach(), prog_bar=True, sync_dist=self._several)
         return total
 
     @torch.no_grad()
@@ -211,6 +214,10 @@ class Distillation(pl.LightningModule):
         if self.teacher is not None:
             self.teacher._apply(fn)  # type: ignore[no-untyped-call]
         return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
+
+    @property
+    def _several(self) -> bool:
+        return self.trainer.world_size > 1
 
     def _networks(self) -> dict[str, nn.Module]:
         networks = {"student": self.student}
@@ -264,14 +271,15 @@ class Distillation(pl.LightningModule):
         n = len(batch.image)
         self.student_accuracy.update(logits, batch.target)
         loss = nn.functional.cross_entropy(logits, batch.target)
-        self.log(f"{stage}/loss", loss, batch_size=n)
+        self.log(f"{stage}/loss", loss, batch_size=n, sync_dist=self._several)
         if self._frozen and stage not in self.teacher_top1:
             self.teacher_accuracy.update(self._logits("teacher", batch.image), batch.target)
         if self._wiring is not None:
             self._wiring.forget()
 
     def _log_top1(self, stage: str) -> None:
-        self.log(f"{stage}/top1", 100 * self.student_accuracy.compute(), prog_bar=True)
+        top1 = 100 * self.student_accuracy.compute()
+        self.log(f"{stage}/top1", top1, prog_bar=True, sync_dist=self._several)
         self.student_accuracy.reset()
         if self._frozen and stage not in self.teacher_top1:
             self.teacher_top1[stage] = (100 * self.teacher_accuracy.compute()).item()

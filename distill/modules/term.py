@@ -3,7 +3,7 @@
 import inspect
 import math
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from torch import nn
 
@@ -24,9 +24,12 @@ class Term:
             ``teacher.logits``, ``batch.target``, ``batch.index``, ``student@PATH`` or
             ``teacher@PATH`` (the output of the sub-module at a dotted path; ``PATH:input`` is its
             input); a list of keys gives a list of tensors.
+        batch: With several processes, what the loss is given: ``local``, the process's own samples,
+            or ``gathered``, those of all processes. Losses that compare samples with each other,
+            such as RKD, see more pairs ``gathered``; to others it makes no difference.
 
     Raises:
-        ValueError: If the weight is negative or not finite.
+        ValueError: If the weight is negative or not finite, or ``batch`` is neither.
 
     Example:
         >>> inputs = {"input": "student.logits", "target": "batch.target"}
@@ -37,10 +40,13 @@ class Term:
     loss: nn.Module
     weight: float = 1.0
     inputs: dict[str, str | list[str]] = field(default_factory=dict)
+    batch: Literal["local", "gathered"] = "local"
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.weight) and self.weight >= 0):
             raise ValueError(f"weight must be finite and at least 0, got {self.weight}")
+        if self.batch not in ("local", "gathered"):
+            raise ValueError(f"batch must be local or gathered, got {self.batch!r}")
 
     def sources(self) -> list[str]:
         """Every context key that the term reads."""

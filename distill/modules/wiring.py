@@ -8,6 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from distill.batch import Batch
 from distill.errors import RecipeError
+from distill.modules.gather import gathered
 from distill.modules.tap import Taps
 from distill.modules.term import NETWORKS, TapKey, Term, check_arguments, parse_key
 
@@ -39,6 +40,8 @@ class Wiring:
         self._terms = terms
         self._networks = {"student": student, "teacher": teacher}
         self._keys = dict.fromkeys(key for term in terms.values() for key in term.sources())
+        wide = [term for term in terms.values() if term.batch == "gathered"]
+        self._gathered_keys = dict.fromkeys(key for term in wide for key in term.sources())
         for name, term in terms.items():
             self._check_term(f"model.losses.{name}", term)
         if watched is not None:
@@ -83,7 +86,11 @@ class Wiring:
         context = {key: _at_least_float32(value) for key, value in context.items()}
         device = next(iter(context.values())).device.type
         with torch.autocast(device, enabled=False):
-            return {name: self._value(term, context) for name, term in self._terms.items()}
+            whole = {key: gathered(context[key]) for key in self._gathered_keys}
+            contexts = {"local": context, "gathered": whole}
+            return {
+                name: self._value(term, contexts[term.batch]) for name, term in self._terms.items()
+            }
 
     def dry_pass(
         self,
