@@ -78,8 +78,19 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="compare recipes over seeds", allow_abbrev=False)
     bench.add_argument("bench", type=Path, metavar="BENCH.yaml")
     bench.add_argument("--out", type=Path, help="where runs and tables go (default: runs/<name>)")
-    bench.usage = f"{bench.prog} BENCH.yaml [--out DIR] [--dotted.key=value ...]"
+    bench.add_argument("--jobs", type=int, default=1, help="runs at once (default: 1)")
+    bench.usage = f"{bench.prog} BENCH.yaml [--out DIR] [--jobs N] [--dotted.key=value ...]"
     bench.set_defaults(command=_bench, overrides=[])
+
+    sweep = commands.add_parser("sweep", help="search hyper-parameters", allow_abbrev=False)
+    sweep.add_argument("sweep", type=Path, metavar="SWEEP.yaml", help="in W&B's schema")
+    sweep.add_argument("--out", type=Path, help="where trials go (default: runs/<folder>/<name>)")
+    sweep.add_argument("--jobs", type=int, default=1, help="trials at once (default: 1)")
+    sweep.add_argument("--seed", type=int, default=0, help="of the search (default: 0)")
+    sweep.add_argument("--ray", metavar="ADDRESS", help="a Ray cluster: HOST:PORT, auto or local")
+    options = "[--out DIR] [--jobs N] [--seed N] [--ray ADDRESS]"
+    sweep.usage = f"{sweep.prog} SWEEP.yaml {options} [--dotted.key=value ...]"
+    sweep.set_defaults(command=_sweep, overrides=[])
 
     cache = commands.add_parser(
         "cache", help="keep what a recipe's teacher says; `ls`, `rm NAME`", allow_abbrev=False
@@ -92,6 +103,13 @@ def _parser() -> argparse.ArgumentParser:
     cache.add_argument("names", nargs="*", metavar="NAME", help="of `rm`: the cache; the folder")
     cache.add_argument("--trust", action="append", default=[], metavar="PACKAGE")
     cache.set_defaults(command=_cache, overrides=[])
+
+    report = commands.add_parser(
+        "report", help="one page on a run, a bench or a sweep", allow_abbrev=False
+    )
+    report.add_argument("folder", type=Path, metavar="DIR")
+    report.add_argument("--out", type=Path, help="the HTML file (default: DIR/report.html)")
+    report.set_defaults(command=_report)
 
     augment = commands.add_parser("augment", help="look at a recipe's augmentations")
     views = augment.add_subparsers(required=True, metavar="COMMAND").add_parser(
@@ -155,10 +173,13 @@ def _test(options: argparse.Namespace) -> None:
 
 
 def _bench(options: argparse.Namespace) -> None:
-    from distill.bench import bench
+    from distill.bench import RunsFailedError, bench
 
     out = options.out or Path("runs") / options.bench.parent.name
-    bench(options.bench, out, overrides=options.overrides)
+    try:
+        bench(options.bench, out, overrides=options.overrides, jobs=options.jobs)
+    except RunsFailedError as error:
+        raise SystemExit(f"distill: {error}") from error
 
 
 def _cache(options: argparse.Namespace) -> None:
@@ -188,9 +209,16 @@ def _sweep(options: argparse.Namespace) -> None:
     path, given = options.sweep, options.overrides
     out = options.out or Path("runs") / path.parent.name / path.stem
     try:
-        sweep(path, out, overrides=given, jobs=options.jobs, seed=options.seed)
+        sweep(path, out, None, given, options.jobs, options.seed, options.ray)
     except RunsFailedError as error:
         raise SystemExit(f"distill: {error}") from error
+
+
+def _report(options: argparse.Namespace) -> None:
+    from distill.report import report
+
+    page, text, _ = report(options.folder, options.out)
+    sys.stdout.write(f"{page}\n{text}\n")
 
 
 def _augment_show(options: argparse.Namespace) -> None:

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from rich.console import Console
 from safetensors.torch import save_file
 from torch import nn
 
 from distill.build import Built
-from distill.callbacks import RunRecord, SafeCheckpointIO
+from distill.callbacks import CKA, GradientCosine, RunRecord, SafeCheckpointIO, log_results
 from distill.callbacks.record import data_sizes, parameters
+from distill.diagnostics import cost, examine
 from distill.rank import first_process
 from distill.run_dir import write_json
 
@@ -22,7 +24,9 @@ Result = dict[str, Any]
 def write_result(
     built: Built, trainer: pl.Trainer, record: RunRecord, run_dir: Path, name: str
 ) -> Result:
-    """Write ``student.safetensors`` and ``result.json``, testing where there are test images.
+    """Write what a run leaves, testing where there are test images.
+
+    ``student.safetensors``, ``validation.safetensors`` (its predictions) and ``result.json``.
 
     Args:
         built: What was trained.
@@ -34,35 +38,20 @@ def write_result(
     Returns:
         The content of ``result.json``.
     """
-    model, data = built.model, built.data
-    weights = {key: value.contiguous() for key, value in model.student.state_dict().items()}
+    examination = examine(built.model, trainer)
     if first_process():
+        state = built.model.student.state_dict()
+        weights = {key: value.contiguous() for key, value in state.items()}
         save_file(weights, run_dir / "student.safetensors")
-    result: Result = {
-        "recipe": name,
-        "seed": built.config["seed_everything"],
-        "dataset": {
-            "class": type(data).__name__,
-            "classes": list(data.classes),
-            "images": data_sizes(trainer),
-        },
-        "epochs": trainer.current_epoch,
-        "steps": trainer.global_step,
-        "wall_s": round(record.wall_s, 2),
-        "device": str(trainer.strategy.root_device),
-        "precision": str(trainer.precision),
-        "versions": {p: version(p) for p in ("distill", "torch", "pytorch-lightning", "timm")},
-        "normalization": asdict(model.normalization["student"]),
-        "teacher": None,
-        "student": _network(model.student, {"val": record.top1}),
-    }
-    if model.teacher is not None:
-        top1 = {stage: {"last": v, "best": v} for stage, v in model.teacher_top1.items()}
-        result["teacher"] = _network(model.teacher, top1)
+        if examination.predictions is not None:
+            examination.predictions.save(run_dir)
+    result = _facts(built, trainer, record, name)
+    result["diagnostics"] = examination.values | _on_demand(trainer)
     if data_sizes(trainer).get("test"):
         _add_test(result, built, trainer, run_dir)
     if first_process():
         write_json(run_dir / "result.json", result)
+        log_results(trainer.loggers, result, run_dir, examination.predictions)
     return result
 
 
@@ -88,8 +77,49 @@ def tell(console: Console, result: Result, run_dir: Path) -> None:
     console.print(f"run      {run_dir}: {files}", highlight=False, soft_wrap=True)
 
 
-def _network(network: nn.Module, top1: dict[str, Any]) -> Result:
-    return {"class": type(network).__name__, "parameters": parameters(network), "top1": top1}
+def _facts(built: Built, trainer: pl.Trainer, record: RunRecord, name: str) -> Result:
+    """What was trained, how well and how fast, but for the test."""
+    model, data = built.model, built.data
+    shape = tuple(data.example(1).image.shape[1:])
+    teacher = None
+    if model.teacher is not None:
+        top1 = {stage: {"last": v, "best": v} for stage, v in model.teacher_top1.items()}
+        teacher = _network(model.teacher, top1, shape)
+    return {
+        "recipe": name,
+        "seed": built.config["seed_everything"],
+        "dataset": {
+            "class": type(data).__name__,
+            "classes": list(data.classes),
+            "images": data_sizes(trainer),
+        },
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "wall_s": round(record.wall_s, 2),
+        "train_images_per_s": record.images_per_s and round(record.images_per_s, 1),
+        "device": str(trainer.strategy.root_device),
+        "cpu_threads": torch.get_num_threads(),
+        "precision": str(trainer.precision),
+        "versions": {p: version(p) for p in ("distill", "torch", "pytorch-lightning", "timm")},
+        "normalization": asdict(model.normalization["student"]),
+        "teacher": teacher,
+        "student": _network(model.student, {"val": record.top1}, shape),
+    }
+
+
+def _network(network: nn.Module, top1: dict[str, Any], shape: tuple[int, ...]) -> Result:
+    size = {"class": type(network).__name__, "parameters": parameters(network)}
+    return size | cost(network, shape) | {"top1": top1}
+
+
+def _on_demand(trainer: pl.Trainer) -> dict[str, dict[str, float]]:
+    found = {}
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, CKA):
+            found["cka"] = callback.values
+        if isinstance(callback, GradientCosine):
+            found["gradient_cosine"] = callback.values
+    return found
 
 
 def _add_test(result: Result, built: Built, trainer: pl.Trainer, run_dir: Path) -> None:

@@ -1,9 +1,10 @@
-"""What gives targets: finished runs, checkpoints, models of timm, ensembles."""
+"""What gives targets: finished runs, checkpoints, models of timm, several together, or none."""
 
 from teachers.cached import Cached
 from teachers.ensemble import Ensemble
 from teachers.from_checkpoint import from_checkpoint
 from teachers.from_run import from_run
+from teachers.virtual import VirtualTeacher
 from teachers.zoo import timm_model
 
-__all__ = ["Cached", "Ensemble", "from_checkpoint", "from_run", "timm_model"]
+__all__ = ["Cached", "Ensemble", "VirtualTeacher", "from_checkpoint", "from_run", "timm_model"]

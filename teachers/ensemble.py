@@ -2,25 +2,33 @@
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+Normalization = tuple[tuple[float, ...], tuple[float, ...]]
+
 
 class Ensemble(nn.Module):
-    """The weighted mean of several networks' predicted distributions, as logits.
+    """What several networks predict together, as logits.
 
-    The output is the logarithm of the weighted mean of the members' ``softmax``, so its own
-    ``softmax`` is that mean. All members see the same image, normalised once: those that carry an
-    ``input_normalization`` must carry the same, which the ensemble then carries too. Their layers
-    are tapped as ``teacher@members.0.PATH``.
+    Where all members that carry an ``input_normalization`` carry the same, the ensemble carries it
+    too, and images are normalised once. Where they differ, the ensemble takes images in 0..1 and
+    every member normalises its own. A member's layers are tapped as ``teacher@members.0.PATH``, its
+    logits as ``teacher@members.0``, so a term may also learn from one of them alone.
 
     Args:
         members: Networks with equal classes.
         weights: One per member, positive, of any sum; None weighs all alike.
+        combine: ``mean``: the logarithm of the weighted mean of the members' ``softmax``, so the
+            output's ``softmax`` is that mean; ``most_confident``: for each image, the logarithm of
+            the ``softmax`` of the member whose weight times largest probability is largest, the
+            first of equal ones.
 
     Raises:
-        ValueError: If there are no members, weights do not fit, or normalisations differ.
+        ValueError: If there are no members, weights do not fit, the combination is unknown, or
+            normalisations differ and a member carries none.
 
     Example:
         >>> pair = Ensemble([nn.Linear(3, 2), nn.Linear(3, 2)])
@@ -29,7 +37,10 @@ class Ensemble(nn.Module):
     """
 
     def __init__(
-        self, members: Sequence[nn.Module], weights: Sequence[float] | None = None
+        self,
+        members: Sequence[nn.Module],
+        weights: Sequence[float] | None = None,
+        combine: Literal["mean", "most_confident"] = "mean",
     ) -> None:
         super().__init__()
         if not members:
@@ -39,14 +50,14 @@ class Ensemble(nn.Module):
             raise ValueError(f"weights must be {len(members)}, one per member, got {weights}")
         if not all(math.isfinite(weight) and weight > 0 for weight in weights):
             raise ValueError(f"weights must be positive and finite, got {weights}")
-        carried = [getattr(member, "input_normalization", None) for member in members]
-        found = {normalization for normalization in carried if normalization is not None}
-        if len(found) > 1:
-            told = " and ".join(str(normalization) for normalization in sorted(found))
-            raise ValueError(f"members must share one input_normalization, got {told}")
-        if found:
-            self.input_normalization: tuple[tuple[float, ...], tuple[float, ...]] = found.pop()
+        if combine not in ("mean", "most_confident"):
+            raise ValueError(f"combine must be mean or most_confident, got {combine!r}")
+        self._own = _own_normalizations(members)
+        carried = _carried(members, self._own)
+        if carried is not None:
+            self.input_normalization = carried
         self.members = nn.ModuleList(members)
+        self.combine = combine
         self._log_weights = [math.log(weight / math.fsum(weights)) for weight in weights]
 
     def forward(self, image: Tensor) -> Tensor:
@@ -55,16 +66,49 @@ class Ensemble(nn.Module):
         Raises:
             ValueError: If the members' logits differ in shape or are not of shape (b, k).
         """
-        logits = [member(image) for member in self.members]
+        logits = [
+            member(image if own is None else _normalized(image, own))
+            for member, own in zip(self.members, self._own, strict=True)
+        ]
         shapes = [tuple(each.shape) for each in logits]
         if len(set(shapes)) > 1 or len(shapes[0]) != 2:
             told = " and ".join(str(shape) for shape in dict.fromkeys(shapes))
             raise ValueError(f"members must give logits of one shape (b, k), got {told}")
-        weighted = [
-            torch.log_softmax(_at_least_float32(each), dim=1) + log_weight
-            for each, log_weight in zip(logits, self._log_weights, strict=True)
-        ]
-        return torch.logsumexp(torch.stack(weighted), dim=0)
+        predicted = torch.stack([torch.log_softmax(_at_least_float32(z), dim=1) for z in logits])
+        log_weights = predicted.new_tensor(self._log_weights).view(-1, 1, 1)
+        if self.combine == "mean":
+            return torch.logsumexp(predicted + log_weights, dim=0)
+        chosen = (predicted + log_weights).amax(dim=2).argmax(dim=0)
+        return predicted[chosen, torch.arange(len(chosen), device=chosen.device)]
+
+
+def _own_normalizations(members: Sequence[nn.Module]) -> list[Normalization | None]:
+    """What each member has to apply itself: nothing where all may share one."""
+    carried = [getattr(member, "input_normalization", None) for member in members]
+    found = {normalization for normalization in carried if normalization is not None}
+    if len(found) < 2:
+        return [None] * len(members)
+    if None in carried:
+        told = " and ".join(str(normalization) for normalization in sorted(found))
+        missing = f"member {carried.index(None)} carries none"
+        raise ValueError(f"members must all carry their input_normalization: {missing}, got {told}")
+    return carried
+
+
+def _carried(
+    members: Sequence[nn.Module], own: Sequence[Normalization | None]
+) -> Normalization | None:
+    """What the ensemble asks for: images in 0..1 where members normalise, else what they carry."""
+    if own[0] is not None:
+        channels = len(own[0][0])
+        return (0.0,) * channels, (1.0,) * channels
+    carried = [getattr(member, "input_normalization", None) for member in members]
+    return next((found for found in carried if found is not None), None)
+
+
+def _normalized(image: Tensor, normalization: Normalization) -> Tensor:
+    mean, std = (image.new_tensor(values).view(-1, 1, 1) for values in normalization)
+    return (image - mean) / std
 
 
 def _at_least_float32(tensor: Tensor) -> Tensor:

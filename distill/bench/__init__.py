@@ -1,5 +1,5 @@
 """Benches: recipes compared over seeds."""
 
-from distill.bench.runner import bench
+from distill.bench.runner import RunsFailedError, bench
 
-__all__ = ["bench"]
+__all__ = ["RunsFailedError", "bench"]

@@ -1,16 +1,15 @@
 """A bench's tables and plot."""
 
-import csv
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from distill.bench.statistics import paired_difference, spread
+from distill.bench.comparison import Comparison, Row, compare, headline
+from distill.bench.statistics import Difference, spread
 
-Row = dict[str, Any]
 COLUMNS = (
     "method",
     "seed",
@@ -24,43 +23,26 @@ COLUMNS = (
     "against",
     "run_dir",
 )
-_HEADER = ("method", "val %", "test %", "difference to {baseline} (95 % interval)", "s per run")
-
-
-def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """One row per run."""
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def headline(rows: Sequence[Row]) -> str:
-    """The column that the comparison is made on: the test images' where there are any."""
-    return "test_last" if all(row["test_last"] is not None for row in rows) else "val_last"
+_HEADER = (
+    "method",
+    "val % (best epoch)",
+    "test % (best epoch)",
+    "difference to {baseline} (95 % interval)",
+    "bootstrap interval",
+    "p (Holm)",
+    "gap closed",
+    "s per run",
+)
 
 
 def summary(rows: Sequence[Row], baseline: str) -> list[tuple[str, ...]]:
-    """A line per method: accuracies as mean and standard deviation, paired difference, time.
+    """A line per method: accuracies, paired difference and how sure it is, time.
 
     Args:
-        rows: One per run; every method has the same seeds in the same order.
+        rows: One per run.
         baseline: The method that the others are compared with, where they name no other.
     """
-    column = headline(rows)
-    lines = []
-    for method in dict.fromkeys(row["method"] for row in rows):
-        own = [row for row in rows if row["method"] == method]
-        difference = ""
-        if other := own[0]["against"]:
-            reference = [row[column] for row in rows if row["method"] == other]
-            d = paired_difference([row[column] for row in own], reference)
-            difference = f"{d.mean:+.2f} ({d.low:+.2f} to {d.high:+.2f})"
-            difference += f" to {other}" if other != baseline else ""
-        seconds = sum(row["wall_s"] for row in own) / len(own)
-        accuracies = [_accuracy([row[c] for row in own]) for c in ("val_last", "test_last")]
-        lines.append((method, *accuracies, difference, f"{seconds:.1f}"))
-    return lines
+    return [_line(one, baseline) for one in compare(rows)]
 
 
 def markdown(rows: Sequence[Row], baseline: str) -> str:
@@ -114,12 +96,40 @@ def plot(path: Path, rows: Sequence[Row], baseline: str) -> bool:
     return True
 
 
-def _accuracy(values: Sequence[float | None]) -> str:
-    numbers = [value for value in values if value is not None]
-    if not numbers:
+def _line(one: Comparison, baseline: str) -> tuple[str, ...]:
+    difference = bootstrap = ""
+    if one.difference is not None:
+        to_other = f" to {one.against}" if one.against != baseline else ""
+        difference = f"{one.difference.mean:+.2f} ({_interval(one.difference)}){to_other}"
+        bootstrap = _interval(one.bootstrap)
+    return (
+        one.method,
+        _accuracy(one, "val"),
+        _accuracy(one, "test"),
+        difference,
+        bootstrap,
+        "" if math.isnan(one.p_holm) else _p(one.p_holm),
+        "" if math.isnan(one.gap_closed) else f"{100 * one.gap_closed:.0f} %",
+        f"{one.seconds:.1f}",
+    )
+
+
+def _interval(difference: Difference | None) -> str:
+    if difference is None or math.isnan(difference.low):
         return "-"
-    mean, deviation = spread(numbers)
-    return f"{mean:.2f} ± {deviation:.2f}"
+    return f"{difference.low:+.2f} to {difference.high:+.2f}"
+
+
+def _p(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
+
+
+def _accuracy(one: Comparison, split: str) -> str:
+    if f"{split}_last" not in one.accuracies:
+        return "-"
+    mean, deviation = one.accuracies[f"{split}_last"]
+    best, _ = one.accuracies[f"{split}_best"]
+    return f"{mean:.2f} ± {deviation:.2f} ({best:.2f})"
 
 
 def _caption(rows: Sequence[Row]) -> str:

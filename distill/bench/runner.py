@@ -1,24 +1,47 @@
 """Runs a bench: the teacher once, then every recipe with every seed; finished runs are kept."""
 
-import hashlib
 import json
-import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from distill import recipes
-from distill.bench.report import Row, markdown, plot, print_table, write_csv
+from distill.bench.comparison import Row
+from distill.bench.processes import Outcome, Task, carry_out
+from distill.bench.progress import Progress
+from distill.bench.report import COLUMNS, markdown, plot, print_table
+from distill.bench.runs import Run, digest
 from distill.bench.spec import Bench, Overrides, read_bench
-from distill.callbacks import newest_valid
+from distill.bench.tables import write_csv
+from distill.errors import RecipeError
+from distill.recipe_check import check
 from distill.recipes import Tree
 from distill.result import Result
-from distill.run import fit
+from distill.run_dir import claimed
+
+
+class RunsFailedError(RuntimeError):
+    """Some runs failed; the others were carried out and are in the tables."""
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A method with a seed: one row of ``results.csv``."""
+
+    method: str
+    seed: int
+    against: str
+    run: Run
 
 
 def bench(
-    path: Path, out: Path, console: Console | None = None, overrides: Sequence[str] = ()
+    path: Path,
+    out: Path,
+    console: Console | None = None,
+    overrides: Sequence[str] = (),
+    jobs: int = 1,
 ) -> list[Row]:
     """Run a bench and write ``results.csv``, ``table.md`` and ``plot.png``.
 
@@ -27,48 +50,56 @@ def bench(
         out: Where runs and tables go; runs that are finished there are not repeated.
         console: Where to print.
         overrides: ``dotted.key=value`` each, on top of the bench's, for every run and the teacher.
+        jobs: Runs at once, in processes of their own that share the threads.
 
     Returns:
         One row per run, as in ``results.csv``.
 
     Raises:
-        RecipeError: If the bench or a recipe is wrong.
+        RecipeError: If the bench, a recipe or the teacher is wrong, or ``out`` is in use.
+        RunsFailedError: If runs failed, after all others were carried out.
     """
     console = console or Console()
+    if jobs < 1:
+        raise RecipeError("--jobs", f"must be at least 1, got {jobs}")
     spec = read_bench(path)
-    out.mkdir(parents=True, exist_ok=True)
-    teacher = _teacher(spec, out, console, overrides)
-    rows: list[Row] = []
-    competitors, baseline = spec.competitors(), Path(spec.baseline).stem
-    runs = [(name, seed) for name in competitors for seed in spec.seeds]
-    for number, (name, seed) in enumerate(runs, start=1):
-        variant = competitors[name]
-        tree = _load(variant.recipe, spec.overrides | variant.overrides, seed, overrides)
-        if teacher and tree["model"]["init_args"].get("teacher") is not None:
-            recipes.put(tree, "model.teacher.run_dir", str(out / "teacher"))
-        run_dir = out / name / f"seed{seed}"
-        result = _run(tree, run_dir, variant.recipe, _digest(tree, teacher))
-        against = "" if name == baseline else variant.against or baseline
-        rows.append(_row(name, seed, result, run_dir, against))
-        write_csv(out / "results.csv", rows)
-        _progress(console, f"{number}/{len(runs)}", rows[-1])
-    (out / "table.md").write_text(markdown(rows, baseline))
-    print_table(console, rows, baseline)
-    drawn = plot(out / "plot.png", rows, baseline)
-    files = "results.csv, table.md" + (", plot.png" if drawn else " (a plot needs distill[report])")
-    console.print(f"{out}: {files}", highlight=False, soft_wrap=True)
+    with claimed(out):
+        teacher = _teacher(spec, out, overrides)
+        cells = _cells(spec, out, overrides, teacher)
+        if teacher is not None:
+            _train_teacher(teacher, console)
+        rows, failed = _carry_out(cells, out, console, jobs)
+        if rows:
+            _report(out, rows, Path(spec.baseline).stem, console)
+    if failed:
+        message = f"{failed} of {len(cells)} runs failed; the same command tries them again"
+        raise RunsFailedError(message)
     return rows
 
 
-def _teacher(spec: Bench, out: Path, console: Console, overrides: Sequence[str]) -> str:
-    """Train the teacher; returns a digest of its recipe."""
+def _teacher(spec: Bench, out: Path, overrides: Sequence[str]) -> Run | None:
     if spec.teacher is None:
-        return ""
+        return None
     tree = _load(spec.teacher, spec.teacher_overrides, 0, overrides)
-    digest = _digest(tree, "")
-    result = _run(tree, out / "teacher", spec.teacher, digest)
-    _progress(console, "teacher", _row("teacher", 0, result, out / "teacher", ""))
-    return digest
+    check(tree)
+    return Run(tree, out / "teacher", spec.teacher, digest(tree, ""))
+
+
+def _cells(spec: Bench, out: Path, overrides: Sequence[str], teacher: Run | None) -> list[_Cell]:
+    """Everything to run; a recipe that is wrong is found here, not hours later."""
+    cells, baseline = [], Path(spec.baseline).stem
+    for method, variant in spec.competitors().items():
+        against = "" if method == baseline else variant.against or baseline
+        for seed in spec.seeds:
+            tree = _load(variant.recipe, spec.overrides | variant.overrides, seed, overrides)
+            if teacher and tree["model"]["init_args"].get("teacher") is not None:
+                recipes.put(tree, "model.teacher.run_dir", str(teacher.run_dir))
+            if seed == spec.seeds[0]:
+                check(tree)
+            told = digest(tree, teacher.digest if teacher else "")
+            run = Run(tree, out / method / f"seed{seed}", variant.recipe, told)
+            cells.append(_Cell(method, seed, against, run))
+    return cells
 
 
 def _load(name: str, changes: Overrides, seed: int, overrides: Sequence[str]) -> Tree:
@@ -77,32 +108,49 @@ def _load(name: str, changes: Overrides, seed: int, overrides: Sequence[str]) ->
     return tree | {"seed_everything": seed}
 
 
-def _run(tree: Tree, run_dir: Path, name: str, digest: str) -> Result:
-    """Carry out a run, go on with it, or read what it left, whichever is due."""
-    note = run_dir / "bench.sha256"
-    if note.is_file() and note.read_text() == digest:
-        if (run_dir / "result.json").is_file():
-            finished: Result = json.loads((run_dir / "result.json").read_text())
-            return finished
-    else:
-        shutil.rmtree(run_dir, ignore_errors=True)
-    resume = newest_valid(run_dir / "checkpoints") is not None
-    if not resume:
-        shutil.rmtree(run_dir, ignore_errors=True)
-    run_dir.mkdir(parents=True, exist_ok=True)
-    note.write_text(digest)
-    return fit(tree, run_dir, name=name, resume=resume, console=Console(quiet=True))
+def _train_teacher(teacher: Run, console: Console) -> None:
+    known = teacher.result() is not None
+    row = _row(_Cell("teacher", 0, "", teacher), teacher.carry_out())
+    told = "finished before" if known else f"{row['wall_s']:.1f} s"
+    console.print(f"teacher  {_told(row)}  {told}", highlight=False, soft_wrap=True)
 
 
-def _digest(tree: Tree, teacher: str) -> str:
-    return hashlib.sha256((json.dumps(tree, sort_keys=True) + teacher).encode()).hexdigest()
+def _carry_out(
+    cells: Sequence[_Cell], out: Path, console: Console, jobs: int
+) -> tuple[list[Row], int]:
+    """The rows of all runs that are finished, in the bench's order, and how many failed."""
+    found = {place: cell.run.result() for place, cell in enumerate(cells)}
+    results = {place: result for place, result in found.items() if result is not None}
+    due = [place for place in range(len(cells)) if place not in results]
+    at_once = f", {jobs} at once" if jobs > 1 else ""
+    done = f"{len(results)} finished before, {len(due)} to do{at_once}"
+    console.print(f"runs     {len(cells)}: {done}", highlight=False)
+    progress, failed = Progress(console, len(cells), len(results)), 0
+    tasks = (Task(place, cells[place].run.carry_out, ()) for place in due)
+    rows = _rows(cells, results)
+    for outcome in carry_out(tasks, jobs):
+        cell = cells[outcome.key]
+        if outcome.error:
+            failed += 1
+            _note_failure(cell, outcome, progress)
+            continue
+        results[outcome.key] = outcome.value
+        rows = _rows(cells, results)
+        write_csv(out / "results.csv", rows, COLUMNS)
+        row = _row(cell, outcome.value)
+        progress.ended(f"{_told(row)}  {row['wall_s']:.1f} s")
+    return rows, failed
 
 
-def _row(method: str, seed: int, result: Result, run_dir: Path, against: str) -> Row:
+def _rows(cells: Sequence[_Cell], results: dict[int, Result]) -> list[Row]:
+    return [_row(cells[place], results[place]) for place in sorted(results)]
+
+
+def _row(cell: _Cell, result: Result) -> Row:
     student, teacher = result["student"]["top1"], (result["teacher"] or {}).get("top1", {})
     return {
-        "method": method,
-        "seed": seed,
+        "method": cell.method,
+        "seed": cell.seed,
         "val_last": student["val"]["last"],
         "val_best": student["val"]["best"],
         "test_last": student.get("test", {}).get("last"),
@@ -110,12 +158,26 @@ def _row(method: str, seed: int, result: Result, run_dir: Path, against: str) ->
         "teacher_val": teacher.get("val", {}).get("last"),
         "teacher_test": teacher.get("test", {}).get("last"),
         "wall_s": result["wall_s"],
-        "against": against,
-        "run_dir": str(run_dir),
+        "against": cell.against,
+        "run_dir": str(cell.run.run_dir),
     }
 
 
-def _progress(console: Console, place: str, row: Row) -> None:
+def _told(row: Row) -> str:
     test = f"  test {row['test_last']:.2f} %" if row["test_last"] is not None else ""
-    line = f"{place:8} {row['method']:12} seed {row['seed']}  val {row['val_last']:.2f} %{test}"
-    console.print(f"{line}  {row['wall_s']:.1f} s", highlight=False)
+    return f"{row['method']:12} seed {row['seed']}  val {row['val_last']:.2f} %{test}"
+
+
+def _note_failure(cell: _Cell, outcome: Outcome, progress: Progress) -> None:
+    cell.run.run_dir.mkdir(parents=True, exist_ok=True)
+    (cell.run.run_dir / "error.txt").write_text(outcome.traceback or outcome.error)
+    progress.ended(f"{cell.method:12} seed {cell.seed}  FAILED: {outcome.error}")
+
+
+def _report(out: Path, rows: list[Row], baseline: str, console: Console) -> None:
+    write_csv(out / "results.csv", rows, COLUMNS)
+    (out / "table.md").write_text(markdown(rows, baseline))
+    print_table(console, rows, baseline)
+    drawn = plot(out / "plot.png", rows, baseline)
+    files = "results.csv, table.md" + (", plot.png" if drawn else " (a plot needs distill[report])")
+    console.print(f"{out}: {files}", highlight=False, soft_wrap=True)

@@ -7,6 +7,8 @@ import pytorch_lightning as pl
 from rich.console import Console
 from torch import nn
 
+from distill.batch import Batch
+
 
 class RunRecord(pl.Callback):
     """Keeps accuracies and times of a run, and prints them.
@@ -26,6 +28,13 @@ class RunRecord(pl.Callback):
         self._started = 0.0
         self.top1: dict[str, float] = {}
         self.wall_s = 0.0
+        self._mark = 0.0
+        self._images, self._training_s = 0, 0.0
+
+    @property
+    def images_per_s(self) -> float | None:
+        """Training images per second, with loading, without validation; None before a step."""
+        return self._images / self._training_s if self._training_s else None
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Print who trains on what."""
@@ -42,8 +51,27 @@ class RunRecord(pl.Callback):
         for key, shape in getattr(pl_module, "shapes", {}).items():
             self._console.print(f"tap      {key} {shape[1:]}", highlight=False)
 
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Time steps from here."""
+        self._mark = time.monotonic()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: object,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """Count the images of all processes, and time."""
+        now = time.monotonic()
+        self._training_s += now - self._mark
+        self._mark = now
+        self._images += len(batch.image) * trainer.world_size
+
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Note the student's accuracy."""
+        """Note the student's accuracy; time steps from here."""
+        self._mark = time.monotonic()
         value = trainer.callback_metrics.get("val/top1")
         if value is None or not trainer.fit_loop.epoch_loop.val_loop._has_run:
             return
@@ -64,11 +92,15 @@ class RunRecord(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run goes on from."""
-        return {"top1": self.top1, "wall_s": self.wall_s}
+        speed = {"images": self._images, "training_s": self._training_s}
+        return {"top1": self.top1, "wall_s": self.wall_s} | speed
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
         self.top1, self.wall_s = state_dict["top1"], state_dict["wall_s"]
+        # Checkpoints of version 0.1.0 hold no speed.
+        self._images = state_dict.get("images", 0)
+        self._training_s = state_dict.get("training_s", 0.0)
 
 
 def data_sizes(trainer: pl.Trainer) -> dict[str, int]:

@@ -1,8 +1,19 @@
 """LightningModules that train students, and the terms that recipes wire into them."""
 
 from distill.modules.distillation import Distillation
+from distill.modules.mean_teacher import MeanTeacher
+from distill.modules.mutual import MutualLearning
 from distill.modules.normalization import Normalization
+from distill.modules.peer_kl import PeerKL
 from distill.modules.term import Term
 from distill.modules.warmup import Warmup
 
-__all__ = ["Distillation", "Normalization", "Term", "Warmup"]
+__all__ = [
+    "Distillation",
+    "MeanTeacher",
+    "MutualLearning",
+    "Normalization",
+    "PeerKL",
+    "Term",
+    "Warmup",
+]

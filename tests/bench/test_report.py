@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from distill.bench import report
+from distill.bench.tables import write_csv
 
 
 def rows(test: bool = True) -> list[dict[str, Any]]:
@@ -32,8 +33,8 @@ def rows(test: bool = True) -> list[dict[str, Any]]:
 
 def test_the_summary_compares_the_last_epoch_on_the_test_images() -> None:
     student, kd = report.summary(rows(), "student")
-    assert student == ("student", "92.00 ± 1.41", "91.00 ± 1.41", "", "2.5")
-    assert kd[:3] == ("kd", "94.50 ± 0.71", "93.50 ± 0.71")
+    assert student[:3] == ("student", "92.00 ± 1.41 (93.00)", "91.00 ± 1.41 (91.50)")
+    assert kd[:3] == ("kd", "94.50 ± 0.71 (95.50)", "93.50 ± 0.71 (94.00)")
     assert kd[3].startswith("+2.50 (")
 
 
@@ -69,7 +70,7 @@ def test_the_terminal_table_shows_the_same(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_the_csv_has_a_row_per_run(tmp_path: Path) -> None:
-    report.write_csv(tmp_path / "results.csv", rows())
+    write_csv(tmp_path / "results.csv", rows(), report.COLUMNS)
     with (tmp_path / "results.csv").open(newline="") as file:
         found = list(csv.DictReader(file))
     assert [(row["method"], row["seed"]) for row in found] == [

@@ -1,13 +1,24 @@
+import csv
 import json
+import multiprocessing
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
-from distill.bench import bench
+from distill.bench import RunsFailedError, bench
 from distill.bench.spec import read_bench
+from distill.cli import main
 from distill.errors import RecipeError
+from distill.randomness import fold, uniform
 from distill.recipes import read
+from distill.run_dir import claimed
 from students import resnet14
 
 FAST = {"trainer.max_epochs": 1, "trainer.check_val_every_n_epoch": 1}
@@ -19,6 +30,7 @@ SPEC = {
     "overrides": FAST,
     "teacher_overrides": {"trainer.max_epochs": 1, "data.train_samples": 128},
 }
+ALONE = {"recipe": "digits/student"}
 QUIET = Console(quiet=True)
 
 
@@ -27,30 +39,128 @@ def write(path: Path, **changes: object) -> Path:
     return path
 
 
-def test_a_bench_trains_once_and_then_reads(tmp_path: Path) -> None:
-    path, out = write(tmp_path / "bench.yaml"), tmp_path / "out"
-    rows = bench(path, out, QUIET)
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bench")
+    bench(write(folder / "bench.yaml"), folder / "out", QUIET)
+    return folder
+
+
+def table(out: Path) -> list[dict[str, str]]:
+    """``results.csv`` apart from times and places."""
+    with (out / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{k: v for k, v in row.items() if k not in ("wall_s", "run_dir")} for row in rows]
+
+
+def test_a_bench_has_a_row_per_method_and_seed(finished: Path) -> None:
+    out = finished / "out"
+    rows = table(out)
     assert [(row["method"], row["seed"]) for row in rows] == [
-        ("student", 0),
-        ("student", 1),
-        ("kd", 0),
-        ("kd", 1),
+        ("student", "0"),
+        ("student", "1"),
+        ("kd", "0"),
+        ("kd", "1"),
     ]
     for name in ("results.csv", "table.md", "plot.png", "teacher/result.json"):
         assert (out / name).is_file()
     teacher = json.loads((out / "teacher" / "result.json").read_text())["student"]["top1"]["test"]
-    assert rows[2]["teacher_test"] == teacher["last"]
+    assert float(rows[2]["teacher_test"]) == teacher["last"]
+
+
+def test_a_bench_trains_once_and_then_reads(finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(finished / "out", out)
+    path = write(tmp_path / "bench.yaml", methods=[], variants={"b": ALONE})
+    shutil.copytree(out / "student", out / "b")
     runs = sorted(out.rglob("student.safetensors"))
     before = {run: run.stat().st_mtime_ns for run in runs}
-    assert len(runs) == 5
-    assert bench(path, out, QUIET) == rows
+    assert len(runs) == 7
+    rows = bench(path, out, QUIET)
     assert {run: run.stat().st_mtime_ns for run in runs} == before
-    (out / "kd" / "seed1" / "result.json").unlink()
-    assert [row["test_last"] for row in bench(path, out, QUIET)] == [r["test_last"] for r in rows]
-    changed = write(path, overrides=FAST | {"model.losses.ce.weight": 0.5})
-    bench(changed, out, QUIET)
+    (out / "b" / "seed1" / "result.json").unlink()
+    again = bench(path, out, QUIET)
+    assert [row["test_last"] for row in again] == [row["test_last"] for row in rows]
+    changed = ALONE | {"overrides": {"model.losses.ce.weight": 0.5}}
+    bench(write(path, methods=[], variants={"b": changed}), out, QUIET)
     after = {run: run.stat().st_mtime_ns for run in runs}
-    assert [run.parent.parent.name for run in runs if after[run] == before[run]] == ["out"]
+    kept = {run.parent.parent.name for run in runs if after[run] == before[run]}
+    assert kept == {"out", "kd", "student"}
+
+
+def test_a_bench_that_is_killed_goes_on_to_the_same_table(finished: Path, tmp_path: Path) -> None:
+    out, alone = tmp_path / "out", {"teacher": None, "methods": [], "seeds": [0]}
+    path = write(tmp_path / "bench.yaml", **alone, variants={"b": ALONE})
+    arguments = (path, out, QUIET)
+    process = multiprocessing.get_context("fork").Process(target=bench, args=arguments)
+    process.start()
+    while not (out / "b" / "seed0" / "checkpoints" / "last.ckpt").exists():
+        time.sleep(0.005)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert table(out) == table(finished / "out")[:1]
+    first = (out / "student" / "seed0" / "result.json").stat().st_mtime_ns
+    bench(*arguments)
+    student = table(finished / "out")[0]
+    assert table(out) == [student, student | {"method": "b", "against": "student"}]
+    assert (out / "student" / "seed0" / "result.json").stat().st_mtime_ns == first
+
+
+@pytest.mark.slow
+def test_a_bench_killed_at_random_five_times_ends_with_the_same_table(tmp_path: Path) -> None:
+    path = write(tmp_path / "bench.yaml", seeds=[0, 1, 2])
+    command = [sys.executable, "-m", "distill", "bench", str(path), "--jobs", "2", "--out"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    started = time.monotonic()
+    subprocess.run([*command, str(whole)], check=True, timeout=600)
+    seconds = time.monotonic() - started
+    moments = uniform(fold(0, "kill"), torch.arange(5)).flatten().tolist()
+    for moment in moments:
+        process = subprocess.Popen([*command, str(killed)])
+        time.sleep(moment * seconds)
+        process.kill()
+        process.wait()
+    subprocess.run([*command, str(killed)], check=True, timeout=600)
+    assert table(killed) == table(whole)
+    assert len(table(whole)) == 6
+
+
+def test_a_run_that_fails_is_told_in_a_line_and_the_others_go_on(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(finished / "out", out)
+    broken = {"recipe": "digits/student", "overrides": {"model.optimizer.lr": 1e30}}
+    path = write(tmp_path / "bench.yaml", methods=[], variants={"broken": broken}, seeds=[0])
+    with pytest.raises(RunsFailedError, match="1 of 2 runs failed; the same command tries them"):
+        bench(path, out, Console(width=200))
+    lines = [line for line in capsys.readouterr().out.splitlines() if "FAILED" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("2/2      broken       seed 0  FAILED: ")
+    assert "is not finite at step" in lines[0]
+    assert "NonFiniteError" in (out / "broken" / "seed0" / "error.txt").read_text()
+    assert [row["method"] for row in table(out)] == ["student"]
+    with pytest.raises(SystemExit, match="distill: 1 of 2 runs failed"):
+        main(["bench", str(path), "--out", str(out)])
+
+
+def test_a_recipe_that_is_wrong_is_found_before_anything_is_trained(tmp_path: Path) -> None:
+    wrong = {"recipe": "digits/kd", "overrides": {"model.optimizer.rate": 1}}
+    path = write(tmp_path / "bench.yaml", variants={"wrong": wrong})
+    with pytest.raises(RecipeError, match="SGD has no argument 'rate'"):
+        bench(path, tmp_path / "out", QUIET)
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_benches_do_not_share_a_directory(finished: Path) -> None:
+    with claimed(finished / "out"), pytest.raises(RecipeError, match="is in use by process"):
+        bench(finished / "bench.yaml", finished / "out", QUIET)
+
+
+def test_at_least_one_run_at_once(finished: Path) -> None:
+    with pytest.raises(RecipeError, match="--jobs: must be at least 1, got 0"):
+        bench(finished / "bench.yaml", finished / "out", QUIET, jobs=0)
 
 
 def test_a_variant_is_a_recipe_with_changes_of_its_own(tmp_path: Path) -> None:
@@ -67,15 +177,15 @@ def test_a_variant_is_a_recipe_with_changes_of_its_own(tmp_path: Path) -> None:
             "against": "deeper",
         },
     }
-    path = write(tmp_path / "bench.yaml", teacher=None, methods=[], variants=variants)
+    path = write(tmp_path / "bench.yaml", teacher=None, methods=[], seeds=[0], variants=variants)
     rows = bench(path, tmp_path / "out", QUIET)
     deeper = sum(p.numel() for p in resnet14(num_classes=10, in_channels=1).parameters())
     compared = {row["method"]: row["against"] for row in rows}
     assert compared == {"student": "", "deeper": "student", "deeper_long": "deeper"}
     for name, epochs in (("deeper", 1), ("deeper_long", 2)):
-        result = json.loads((tmp_path / "out" / name / "seed1" / "result.json").read_text())
+        result = json.loads((tmp_path / "out" / name / "seed0" / "result.json").read_text())
         assert (result["student"]["parameters"], result["epochs"]) == (deeper, epochs)
-        config = read(tmp_path / "out" / name / "seed1" / "config.yaml")
+        config = read(tmp_path / "out" / name / "seed0" / "config.yaml")
         assert config["data"]["init_args"]["augment"] == []
 
 

@@ -67,3 +67,24 @@ def test_sizes_name_the_sets_there_are() -> None:
 def test_shared_parameters_count_once() -> None:
     layer = nn.Linear(2, 2, bias=False)
     assert parameters(nn.Sequential(layer, layer)) == 4
+
+
+def test_speed_counts_the_images_of_steps_but_no_validation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = iter([0.0, 2.0, 4.0, 50.0, 51.0])
+    monkeypatch.setattr("distill.callbacks.record.time.monotonic", lambda: next(clock))
+    record, module = RunRecord(Console(quiet=True), each_epoch=False), nn.Module()
+    batch = SimpleNamespace(image=torch.zeros(6, 1, 2, 2))
+    own = trainer(50.0, 0)
+    own.world_size = 2
+    assert record.images_per_s is None
+    record.on_train_epoch_start(own, module)
+    for _ in range(2):
+        record.on_train_batch_end(own, module, None, batch, 0)
+    record.on_validation_end(own, module)
+    record.on_train_batch_end(own, module, None, batch, 0)
+    assert record.images_per_s == 36 / 5
+    resumed = RunRecord(Console(quiet=True), each_epoch=False)
+    resumed.load_state_dict(record.state_dict())
+    assert resumed.images_per_s == 36 / 5

@@ -108,11 +108,46 @@ def test_members_without_normalization_leave_none() -> None:
     assert not hasattr(Ensemble([nn.Linear(3, 2)]), "input_normalization")
 
 
-def test_different_normalizations_are_refused() -> None:
-    told = r"\(\(0.25,\), \(1.0,\)\) and \(\(0.5,\), \(1.0,\)\)"
-    message = rf"^members must share one input_normalization, got {told}$"
+def test_each_member_normalises_its_own_images_where_they_differ() -> None:
+    members = [nn.Sequential(nn.Flatten(), nn.Linear(3, 2)) for _ in range(2)]
+    given = [((0.5,), (1.0,)), ((0.25,), (0.5,))]
+    for member, normalization in zip(members, given, strict=True):
+        member.input_normalization = normalization
+    ensemble = Ensemble(members)
+    assert ensemble.input_normalization == ((0.0,), (1.0,))
+    image = torch.rand(4, 1, 1, 3)
+    first, second = members[0](image - 0.5), members[1]((image - 0.25) / 0.5)
+    expected = (first.softmax(1) + second.softmax(1)) / 2
+    torch.testing.assert_close(ensemble(image).softmax(1), expected)
+
+
+def test_a_member_without_normalisation_beside_different_ones_is_refused() -> None:
+    told = r"member 1 carries none, got \(\(0.25,\), \(1.0,\)\) and \(\(0.5,\), \(1.0,\)\)"
+    message = rf"^members must all carry their input_normalization: {told}$"
     with pytest.raises(ValueError, match=message):
-        Ensemble([normalized(0.5), normalized(0.25)])
+        Ensemble([normalized(0.5), nn.Linear(3, 2), normalized(0.25)])
+
+
+@pytest.mark.parametrize("weights", [None, [1.0, 1.1, 0.9]])
+def test_the_most_confident_member_speaks_for_an_image(weights: list[float] | None) -> None:
+    members = np.random.default_rng(1).normal(0, 3, (3, 8, 5))
+    ensemble = Ensemble(
+        [Fixed(torch.from_numpy(logits)) for logits in members], weights, "most_confident"
+    )
+    output = ensemble(torch.zeros(8)).softmax(1).numpy()
+    speakers = set()
+    for row in range(8):
+        predicted = [np.exp(logits[row]) / np.exp(logits[row]).sum() for logits in members]
+        scores = [w * p.max() for w, p in zip(weights or [1, 1, 1], predicted, strict=True)]
+        speaker = max(range(3), key=lambda member, scores=scores: scores[member])
+        speakers.add(speaker)
+        np.testing.assert_allclose(output[row], predicted[speaker], rtol=1e-12)
+    assert len(speakers) > 1
+
+
+def test_an_unknown_combination_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^combine must be mean or most_confident, got 'median'$"):
+        Ensemble([nn.Linear(3, 2)], combine="median")
 
 
 def test_weights_do_not_enter_the_checkpoint() -> None:

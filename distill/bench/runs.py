@@ -1,0 +1,81 @@
+"""One run of a bench or a sweep, in its own directory: carried out, gone on with, or read."""
+
+import hashlib
+import json
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from distill.callbacks import newest_valid
+from distill.recipes import Tree
+from distill.result import Result
+from distill.run import fit
+
+
+@dataclass(frozen=True)
+class Run:
+    """What to run and where.
+
+    Attributes:
+        tree: The recipe, resolved.
+        run_dir: Its directory.
+        name: What to call the recipe in ``result.json``.
+        digest: Of everything that the run depends on; a directory with another one is cleared.
+        trusted: Further packages whose classes the recipe may name.
+    """
+
+    tree: Tree
+    run_dir: Path
+    name: str
+    digest: str
+    trusted: tuple[str, ...] = ()
+
+    def result(self) -> Result | None:
+        """What the run left, if it is finished."""
+        path = self.run_dir / "result.json"
+        if not self._is_ours() or not path.is_file():
+            return None
+        finished: Result = json.loads(path.read_text())
+        return finished
+
+    def _is_ours(self) -> bool:
+        note = self.run_dir / "bench.sha256"
+        return note.is_file() and note.read_text() == self.digest
+
+    def carry_out(self) -> Result:
+        """Train, go on from a checkpoint, or read what is there, whichever is due."""
+        if (finished := self.result()) is not None:
+            return finished
+        resume = self._is_ours() and newest_valid(self.run_dir / "checkpoints") is not None
+        if not resume:
+            shutil.rmtree(self.run_dir, ignore_errors=True)
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        (self.run_dir / "bench.sha256").write_text(self.digest)
+        (self.run_dir / "error.txt").unlink(missing_ok=True)
+        quiet = Console(quiet=True)
+        try:
+            return fit(
+                self.tree,
+                self.run_dir,
+                name=self.name,
+                resume=resume,
+                trusted=self.trusted,
+                console=quiet,
+            )
+        finally:
+            _end_wandb_run()
+
+
+def digest(tree: Tree, teacher: str) -> str:
+    """SHA-256 of a resolved recipe and of its teacher's digest."""
+    return hashlib.sha256((json.dumps(tree, sort_keys=True) + teacher).encode()).hexdigest()
+
+
+def _end_wandb_run() -> None:
+    """The next run in this process would go on in this one's W&B run."""
+    wandb = sys.modules.get("wandb")
+    if wandb is not None and wandb.run is not None:
+        wandb.finish()

@@ -1,0 +1,169 @@
+"""Hyperband's early stopping as W&B's sweeps do it: at each bracket the worse runs end.
+
+After ``b`` validations, b a bracket, a run goes on if it is among the best 1 / eta of all runs
+that have come so far. Unlike in the paper (Li et al., JMLR 18, 2018, arXiv 1603.06560) runs do not
+wait for each other. The decision depends on what the runs' files hold and on nothing else, so a
+run that was killed and goes on decides the same.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+
+from distill.errors import RecipeError
+from distill.run_dir import write_json
+from distill.suggest import nearest
+
+REPORTS = "validations.json"
+_WORDS = ("type", "min_iter", "max_iter", "s", "eta", "strict")
+
+
+@dataclass(frozen=True)
+class EarlyTerminate:
+    """Where worse runs are stopped.
+
+    Attributes:
+        brackets: Validations after which a run must be among the best.
+        eta: It must be among the best 1 / eta of the runs that came so far.
+    """
+
+    brackets: tuple[int, ...]
+    eta: float
+
+
+class Hyperband(pl.Callback):
+    """Notes a run's metric at each validation, and ends the run where it is among the worse.
+
+    A run that is ended finishes its epoch and leaves a result like any other; one that is in its
+    last epoch is not ended.
+
+    Args:
+        run_dir: The run's directory; those beside it are the others'.
+        metric: What is compared, such as ``val/top1``.
+        goal: Whether more or less of it is better.
+        brackets: Validations after which it is compared.
+        eta: The best 1 / eta go on.
+    """
+
+    def __init__(
+        self,
+        run_dir: str,
+        metric: str,
+        goal: Literal["maximize", "minimize"],
+        brackets: list[int],
+        eta: float,
+    ) -> None:
+        self._run_dir, self._metric, self._goal = Path(run_dir), metric, goal
+        self._brackets, self._eta = brackets, eta
+        self._values: list[float] = []
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A run that was killed after it had been stopped does not go on."""
+        if stopped_at(self._run_dir) == len(self._values):
+            trainer.should_stop = True
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note the value, and compare it at a bracket."""
+        if self._metric not in trainer.callback_metrics:
+            known = nearest(self._metric, trainer.callback_metrics)
+            raise RecipeError("metric.name", f"no run logs {self._metric!r}{known}")
+        self._values.append(trainer.callback_metrics[self._metric].item())
+        place = len(self._values)
+        ends = trainer.current_epoch + 1 == trainer.max_epochs
+        stop = place in self._brackets and not ends and self._is_worse(place)
+        stopped = {"stopped_at": place if stop else None}
+        write_json(self._run_dir / REPORTS, {"values": self._values} | stopped)
+        if stop:
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run goes on from."""
+        return {"values": list(self._values)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._values = list(state_dict["values"])
+
+    def _is_worse(self, bracket: int) -> bool:
+        paths = self._run_dir.parent.glob(f"*/{REPORTS}")
+        others = [_values(path) for path in paths if path.parent != self._run_dir]
+        reached = [values[bracket - 1] for values in others if len(values) >= bracket]
+        return is_worse(self._values[-1], reached, self._eta, self._goal)
+
+
+def is_worse(value: float, others: Sequence[float], eta: float, goal: str) -> bool:
+    """Whether a value is outside the best 1 / eta of all.
+
+    Args:
+        value: One run's.
+        others: The other runs' at the same bracket.
+        eta: Above 1.
+        goal: ``maximize`` or ``minimize``.
+
+    Example:
+        >>> is_worse(90.0, [91.0, 92.0], 3.0, "maximize")
+        True
+        >>> is_worse(93.0, [91.0, 92.0], 3.0, "maximize")
+        False
+    """
+    sign = -1.0 if goal == "maximize" else 1.0
+    ordered = sorted(sign * number for number in (value, *others))
+    return sign * value > ordered[int(len(ordered) / eta)]
+
+
+def stopped_at(run_dir: Path) -> int | None:
+    """After how many validations a run was ended, if it was."""
+    path = run_dir / REPORTS
+    found: int | None = json.loads(path.read_text())["stopped_at"] if path.is_file() else None
+    return found
+
+
+def read_early_terminate(key: str, given: object) -> EarlyTerminate | None:
+    """Read ``early_terminate`` of a sweep file.
+
+    Args:
+        key: What to call it in a message.
+        given: The section, or None.
+
+    Raises:
+        RecipeError: For the first thing that is wrong.
+    """
+    if given is None:
+        return None
+    if not isinstance(given, Mapping) or given.get("type") != "hyperband":
+        raise RecipeError(key, f"needs type: hyperband, got {given!r}")
+    for word in given:
+        if word not in _WORDS:
+            raise RecipeError(f"{key}.{word}", f"is not known{nearest(str(word), _WORDS)}")
+    if given.get("strict"):
+        raise RecipeError(f"{key}.strict", "works with a W&B server only")
+    eta = given.get("eta", 3)
+    if not isinstance(eta, (int, float)) or eta <= 1:
+        raise RecipeError(f"{key}.eta", f"needs a number above 1, got {eta!r}")
+    return EarlyTerminate(_brackets(key, given, eta), float(eta))
+
+
+def _brackets(key: str, given: Mapping[str, Any], eta: float) -> tuple[int, ...]:
+    for word in ("min_iter", "max_iter", "s"):
+        value = given.get(word, 1)
+        if not isinstance(value, int) or value < 1:
+            raise RecipeError(f"{key}.{word}", f"needs a whole number of at least 1, got {value!r}")
+    if "max_iter" in given and "s" in given:
+        found = [int(given["max_iter"] / eta**power) for power in range(1, given["s"] + 1)]
+    elif "min_iter" in given:
+        found = [int(given["min_iter"] * eta**power) for power in range(16)]
+    else:
+        raise RecipeError(key, "needs min_iter, or max_iter and s")
+    brackets = tuple(sorted({bracket for bracket in found if bracket >= 1}))
+    if not brackets:
+        raise RecipeError(f"{key}.max_iter", f"leaves no bracket: {given['max_iter']} / {eta}")
+    return brackets
+
+
+def _values(path: Path) -> list[float]:
+    values: list[float] = json.loads(path.read_text())["values"]
+    return values

@@ -1,0 +1,208 @@
+"""Which trial comes next: a function of the sweep's seed, the trial's number and past results.
+
+The trials are kept in an Optuna study in a journal file, which any number of processes may share
+and which ``optuna-dashboard`` shows. A trial enters it whole, with its parameters, and is given to
+one process at a time by a lock that ends with the process; a trial whose process is gone is given
+out again.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from distill.bench.sweep.space import Parameter, combination
+from distill.bench.sweep.spec import Sweep
+from distill.bench.sweep.studies import open_study
+from distill.errors import RecipeError
+from distill.randomness import fold
+
+if TYPE_CHECKING:
+    import optuna
+
+JOURNAL = "journal.log"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial.
+
+    Attributes:
+        number: Its place in the sweep, from 0.
+        parameters: Values by dotted key.
+        wandb_id: The id of its W&B run, kept when it goes on after a kill.
+    """
+
+    number: int
+    parameters: dict[str, Any]
+    wandb_id: str
+
+
+class Search:
+    """Gives out the trials of a sweep.
+
+    Args:
+        sweep: What to search.
+        folder: Where the journal and the locks are; made if need be.
+        seed: Of the search.
+        digest: Of everything that the trials depend on.
+
+    Raises:
+        RecipeError: If the folder holds another sweep, or Optuna is not installed.
+    """
+
+    def __init__(self, sweep: Sweep, folder: Path, seed: int, digest: str) -> None:
+        self._sweep, self._seed = sweep, seed
+        self._locks = folder / "locks"
+        self._locks.mkdir(parents=True, exist_ok=True)
+        self._held: dict[int, FileLock] = {}
+        self._left_open: set[int] = set()
+        self._study = open_study(folder / JOURNAL, sweep.metric.goal)
+        with FileLock(self._locks / "search"):
+            known = self._study.user_attrs.setdefault("digest", digest)
+            if known != digest:
+                message = "holds another sweep, or one with other settings; take another --out"
+                raise RecipeError(str(folder), message)
+            self._study.set_user_attr("digest", digest)
+
+    def take(self) -> Trial | None:
+        """A trial that nobody carries out, or None; it is ours until it is told or given back."""
+        import optuna
+
+        with FileLock(self._locks / "search"):
+            trials = self._study.get_trials(deepcopy=False)
+            for trial in trials:
+                running = trial.state == optuna.trial.TrialState.RUNNING
+                if running and trial.number not in self._left_open and self._lock(trial.number):
+                    return _trial(trial)
+            if len(trials) >= self._sweep.trials or not self._lock(len(trials)):
+                return None
+            self._study.add_trial(self._suggest(len(trials), trials))
+            return _trial(self._study.get_trials(deepcopy=False)[len(trials)])
+
+    def tell(self, number: int, value: float | None, stopped: bool = False) -> None:
+        """Note what came of a trial.
+
+        Args:
+            number: Which.
+            value: The metric; None if it diverged.
+            stopped: It was stopped early.
+        """
+        import optuna
+
+        states = optuna.trial.TrialState
+        if value is None:
+            self._study.tell(number, state=states.FAIL)
+        elif stopped:
+            self._study.tell(number, state=states.PRUNED)
+        else:
+            self._study.tell(number, value, state=states.COMPLETE)
+        self._held.pop(number).release()
+
+    def give_back(self, number: int) -> None:
+        """A trial failed for a reason of the machine's; another session may take it."""
+        self._left_open.add(number)
+        self._held.pop(number).release()
+
+    def trials(self) -> list[Trial]:
+        """All trials that were given out, in order."""
+        return [_trial(trial) for trial in self._study.get_trials(deepcopy=False)]
+
+    def finished(self) -> set[int]:
+        """The numbers of those that were told."""
+        trials = self._study.get_trials(deepcopy=False)
+        return {trial.number for trial in trials if trial.state.is_finished()}
+
+    def close(self) -> None:
+        """Let go of the trials that are ours and not told."""
+        for lock in self._held.values():
+            lock.release()
+        self._held.clear()
+
+    def importances(self) -> dict[str, float]:
+        """How much of the metric's variance each parameter accounts for (fANOVA), by name.
+
+        Empty where too little was tried to tell.
+        """
+        import optuna
+
+        done = [t for t in self._study.get_trials(deepcopy=False) if t.value is not None]
+        if len({trial.value for trial in done}) < 2:
+            return {}
+        varied = [name for name, p in self._sweep.parameters.items() if _varies(p)]
+        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self._seed)
+        found = optuna.importance.get_param_importances(
+            self._study, evaluator=evaluator, params=varied
+        )
+        return {name: float(part) for name, part in found.items()}
+
+    def _lock(self, number: int) -> bool:
+        if number in self._held:
+            return False
+        lock = FileLock(self._locks / f"trial{number:03d}", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            return False
+        self._held[number] = lock
+        return True
+
+    def _suggest(
+        self, number: int, history: Sequence["optuna.trial.FrozenTrial"]
+    ) -> "optuna.trial.FrozenTrial":
+        import optuna
+
+        sweep, space = self._sweep, coordinates(self._sweep)
+        if sweep.method == "grid":
+            chosen: dict[str, Any] = combination(sweep.parameters, number)
+        else:
+            # A study in memory, so that the draw depends on this key and this history alone.
+            sampler = self._sampler(number)
+            scratch = optuna.create_study(direction=sweep.metric.goal, sampler=sampler)
+            scratch.add_trials(history if sweep.method == "bayes" else [])
+            chosen = scratch.ask(space).params
+        parameters = {name: _value(p, chosen[name]) for name, p in sweep.parameters.items()}
+        return optuna.trial.create_trial(
+            state=optuna.trial.TrialState.RUNNING,
+            params=chosen,
+            distributions=space,
+            user_attrs={"parameters": parameters, "wandb_id": secrets.token_hex(4)},
+        )
+
+    def _sampler(self, number: int) -> "optuna.samplers.BaseSampler":
+        import optuna
+
+        key = fold(self._seed, "sweep", number) % 2**32
+        if self._sweep.method == "random":
+            return optuna.samplers.RandomSampler(seed=key)
+        return optuna.samplers.TPESampler(seed=key)
+
+
+def coordinates(sweep: Sweep) -> dict[str, Any]:
+    """Optuna's distributions: a probability, or a place in a list, per parameter."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    return {
+        name: CategoricalDistribution(range(len(parameter.values or ())))
+        if sweep.method == "grid" or parameter.quantile is None
+        else FloatDistribution(0.0, 1.0)
+        for name, parameter in sweep.parameters.items()
+    }
+
+
+def _value(parameter: Parameter, coordinate: float) -> Any:  # noqa: ANN401 - any recipe value
+    if parameter.quantile is not None and isinstance(coordinate, float):
+        return parameter.quantile(coordinate)
+    return (parameter.values or ())[int(coordinate)]
+
+
+def _varies(parameter: Parameter) -> bool:
+    return parameter.values is None or len(parameter.values) > 1
+
+
+def _trial(frozen: "optuna.trial.FrozenTrial") -> Trial:
+    attributes = frozen.user_attrs
+    return Trial(frozen.number, attributes["parameters"], attributes["wandb_id"])

@@ -1,0 +1,139 @@
+"""One trial of a sweep: its recipe, its run, and what came of it."""
+
+import csv
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distill import recipes
+from distill.bench.runs import Run, digest
+from distill.bench.sweep.hyperband import stopped_at
+from distill.bench.sweep.search import Trial
+from distill.bench.sweep.spec import Metric, Sweep
+from distill.errors import RecipeError
+from distill.recipes import Tree
+from distill.suggest import nearest
+
+Row = dict[str, Any]
+_WANDB = "WandbLogger"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep in a folder.
+
+    Attributes:
+        sweep: The file's content.
+        out: Where its trials and tables go.
+        overrides: ``dotted.key=value`` each, for every trial, before its parameters.
+        seed: Of the search.
+    """
+
+    sweep: Sweep
+    out: Path
+    overrides: tuple[str, ...]
+    seed: int
+
+    def digest(self) -> str:
+        """SHA-256 of what its trials depend on; more of them may be asked for later."""
+        sweep = self.sweep
+        told = [sweep.command.recipe, *sweep.command.overrides, *self.overrides, sweep.method]
+        told += [str(sweep.metric), str(sweep.early_terminate), sweep.written, str(self.seed)]
+        return hashlib.sha256("\n".join(told).encode()).hexdigest()
+
+    def run(self, trial: Trial) -> Run:
+        """What a trial runs.
+
+        Raises:
+            RecipeError: If the recipe or a parameter's key is wrong.
+        """
+        command = self.sweep.command
+        run_dir = self.out / f"trial{trial.number:03d}"
+        chosen = [f"{key}={json.dumps(value)}" for key, value in trial.parameters.items()]
+        path = recipes.find(command.recipe)
+        tree = recipes.load(path, [*command.overrides, *self.overrides, *chosen])
+        told = digest(tree, "")
+        _log_to_group(tree, self.sweep, trial)
+        _stop_early(tree, self.sweep, run_dir)
+        return Run(tree, run_dir, command.recipe, told, command.trusted)
+
+
+def _log_to_group(tree: Tree, sweep: Sweep, trial: Trial) -> None:
+    """Name the trial's W&B run, where the recipe logs to W&B.
+
+    The group is written into the logger: there it holds for any process, whereas one that has
+    spoken to W&B before reads WANDB_RUN_GROUP no more.
+    """
+    loggers = tree.get("trainer", {}).get("logger")
+    for logger in loggers if isinstance(loggers, list) else [loggers]:
+        if isinstance(logger, dict) and str(logger.get("class_path")).endswith(f".{_WANDB}"):
+            arguments = logger.setdefault("init_args", {})
+            arguments |= {"group": sweep.name, "name": f"trial{trial.number:03d}"}
+            arguments |= {"id": trial.wandb_id, "resume": "allow"}
+            if sweep.project:
+                arguments.setdefault("project", sweep.project)
+
+
+def _stop_early(tree: Tree, sweep: Sweep, run_dir: Path) -> None:
+    if sweep.early_terminate is None:
+        return
+    arguments = {
+        "run_dir": str(run_dir),
+        "metric": sweep.metric.name,
+        "goal": sweep.metric.goal,
+        "brackets": list(sweep.early_terminate.brackets),
+        "eta": sweep.early_terminate.eta,
+    }
+    trainer = tree.setdefault("trainer", {})
+    given = trainer.get("callbacks") or []
+    callbacks = given if isinstance(given, list) else [given]
+    hyperband = {"class_path": "distill.bench.sweep.Hyperband", "init_args": arguments}
+    trainer["callbacks"] = [*callbacks, hyperband]
+
+
+def row(trial: Trial, run: Run, metric: Metric) -> Row:
+    """A trial's line in ``results.csv``: of one that diverged only what was tried.
+
+    Raises:
+        RecipeError: If the run did not log the metric.
+    """
+    result = run.result()
+    found: Row = {"trial": trial.number, "state": "diverged", "run_dir": str(run.run_dir)}
+    found |= trial.parameters
+    if result is None:
+        return found
+    values = history(run.run_dir / "metrics.csv", metric.name)
+    test = result["student"]["top1"].get("test", {})
+    return found | {
+        "state": "stopped" if stopped_at(run.run_dir) else "finished",
+        "epochs": result["epochs"],
+        "value": values[-1],
+        "best": metric.best(values),
+        "test_last": test.get("last"),
+        "test_best": test.get("best"),
+        "wall_s": result["wall_s"],
+    }
+
+
+def columns(parameters: Mapping[str, Any]) -> Sequence[str]:
+    """The header of ``results.csv``."""
+    results = ("trial", "state", "epochs", "value", "best", "test_last", "test_best")
+    return (*results, *parameters, "wall_s", "run_dir")
+
+
+def history(path: Path, metric: str) -> list[float]:
+    """A metric's values in a ``metrics.csv``, in order.
+
+    Raises:
+        RecipeError: If it was never logged.
+    """
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    values = [float(line[metric]) for line in rows if line.get(metric)]
+    if not values:
+        known = nearest(metric, rows[0] if rows else ())
+        raise RecipeError("metric.name", f"no run logs {metric!r}{known}")
+    return values

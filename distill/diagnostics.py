@@ -1,0 +1,77 @@
+"""A look at a trained student: its validation images once more, beside the teacher's answers."""
+
+import warnings
+from itertools import islice
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from distill.metrics import Comparison, cpu_latency_ms, flops
+from distill.metrics.cost import dummy_image
+from distill.predictions import PredictionRecorder, Predictions
+
+
+class Examination(NamedTuple):
+    """What the look showed.
+
+    Attributes:
+        values: See :meth:`distill.metrics.Comparison.compute`; empty without validation images.
+        predictions: What was said of every image; None without validation images.
+    """
+
+    values: dict[str, float]
+    predictions: Predictions | None
+
+
+@torch.no_grad()
+def examine(model: Any, trainer: pl.Trainer) -> Examination:  # noqa: ANN401 - any such module
+    """Run student and teacher over the validation images, on the device that they trained on.
+
+    Args:
+        model: The module that was trained; it has a ``student``, perhaps a frozen ``teacher``, and
+            the ``normalization`` of each.
+        trainer: What trained it.
+    """
+    batches = int(sum(trainer.num_val_batches))
+    if not batches:
+        return Examination({}, None)
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    device = trainer.strategy.root_device
+    model.to(device).eval()  # Lightning moved it to the CPU when training ended
+    comparison = Comparison(len(data.classes), model.teacher is not None).to(device)
+    recorder = PredictionRecorder()
+    for batch in islice(data.val_dataloader(), batches):
+        image, target = batch.image.to(device), batch.target.to(device)
+        with trainer.precision_plugin.forward_context():
+            student, teacher = model(image), _teacher_logits(model, image)
+        comparison.update(student, teacher, target)
+        recorder.update(image, batch.index, target, student, teacher)
+    model.to("cpu")
+    return Examination(comparison.compute(), recorder.compute())
+
+
+def cost(network: nn.Module, shape: tuple[int, ...]) -> dict[str, float | None]:
+    """What a network on the CPU costs per image (c, h, w).
+
+    Returns:
+        ``flops``, two per multiply-add, and ``cpu_latency_ms``, the median at batch size 1; None,
+        with a warning, where the network cannot be measured.
+    """
+    try:
+        return {
+            "flops": flops(network, dummy_image(shape)),
+            "cpu_latency_ms": round(cpu_latency_ms(network, dummy_image(shape)), 3),
+        }
+    except RuntimeError as error:  # a finished run is not lost for a figure
+        problem = str(error).strip().splitlines()[0]
+        warnings.warn(f"the cost of {type(network).__name__} is unknown: {problem}", stacklevel=2)
+        return {"flops": None, "cpu_latency_ms": None}
+
+
+def _teacher_logits(model: Any, image: Tensor) -> Tensor | None:  # noqa: ANN401
+    if model.teacher is None:
+        return None
+    logits: Tensor = model.teacher(model.normalization["teacher"](image))
+    return logits

@@ -1,0 +1,15 @@
+"""Measures beside accuracy that torchmetrics lacks, and those of it that every run reports."""
+
+from distill.metrics.cka import LinearCKA, linear_cka
+from distill.metrics.comparison import Comparison
+from distill.metrics.cost import cpu_latency_ms, flops
+from distill.metrics.gradient_cosine import gradient_cosines
+
+__all__ = [
+    "Comparison",
+    "LinearCKA",
+    "cpu_latency_ms",
+    "flops",
+    "gradient_cosines",
+    "linear_cka",
+]

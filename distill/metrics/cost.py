@@ -1,0 +1,82 @@
+"""What a network costs: floating-point operations, and time on a CPU."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from statistics import median
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from distill.randomness import fold, uniform
+
+_WARM_UP, _MOST_RUNS, _MOST_SECONDS = 3, 30, 0.5
+
+
+def flops(network: nn.Module, image: Tensor) -> int:
+    """Floating-point operations of a forward pass, two per multiply-add.
+
+    Convolutions, matrix products and attention are counted; norms, activations and pooling are
+    not. Papers often call half of this number FLOPs.
+
+    Args:
+        network: Any network.
+        image: Its input (b, ...), on the network's device.
+
+    Example:
+        >>> flops(nn.Linear(3, 5), torch.zeros(1, 3))
+        30
+    """
+    # The fused attention of the CPU is unknown to torch's counter; the plain one has its products.
+    with _evaluated(network), sdpa_kernel(SDPBackend.MATH):
+        counter = FlopCounterMode(display=False)
+        with counter:
+            network(image)
+    return int(counter.get_total_flops())
+
+
+def cpu_latency_ms(network: nn.Module, image: Tensor) -> float:
+    """Median time of a forward pass on the CPU, in milliseconds.
+
+    In evaluation mode, with torch's current number of threads: up to 30 passes or half a second,
+    whichever ends first, after three to warm up.
+
+    Args:
+        network: Any network on the CPU.
+        image: Its input (b, ...).
+    """
+    seconds: list[float] = []
+    with _evaluated(network):
+        for _ in range(_WARM_UP):
+            network(image)
+        while len(seconds) < _MOST_RUNS and sum(seconds) < _MOST_SECONDS:
+            started = time.perf_counter()
+            network(image)
+            seconds.append(time.perf_counter() - started)
+    return 1000 * median(seconds)
+
+
+def dummy_image(shape: tuple[int, ...]) -> Tensor:
+    """A batch of one keyed random image (1, c, h, w) in 0..1.
+
+    Example:
+        >>> dummy_image((1, 8, 8)).shape
+        torch.Size([1, 1, 8, 8])
+    """
+    pixels = torch.Size(shape).numel()
+    return uniform(fold("dummy image"), torch.arange(1), pixels).view(1, *shape)
+
+
+@contextmanager
+def _evaluated(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode and no gradients; then every module's mode as it was."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes.items():
+            module.training = training

@@ -1,0 +1,113 @@
+"""Accuracy and losses over the epochs, with their spread over seeds."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+from distill.report.blocks import Chart
+from distill.report.study import Run
+from distill.report.style import FAINT, axes, colour, legend
+
+Curve = dict[int, list[float]]
+"""By epoch, counted from 1: one value per run."""
+
+
+def accuracy_chart(runs: Mapping[str, Sequence[Run]], teacher: float | None) -> Chart | None:
+    """Validation accuracy by epoch, a line per method; None where no run has any.
+
+    Args:
+        runs: By method, in the order of their colours.
+        teacher: Its accuracy in percent on the same images.
+    """
+    curves = {name: curve(found, "val/top1") for name, found in runs.items()}
+    curves = {name: found for name, found in curves.items() if found}
+    if not curves:
+        return None
+    figure, plot = axes(3.3)
+    _draw(plot, curves, list(runs))
+    if teacher is not None:
+        plot.axhline(teacher, color=FAINT, linestyle=(0, (4, 3)), linewidth=1.2, label="teacher")
+    plot.set_xlabel("epoch")
+    plot.set_ylabel("validation accuracy (%)")
+    lowest = min(min(values) for found in curves.values() for values in _later(found))
+    highest = max([max(map(max, found.values())) for found in curves.values()] + [teacher or 0])
+    plot.set_ylim(
+        lowest - 0.05 * (highest - lowest) - 0.1, highest + 0.05 * (highest - lowest) + 0.1
+    )
+    legend(figure)
+    ends = [f"{name} ends at {fmean(found[max(found)]):.2f} %" for name, found in curves.items()]
+    caption = (
+        "Validation accuracy by epoch: mean over seeds; the band spans the lowest and highest."
+    )
+    if all(len(values) == 1 for found in curves.values() for values in found.values()):
+        caption = "Validation accuracy by epoch."
+    caption += " The axis begins where the first third of the epochs is over."
+    return Chart("accuracy", caption, f"Line chart. {'; '.join(ends)}.", figure)
+
+
+def loss_charts(runs: Mapping[str, Sequence[Run]]) -> list[Chart]:
+    """A chart per term of the objectives: its value in training, unweighted, by epoch.
+
+    Args:
+        runs: By method, in the order of their colours.
+    """
+    columns = {
+        key
+        for found in runs.values()
+        for run in found
+        for row in run.metrics
+        for key in row
+        if key.startswith("train/loss/")
+    }
+    return [_loss_chart(key, runs) for key in sorted(columns)]
+
+
+def curve(runs: Sequence[Run], column: str) -> Curve:
+    """A column of ``metrics.csv`` by epoch: each run's mean over the rows that have it."""
+    found: Curve = defaultdict(list)
+    for run in runs:
+        by_epoch: Curve = defaultdict(list)
+        for row in run.metrics:
+            if column in row and "epoch" in row:
+                by_epoch[int(row["epoch"]) + 1].append(row[column])
+        for epoch, values in by_epoch.items():
+            found[epoch].append(fmean(values))
+    return dict(sorted(found.items()))
+
+
+def _loss_chart(key: str, runs: Mapping[str, Sequence[Run]]) -> Chart:
+    term = key.removeprefix("train/loss/")
+    curves = {name: curve(found, key) for name, found in runs.items()}
+    curves = {name: found for name, found in curves.items() if found}
+    figure, plot = axes(2.6)
+    _draw(plot, curves, list(runs))
+    plot.set_xlabel("epoch")
+    plot.set_ylabel(f"{term}, unweighted")
+    values = [value for found in curves.values() for each in found.values() for value in each]
+    if min(values) > 0 and max(values) >= 10 * min(values):
+        plot.set_yscale("log")
+        plot.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        plot.yaxis.set_minor_formatter("")
+    legend(figure)
+    ends = [
+        f"{name} from {fmean(found[min(found)]):.3g} to {fmean(found[max(found)]):.3g}"
+        for name, found in curves.items()
+    ]
+    caption = f"Loss term “{term}” in training, before its weight, mean by epoch."
+    return Chart(f"loss_{term}", caption, f"Line chart of {term}. {'; '.join(ends)}.", figure)
+
+
+def _draw(plot: object, curves: Mapping[str, Curve], order: Sequence[str]) -> None:
+    for name, found in curves.items():
+        epochs, shade = list(found), colour(order.index(name))
+        line = {"color": shade, "label": name, "marker": "o" if len(epochs) == 1 else ""}
+        plot.plot(epochs, [fmean(values) for values in found.values()], **line)  # type: ignore[attr-defined]
+        if any(len(values) > 1 for values in found.values()):
+            band = [min(v) for v in found.values()], [max(v) for v in found.values()]
+            plot.fill_between(epochs, *band, color=shade, alpha=0.15, linewidth=0)  # type: ignore[attr-defined]
+
+
+def _later(found: Curve) -> list[list[float]]:
+    """The values but for the first third of the epochs, which would flatten all the rest."""
+    last = max(found)
+    return [values for epoch, values in found.items() if epoch > last / 3]

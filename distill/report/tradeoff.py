@@ -1,0 +1,91 @@
+"""Accuracy against what a network costs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from distill.report.blocks import Chart
+from distill.report.numbers import short
+from distill.report.style import FAINT, INK, axes, colour
+
+COSTS = {
+    "parameters": "parameters",
+    "flops": "FLOPs per image (2 per multiply-add)",
+    "cpu_latency_ms": "CPU latency at batch size 1 (ms)",
+    "train_s": "training time (s per run)",
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A network: its name, accuracy in percent, costs by key, and the place of its colour."""
+
+    name: str
+    accuracy: float
+    costs: dict[str, float | None]
+    place: int | None
+
+
+def tradeoff_charts(points: Sequence[Point], images: str) -> list[Chart]:
+    """A chart per kind of cost that two networks or more are known to differ in.
+
+    Args:
+        points: The students, and the teacher with no place.
+        images: Which accuracies they are: ``test`` or ``validation``.
+    """
+    charts = []
+    for cost, title in COSTS.items():
+        known = [point for point in points if point.costs.get(cost)]
+        if len({point.costs[cost] for point in known}) > 1:
+            charts.append(_chart(known, cost, title, images))
+    return charts
+
+
+def _chart(points: Sequence[Point], cost: str, title: str, images: str) -> Chart:
+    figure, plot = axes(3.0)
+    for point in points:
+        shade = FAINT if point.place is None else colour(point.place)
+        marker = {"marker": "D" if point.place is None else "o", "markersize": 7}
+        plot.plot([point.costs[cost]], [point.accuracy], color=shade, linestyle="", **marker)
+    values = [float(point.costs[cost] or 0) for point in points]
+    plot.set_xscale("log")
+    low, high = min(values), max(values)
+    plot.set_xlim(low / (high / low) ** 0.08, high * (high / low) ** 0.45)
+    plot.xaxis.set_major_formatter(lambda value, _: short(value))
+    plot.xaxis.set_minor_formatter("")
+    if high / low < 20:
+        plot.minorticks_off()
+        plot.set_xticks([low, high])
+    plot.set_xlabel(title)
+    plot.set_ylabel(f"{images} accuracy (%)")
+    _label(plot, points, cost)
+    told = "; ".join(f"{p.name}: {p.accuracy:.2f} % at {short(p.costs[cost])}" for p in points)
+    caption = f"Accuracy against {title}. Further up and to the left is better."
+    return Chart(f"cost_{cost}", caption, f"Scatter plot. {told}.", figure)
+
+
+def _label(plot: Any, points: Sequence[Point], cost: str) -> None:  # noqa: ANN401 - Axes
+    """Names to the right of the points, moved apart where they would overlap."""
+    low, high = plot.get_ylim()
+    gap = 0.085 * (high - low)
+    place = low - gap
+    for point in sorted(points, key=lambda point: point.accuracy):
+        place = max(place + gap, point.accuracy)
+        plot.annotate(
+            point.name,
+            (point.costs[cost], point.accuracy),
+            xytext=(14, 0) if place == point.accuracy else (14, _points(plot, place, point)),
+            textcoords="offset points",
+            va="center",
+            fontsize=9.5,
+            color=INK,
+            arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.6, "shrinkB": 4},
+        )
+    plot.set_ylim(low, max(high, place + gap))
+
+
+def _points(plot: Any, place: float, point: Point) -> float:  # noqa: ANN401 - Axes
+    """How far above the point its label stands, in printer's points."""
+    low, high = plot.get_ylim()
+    points: float = (place - point.accuracy) / (high - low) * 150
+    return points

@@ -1,0 +1,39 @@
+"""Writes the report of a directory."""
+
+from pathlib import Path
+
+from distill.errors import RecipeError
+
+
+def report(folder: Path, out: Path | None = None) -> list[Path]:
+    """Write the report of a run, a bench or a sweep as HTML, Markdown and PNG charts.
+
+    Args:
+        folder: Its directory.
+        out: The HTML file; the others go beside it. None: ``report.html`` in the directory.
+
+    Returns:
+        The HTML file, the Markdown file and the folder of charts.
+
+    Raises:
+        RecipeError: If the directory is none of the three, or matplotlib or Jinja is missing.
+    """
+    out = out or folder / "report.html"
+    if out.suffix != ".html":
+        raise RecipeError("--out", f"must end in .html, got {out}")
+    try:
+        from distill.report.bench_page import bench_page
+        from distill.report.render import CHARTS, html, markdown, write_charts
+        from distill.report.run_page import run_page
+        from distill.report.study import read_study
+        from distill.report.sweep_page import sweep_page
+    except ImportError as error:
+        problem = f"needs {error.name}: pip install distill[report]"
+        raise RecipeError("distill report", problem) from error
+    study = read_study(folder)
+    page = {"run": run_page, "bench": bench_page, "sweep": sweep_page}[study.kind](study)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(html(page))
+    out.with_suffix(".md").write_text(markdown(page))
+    write_charts(page, out.parent / CHARTS)
+    return [out, out.with_suffix(".md"), out.parent / CHARTS]

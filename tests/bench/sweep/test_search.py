@@ -1,0 +1,144 @@
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from distill.bench.sweep.search import JOURNAL, Search, Trial
+from distill.bench.sweep.spec import Sweep, read_sweep
+from distill.errors import RecipeError
+from tests.bench.sweep.test_spec import write
+
+SPACE = {
+    "a": {"distribution": "log_uniform_values", "min": 0.01, "max": 1.0},
+    "b": {"values": ["x", [1, 2], None]},
+    "c": {"min": 1, "max": 9},
+    "d": {"value": 3},
+}
+
+
+def read(folder: Path, **changes: Any) -> Sweep:
+    return read_sweep(write(folder, **{"parameters": SPACE, "run_cap": 14} | changes))
+
+
+def value(trial: Trial) -> float:
+    return float(100 - abs(trial.parameters["c"] - 4) - trial.parameters["a"])
+
+
+def carry_out(search: Search, count: int = 99) -> list[Trial]:
+    """Take and tell up to so many trials, one after the other."""
+    taken = []
+    while len(taken) < count and (trial := search.take()) is not None:
+        taken.append(trial)
+        outcomes: list[Callable[[], None]] = [
+            lambda: search.tell(trial.number, value(trial)),
+            lambda: search.tell(trial.number, value(trial), stopped=True),
+            lambda: search.tell(trial.number, None),
+        ]
+        outcomes[(0, 0, 1, 0, 2)[trial.number % 5]]()
+    return taken
+
+
+@pytest.mark.parametrize("method", ["random", "bayes"])
+def test_trials_are_a_function_of_seed_number_and_results(method: str, tmp_path: Path) -> None:
+    sweep = read(tmp_path, method=method)
+    whole = [t.parameters for t in carry_out(Search(sweep, tmp_path / "whole", 0, ""))]
+    assert len(whole) == 14
+    for _ in range(14):
+        search = Search(sweep, tmp_path / "parts", 0, "")
+        carry_out(search, 1)
+        search.take()  # and then it is killed
+        search.close()
+    search = Search(sweep, tmp_path / "parts", 0, "")
+    assert [trial.parameters for trial in search.trials()] == whole
+    assert search.finished() == set(range(14))
+    other = carry_out(Search(sweep, tmp_path / "other", 1, ""))
+    assert other[0].parameters != whole[0]
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Search:
+    folder = tmp_path_factory.mktemp("random")
+    search = Search(read(folder, run_cap=30), folder, 0, "")
+    assert search.importances() == {}
+    carry_out(search)
+    return search
+
+
+def test_random_draws_follow_their_distributions(drawn: Search) -> None:
+    found = [trial.parameters for trial in drawn.trials()]
+    oracle = stats.loguniform(0.01, 1)
+    assert stats.kstest([one["a"] for one in found], oracle.cdf).pvalue > 0.01
+    assert {str(one["b"]) for one in found} == {"x", "[1, 2]", "None"}
+    assert {one["d"] for one in found} == {3}
+
+
+def test_bayes_comes_closer_than_chance(drawn: Search, tmp_path: Path) -> None:
+    found = carry_out(Search(read(tmp_path, method="bayes", run_cap=30), tmp_path, 0, ""))
+    random, bayes = (sum(map(value, trials[15:])) / 15 for trials in (drawn.trials(), found))
+    assert bayes > random + 0.5
+
+
+def test_a_grid_has_each_combination_once(tmp_path: Path) -> None:
+    grid = {"a": {"values": [0.1, 0.2]}, "c": {"min": 3, "max": 5}}
+    sweep = read(tmp_path, method="grid", parameters=grid, run_cap=None)
+    found = [tuple(t.parameters.values()) for t in carry_out(Search(sweep, tmp_path, 0, ""))]
+    assert found == [(a, c) for a in (0.1, 0.2) for c in (3, 4, 5)]
+
+
+def test_two_processes_share_the_trials(tmp_path: Path) -> None:
+    sweep = read(tmp_path, run_cap=3)
+    one, two = (Search(sweep, tmp_path, 0, "") for _ in range(2))
+    taken = [one.take(), two.take(), one.take()]
+    assert [trial and trial.number for trial in taken] == [0, 1, 2]
+    assert two.take() is None
+    one.tell(0, 1.0)
+    assert two.finished() == {0}
+    one.close()
+    again = two.take()
+    assert again == taken[2]
+
+
+def test_what_failed_is_left_to_another_session(tmp_path: Path) -> None:
+    sweep = read(tmp_path, run_cap=2)
+    search = Search(sweep, tmp_path, 0, "")
+    first = search.take()
+    search.give_back(0)
+    assert [trial.number for trial in carry_out(search)] == [1]
+    assert Search(sweep, tmp_path, 0, "").take() == first
+
+
+def test_more_trials_may_be_asked_for_later(tmp_path: Path) -> None:
+    first = carry_out(Search(read(tmp_path, run_cap=2), tmp_path, 0, "same"))
+    more = carry_out(Search(read(tmp_path, run_cap=5), tmp_path, 0, "same"))
+    assert [trial.number for trial in (*first, *more)] == [0, 1, 2, 3, 4]
+
+
+def test_another_sweep_is_refused(tmp_path: Path) -> None:
+    Search(read(tmp_path), tmp_path, 0, "one")
+    with pytest.raises(RecipeError, match="holds another sweep, or one with other settings"):
+        Search(read(tmp_path), tmp_path, 0, "two")
+
+
+def test_importance_is_that_of_the_parameter_that_matters(drawn: Search) -> None:
+    found = drawn.importances()
+    assert max(found, key=lambda name: found[name]) == "c"
+    assert sum(found.values()) == pytest.approx(1)
+    assert "d" not in found
+
+
+def test_the_journal_is_optunas(tmp_path: Path) -> None:
+    carry_out(Search(read(tmp_path, run_cap=2), tmp_path, 0, ""))
+    lines = (tmp_path / JOURNAL).read_text().splitlines()
+    assert all("op_code" in json.loads(line) for line in lines)
+
+
+def test_without_optuna_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(RecipeError, match=r"needs Optuna: pip install distill\[sweep\]"):
+        Search(read(tmp_path), tmp_path, 0, "")

@@ -1,0 +1,141 @@
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from distill.bench import processes
+from distill.bench.processes import Task, carry_out
+from distill.errors import Interrupted, RecipeError
+
+
+def square(x: int) -> int:
+    if x == 3:
+        raise ValueError("three\nand more")
+    if x == 4:
+        raise RecipeError("data.train", "is missing")
+    if x == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x * x
+
+
+def own_process(x: int) -> tuple[int, int]:
+    time.sleep(0.05)
+    return os.getpid(), torch.get_num_threads()
+
+
+def wait_for_ever(folder: Path) -> None:
+    (folder / str(os.getpid())).touch()
+    time.sleep(60)
+
+
+def tasks(*numbers: int) -> list[Task]:
+    return [Task(x, square, (x,)) for x in numbers]
+
+
+@pytest.fixture
+def _forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start processes as copies of this one: the server would import torch for ten seconds."""
+    monkeypatch.setattr(processes, "_CONTEXT", _Forks())
+
+
+class _Forks:
+    Pipe = staticmethod(multiprocessing.Pipe)
+    Process = staticmethod(multiprocessing.get_context("fork").Process)
+    set_forkserver_preload = staticmethod(lambda modules: None)
+
+
+@pytest.mark.usefixtures("_forks")
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_task_that_fails_does_not_stop_the_others(jobs: int) -> None:
+    found = {outcome.key: outcome for outcome in carry_out(tasks(2, 3, 4, 6), jobs)}
+    assert (found[2].value, found[6].value) == (4, 36)
+    assert found[3].error == "ValueError: three"
+    assert "in square" in found[3].traceback
+    assert found[4].error == "data.train: is missing"
+
+
+@pytest.mark.usefixtures("_forks")
+def test_a_process_that_dies_is_a_task_that_failed() -> None:
+    found = {outcome.key: outcome for outcome in carry_out(tasks(5, 6), jobs=2)}
+    assert found[5].error == "its process ended with exit code -9"
+    assert found[6].value == 36
+
+
+@pytest.mark.usefixtures("_forks")
+def test_each_task_has_its_process_and_share_of_the_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    monkeypatch.setattr(
+        torch, "set_num_threads", lambda n: monkeypatch.setattr(torch, "get_num_threads", lambda: n)
+    )
+    found = [o.value for o in carry_out([Task(x, own_process, (x,)) for x in range(4)], jobs=2)]
+    assert len({process for process, _ in found} | {os.getpid()}) == 5
+    assert [threads for _, threads in found] == [3] * 4
+
+
+@pytest.mark.usefixtures("_forks")
+def test_a_task_is_taken_when_there_is_room_and_earlier_outcomes_are_known() -> None:
+    known: list[int] = []
+    taken: list[tuple[int, int]] = []
+
+    def given() -> Iterator[Task]:
+        for x in (6, 7, 8, 9):
+            taken.append((x, len(known)))
+            yield Task(x, square, (x,))
+
+    for outcome in carry_out(given(), jobs=2):
+        known += [outcome.value]
+    assert [x for x, _ in taken] == [6, 7, 8, 9]
+    assert all(before >= place - 1 for place, (_, before) in enumerate(taken))
+    assert sorted(known) == [36, 49, 64, 81]
+
+
+@pytest.mark.usefixtures("_forks")
+def test_a_signal_stops_the_tasks_and_then_this(tmp_path: Path) -> None:
+    def interrupt() -> None:
+        while len(list(tmp_path.iterdir())) < 2:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(Interrupted, match="SIGTERM: stopped; the same command goes on") as caught:
+        list(carry_out([Task(x, wait_for_ever, (tmp_path,)) for x in range(3)], jobs=2))
+    assert caught.value.signum == signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert len(list(tmp_path.iterdir())) == 2
+    assert not any(alive(int(path.name)) for path in tmp_path.iterdir())
+
+
+def run_two(folder: Path) -> None:
+    list(carry_out([Task(x, wait_for_ever, (folder,)) for x in range(2)], jobs=2))
+
+
+@pytest.mark.usefixtures("_forks")
+def test_tasks_do_not_outlive_a_process_that_is_killed(tmp_path: Path) -> None:
+    parent = _Forks.Process(target=run_two, args=(tmp_path,))
+    parent.start()
+    while len(list(tmp_path.iterdir())) < 2:
+        time.sleep(0.01)
+    parent.kill()
+    parent.join()
+    deadline = time.monotonic() + 10
+    while any(alive(int(path.name)) for path in tmp_path.iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def alive(process: int) -> bool:
+    """Whether a process runs; one that ended and waits to be asked for its exit code does not."""
+    status = Path(f"/proc/{process}/status")
+    try:
+        return "State:\tZ" not in status.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -1,0 +1,60 @@
+import copy
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from torch import Tensor, nn
+
+from distill import run
+from distill.errors import RecipeError
+from tests.test_resume import RECIPE, assert_same, final_state
+
+
+class Opposite(nn.Module):
+    """The negative of a cross-entropy: its gradient is exactly the other's, turned around."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return -5 * nn.functional.cross_entropy(input, target)
+
+
+def recipe(task: str, **losses: Any) -> dict[str, Any]:
+    tree = copy.deepcopy(RECIPE)
+    tree["model"]["init_args"]["losses"] |= losses
+    tree["trainer"]["callbacks"] = [
+        {"class_path": "distill.callbacks.GradientCosine", "init_args": {"task": task}}
+    ]
+    return tree
+
+
+def fit(tree: dict[str, Any], run_dir: Path) -> dict[str, Any]:
+    return run.fit(tree, run_dir, trusted=("tests",), console=Console(quiet=True))
+
+
+def test_opposite_terms_have_minus_one_on_every_logged_step(tmp_path: Path) -> None:
+    inputs = {"input": "student.logits", "target": "batch.target"}
+    opposite = {"loss": "tests.callbacks.test_gradient_cosine.Opposite", "inputs": inputs}
+    tree = recipe("ce", opposite=opposite)
+    tree["trainer"]["log_every_n_steps"] = 2
+    result = fit(tree, tmp_path / "run")
+    with (tmp_path / "run" / "metrics.csv").open(newline="") as file:
+        column = [row["train/gradient_cosine/opposite"] for row in csv.DictReader(file)]
+    logged = [float(value) for value in column if value]
+    assert len(logged) == 7  # of 15 steps
+    assert logged == pytest.approx([-1] * 7, abs=1e-5)
+    found = result["diagnostics"]["gradient_cosine"]
+    assert set(found) == {"opposite", "kd", "overhaul"}
+    assert found["opposite"] == pytest.approx(-1, abs=1e-5)
+
+
+def test_training_goes_on_as_without_it(tmp_path: Path) -> None:
+    fit(recipe("kd"), tmp_path / "with")
+    fit(copy.deepcopy(RECIPE), tmp_path / "without")
+    assert_same(final_state(tmp_path / "with"), final_state(tmp_path / "without"))
+
+
+def test_an_unknown_loss_is_named_before_training(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"GradientCosine\.task: no loss 'kdd', .*'kd'"):
+        fit(recipe("kdd"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,79 @@
+"""What a bench's page says, in the cases where it must be careful."""
+
+from pathlib import Path
+
+import pytest
+
+from distill.report.bench_page import bench_page
+from distill.report.blocks import Page, Table
+from distill.report.study import read_study
+from tests.report import studies
+
+
+def page(folder: Path, **options: bool | int) -> Page:
+    return bench_page(read_study(studies.write_bench(folder, **options)))  # type: ignore[arg-type]
+
+
+def table(found: Page) -> Table:
+    block = found.sections[0].blocks[0]
+    assert isinstance(block, Table)
+    return block
+
+
+def test_one_seed_says_that_nothing_is_sure(tmp_path: Path) -> None:
+    told = " ".join(page(tmp_path / "b", seeds=1, with_runs=False).answer)
+    assert "83.00 % on the test images (one seed)" in told
+    assert "with one common seed nobody can say how sure that is" in told
+    assert "95 %" not in told
+
+
+def test_without_test_images_it_says_that_the_choice_flatters(tmp_path: Path) -> None:
+    found = page(tmp_path / "b", test=False, with_runs=False)
+    assert "% on the validation images" in found.answer[0]
+    assert "its figure is a little too good" in found.sections[0].text
+    assert "test %" not in table(found).header
+
+
+def test_a_baseline_that_is_best_is_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worse = {"student": ([90.0, 91.0, 92.0], [90.0, 91.0, 92.0])}
+    monkeypatch.setattr(studies, "ACCURACIES", studies.ACCURACIES | worse)
+    told = page(tmp_path / "b", with_runs=False).answer
+    assert told[0].startswith("student did best")
+    assert "No method did better than student" in told[1]
+
+
+@pytest.mark.parametrize(
+    ("tested", "verdict"),
+    [
+        ([78.5, 83.0, 79.0], "The interval reaches 0: this may be chance (p = "),
+        ([83.0, 85.1, 84.0], "Chance alone hardly gives that (p = "),
+        ([83.0, 84.0, 85.5], "of so many comparisons one may do so by chance (p = "),
+    ],
+)
+def test_the_verdict_follows_from_interval_and_correction(
+    tested: list[float], verdict: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accuracies = studies.ACCURACIES | {"kd": (studies.ACCURACIES["kd"][0], tested)}
+    # Other methods of no effect: each makes the correction stronger.
+    accuracies |= {f"other{n}": ([80.0, 81.0, 79.5], [78.0, 81.0, 78.5]) for n in range(4)}
+    monkeypatch.setattr(studies, "ACCURACIES", accuracies)
+    assert verdict in " ".join(page(tmp_path / "b", with_runs=False).answer)
+
+
+def test_a_table_alone_still_answers(tmp_path: Path) -> None:
+    found = page(tmp_path / "b", with_runs=False)
+    assert "kd did best" in found.answer[0]
+    assert found.sections[0].title == "Methods compared"
+    assert "parameters" not in " ".join(found.answer)
+
+
+def test_methods_beyond_the_sixth_are_in_the_table_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = {f"m{n}": ([70.0 + n] * 3, [70.0 + n] * 3) for n in range(6)}
+    monkeypatch.setattr(studies, "ACCURACIES", studies.ACCURACIES | more)
+    found = page(tmp_path / "b", with_runs=False)
+    assert len(table(found).rows) == 9
+    assert "Curves show student and the best 5; 3 more are in the table." in found.sections[0].text

@@ -1,0 +1,86 @@
+"""What the pages of runs and sweeps say."""
+
+from pathlib import Path
+
+from distill.report.blocks import Chart, Table
+from distill.report.run_page import run_page
+from distill.report.study import read_study
+from distill.report.sweep_page import sweep_page
+from tests.report.studies import write_run, write_sweep, write_table
+
+
+def test_a_run_stands_beside_its_teacher(tmp_path: Path) -> None:
+    page = run_page(read_study(write_run(tmp_path / "run")))
+    told = " ".join(page.answer)
+    assert "83.00 % of the test images right; its teacher gets 89.00 %" in told
+    assert "50,000 parameters, 5.0 % of the teacher's" in told
+    assert "Both say the same of 90.00 % of the validation images" in told
+    assert "One run has no spread" in told
+    titles = [section.title for section in page.sections]
+    assert titles == [
+        "Student and teacher",
+        "Accuracy over the epochs",
+        "Accuracy against cost",
+        "What the student took over",
+        "Losses",
+        "Where student and teacher differ",
+        "How it was made",
+    ]
+
+
+def test_a_run_alone_is_compared_with_the_labels(tmp_path: Path) -> None:
+    page = run_page(read_study(write_run(tmp_path / "run", "student", test=None)))
+    assert "84.00 % of the validation images right." in page.answer[0]
+    section = next(s for s in page.sections if s.title == "Where student and label differ")
+    # 4 of the 30 images are given the next class.
+    assert "differs from the label on 13.33 % of the 30 validation images" in section.text
+    (table,) = (block for block in section.blocks if isinstance(block, Table))
+    # Images 0 to 3 have the labels 0, 1, 2, 0.
+    assert table.rows[0] == ("cat → dog", "2")
+
+
+def test_the_pictures_are_those_that_differ(tmp_path: Path) -> None:
+    page = run_page(read_study(write_run(tmp_path / "run")))
+    section = next(s for s in page.sections if s.title == "Where student and teacher differ")
+    assert "the teacher is right on 100 %, the student on 0 %" in section.text
+    (gallery,) = (block for block in section.blocks if block.kind == "gallery")
+    assert len(gallery.pictures) == 4
+    assert gallery.pictures[0].alt == (
+        "Validation image 0: label cat, teacher cat, student dog (99 %)"
+    )
+    assert gallery.pictures[0].png.startswith(b"\x89PNG")
+
+
+def test_a_sweep_names_the_best_trial_and_warns_of_luck(tmp_path: Path) -> None:
+    page = sweep_page(read_study(write_sweep(tmp_path / "sweep")))
+    told = " ".join(page.answer)
+    assert "Trial 1 did best: 84 in its last epoch, with lr = 0.1, loss = rkd" in told
+    assert "partly luck" in told
+    table, course = page.sections[0].blocks
+    assert isinstance(table, Table)
+    assert [row[0] for row in table.rows] == ["trial 1", "trial 0"]
+    assert "Diverged, without a value: 1." in page.sections[0].text
+    assert isinstance(course, Chart)
+    against = page.sections[1].blocks
+    # The weight decay is the same in every trial.
+    assert [chart.caption for chart in against] == ["lr", "loss"]  # type: ignore[union-attr]
+    assert any(section.title == "The best trial over its epochs" for section in page.sections)
+
+
+def test_a_metric_whose_best_is_below_its_last_is_made_small(tmp_path: Path) -> None:
+    rows = [
+        {"trial": 0, "value": 0.7, "best": 0.6, "lr": 0.1},
+        {"trial": 1, "value": 0.5, "best": 0.5, "lr": 0.2},
+    ]
+    write_table(tmp_path / "results.csv", list(rows[0]), rows)
+    page = sweep_page(read_study(tmp_path))
+    assert page.answer[0].startswith("Trial 1 did best: 0.5")
+    assert "smaller is better" in page.sections[0].text
+
+
+def test_a_sweep_whose_trials_all_diverged_says_so(tmp_path: Path) -> None:
+    rows = [{"trial": 0, "state": "diverged", "value": None, "lr": 0.1}]
+    write_table(tmp_path / "results.csv", list(rows[0]), rows)
+    page = sweep_page(read_study(tmp_path))
+    assert page.answer == ["No trial reached a value of the metric."]
+    assert page.sections == []
