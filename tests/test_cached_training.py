@@ -175,6 +175,11 @@ RELEVANT: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         {"normalization": {"teacher": Normalization([0.5], [0.5])}},
         {},
     ),
+    "its mode": (
+        "data.batch_size",
+        {"teacher_mode": "batch_statistics"},
+        {},
+    ),
     "precision": ("trainer.precision", {"precision": "bf16-mixed"}, {}),
     "the seed of the data": ("data.seed", {}, {"seed": 1}),
     "an augmentation's argument": ("data.augment.0.padding", {}, {"augment": [RandomCrop(2)]}),
@@ -254,10 +259,27 @@ def test_where_images_are_mixed_batches_count(tmp_path: Path, change: str, field
         open_with(file, {}, mixing | {change: field})
 
 
-def test_a_teacher_that_sees_the_batch_cannot_be_cached(tmp_path: Path) -> None:
+def test_a_teacher_that_sees_the_batch_is_cached_with_its_batches(tmp_path: Path) -> None:
+    """Bitwise as live; another batch size is refused."""
+    file, crops = str(tmp_path / "c.sqlite"), {"augment": [RandomCrop(1)]}
+    options: dict[str, Any] = {"teacher_mode": "batch_statistics"}
+    live = fit(model(**options), data(**crops))
+    fit(model(cache=file, **options), data(**crops))
+    reading = model(cache=file, **options)
+    assert same(live, fit(reading, data(**crops)))
+    assert reading.recall is not None
+    assert reading.recall.computed == 0
+    with pytest.raises(RecipeError, match=r"data\.batch_size was 16 on each of 1, is 8"):
+        opened(model(cache=file, **options), data(batch_size=8, **crops))
+
+
+@pytest.mark.parametrize("again", [{"augment": []}, {"augment": [RandomCrop(1)], "views": 2}])
+def test_a_teacher_that_sees_the_batch_needs_views_that_come_once(
+    tmp_path: Path, again: dict[str, Any]
+) -> None:
     module = model(cache=str(tmp_path / "c.sqlite"), teacher_mode="batch_statistics")
-    with pytest.raises(RecipeError, match=r"model\.cache: needs a teacher in mode eval"):
-        opened(module, data())
+    with pytest.raises(RecipeError, match=r"model\.cache: in mode batch_statistics what a teach"):
+        opened(module, data(**again))
     assert not list(tmp_path.iterdir())
 
 

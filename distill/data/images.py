@@ -106,9 +106,9 @@ class Images(pl.LightningDataModule):
         """The first ``n`` training (or test) samples, not augmented."""
         return self.pipeline.example(n)
 
-    def fingerprint(self) -> dict[str, str]:
-        """What the views of training depend on, by dotted key; for the cache."""
-        return self.pipeline.fingerprint(self.trainer)
+    def fingerprint(self, of_batch: bool = False) -> dict[str, str]:
+        """What the views of training, or views in their batches, depend on, by dotted key."""
+        return self.pipeline.fingerprint(self.trainer, of_batch)
 
     def train_dataloader(self) -> KeyedLoader:
         """Training batches."""

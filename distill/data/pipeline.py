@@ -87,14 +87,24 @@ class Pipeline:
         """The keyed view of each sample of a training batch."""
         return self.views().augmented(batch)
 
-    def fingerprint(self, trainer: pl.Trainer | None) -> dict[str, str]:
+    def fingerprint(self, trainer: pl.Trainer | None, of_batch: bool = False) -> dict[str, str]:
         """What the views (epoch, sample) of training depend on, by dotted key.
 
-        Where images of a batch are mixed, that is also how batches are made.
+        Args:
+            trainer: What trains on them.
+            of_batch: Whether it matters which samples a view is in one batch with, as it does
+                anyway where images of a batch are mixed.
+
+        Raises:
+            ValueError: If it matters, and the same views come in other batches again.
         """
         samples, views = _given(self.train, "train"), self.views()
         fields = {"data.train": samples.digest(), **views.fields()}
-        if views.mixed:
+        if of_batch and not views.mixed:
+            if views.fixed or views.repeat:
+                raise ValueError("the same views come in other batches again")
+            fields |= {"data.seed": str(self.seed)}
+        if views.mixed or of_batch:
             devices = trainer.world_size if trainer else 1
             fields |= {
                 "data.batch_size": f"{self.batch_size} on each of {devices}",

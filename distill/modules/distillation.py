@@ -234,19 +234,23 @@ class Distillation(pl.LightningModule):
         names = cast(Wiring, self._wiring).teacher_keys
         if self._cache is None or self._frozen is None or not names:
             return None
-        if self._frozen.mode != "eval":
-            why = f"what it says of an image depends on the batch in mode {self._frozen.mode}"
-            raise RecipeError("model.cache", f"needs a teacher in mode eval: {why}")
         if not hasattr(data, "fingerprint"):
             needed = "needs a datamodule with a fingerprint, as those of distill.data"
             raise RecipeError("model.cache", f"{needed}, got {type(data).__name__}")
         fields = {
             "model.teacher": type(self._frozen.network).__qualname__,
             "model.teacher (weights)": self._frozen.digest(),
+            "model.teacher_mode": self._frozen.mode,
             "model.normalization.teacher": str(self.normalization["teacher"]),
             "trainer.precision": str(self.trainer.precision),
         }
-        return Recall(self._cache, fields | data.fingerprint(), names)
+        mode = self._frozen.mode
+        try:
+            fields |= data.fingerprint(of_batch=mode == "batch_statistics")
+        except ValueError as error:
+            told = f"in mode {mode} what a teacher says depends on the batch, and {error}"
+            raise RecipeError("model.cache", told) from error
+        return Recall(self._cache, fields, names)
 
     def _dry_pass(self, data: ImageData) -> None:
         batch = two_views(data, self.device)

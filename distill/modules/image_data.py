@@ -25,8 +25,8 @@ class ImageData(Protocol):
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Their view; Lightning's hook."""
 
-    def fingerprint(self) -> dict[str, str]:
-        """What the views of training depend on, by dotted key; for a cache."""
+    def fingerprint(self, of_batch: bool = False) -> dict[str, str]:
+        """What the views of training, or views in their batches, depend on, by dotted key."""
 
 
 def own_normalization(network: nn.Module, data: ImageData) -> Normalization:

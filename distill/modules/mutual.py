@@ -5,6 +5,7 @@ al., 2021, arXiv 2109.03144) and of PaddleClas.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, cast
 
 import pytorch_lightning as pl
@@ -262,10 +263,7 @@ class MutualLearning(pl.LightningModule):
         logits = {}
         for name, network in self.networks.items():
             key = f"model.{name}" if name == _STUDENT else f"model.peers.{name}"
-
-            def logits_of(image: Tensor, name: str = name) -> Tensor:
-                return self._logits(name, image)
-
+            logits_of = partial(self._logits, name)
             logits[name] = fitting_logits(key, network, logits_of, batch.image, data.classes)
         return logits
 

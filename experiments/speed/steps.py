@@ -161,11 +161,11 @@ def _batches(data: Images, steps: int) -> Iterator[Batch]:
             yield batch
 
 
-def _write_images(path: Path, count: int) -> None:
+def write_images(path: Path, count: int, classes: int) -> None:
     """Class folders of random images."""
     generator = np.random.default_rng(0)
     for number in range(count):
-        folder = path / f"{number % CLASSES:03}"
+        folder = path / f"{number % classes:03}"
         folder.mkdir(parents=True, exist_ok=True)
         pixels = generator.integers(0, 256, (32, 32, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{number}.png")
@@ -182,7 +182,7 @@ def main() -> None:
     rows: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as temporary:
         images, cache = Path(temporary) / "images", Path(temporary) / "cache.sqlite"
-        _write_images(images, 22 * BATCH)
+        write_images(images, 22 * BATCH, CLASSES)
         every = contenders(cache)
         wanted = tuple(options.only or every)
         running = {name: run for name, run in every.items() if name.startswith(wanted)}
