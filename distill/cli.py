@@ -111,6 +111,16 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--out", type=Path, help="the HTML file (default: DIR/report.html)")
     report.set_defaults(command=_report)
 
+    chain = commands.add_parser(
+        "chain", help="born again: each student teaches the next", allow_abbrev=False
+    )
+    chain.usage = f"{chain.prog} RECIPE [--generations N] [--run_dir DIR] [--dotted.key=value ...]"
+    chain.add_argument("recipe", help="a file, or a name from `distill ls`")
+    chain.add_argument("--generations", type=int, default=3, help="students after the first")
+    chain.add_argument("--run_dir", type=Path, help="where the runs go (default: under runs/)")
+    chain.add_argument("--trust", action="append", default=[], metavar="PACKAGE")
+    chain.set_defaults(command=_chain, overrides=[])
+
     augment = commands.add_parser("augment", help="look at a recipe's augmentations")
     views = augment.add_subparsers(required=True, metavar="COMMAND").add_parser(
         "show", help="draw the first training samples and their views", allow_abbrev=False
@@ -180,6 +190,16 @@ def _bench(options: argparse.Namespace) -> None:
         bench(options.bench, out, overrides=options.overrides, jobs=options.jobs)
     except RunsFailedError as error:
         raise SystemExit(f"distill: {error}") from error
+
+
+def _chain(options: argparse.Namespace) -> None:
+    from distill.chain import chain
+
+    path = recipes.find(options.recipe)
+    tree = recipes.load(path, options.overrides)
+    name = f"{path.parent.name}/{path.stem}"
+    run_dir = options.run_dir or Path("runs") / name
+    chain(tree, run_dir, options.generations, name=name, trusted=options.trust)
 
 
 def _cache(options: argparse.Namespace) -> None:

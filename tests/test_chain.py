@@ -8,6 +8,7 @@ from rich.console import Console
 
 from distill import recipes
 from distill.chain import chain
+from distill.cli import main
 from distill.errors import RecipeError
 
 QUIET = Console(quiet=True)
@@ -55,3 +56,15 @@ def test_a_list_of_sources_counts(tmp_path: Path) -> None:
     recipes.put(tree, "model.losses.ce.loss", "nowhere.Loss")
     with pytest.raises(RecipeError, match=r"^model\.losses\.ce\.loss: nowhere\.Loss is outside"):
         chain(tree, tmp_path, 1, console=QUIET)
+
+
+def test_the_command_carries_out_a_chain(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["chain", "digits/born_again", "--generations", "0"]) == 2
+    assert capsys.readouterr().err == "distill: --generations: must be at least 1, got 0\n"
+    small = ["--trainer.max_epochs=1", "--data.train_samples=64", "--data.batch_size=32"]
+    command = ["chain", "digits/born_again", "--generations=1", f"--run_dir={tmp_path / 'chain'}"]
+    assert main([*command, *small]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["generation 0", "generation 1"]

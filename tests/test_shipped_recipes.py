@@ -29,17 +29,25 @@ Runs = Callable[[str], Path]
 
 
 def load(name: str, runs: Runs) -> dict[str, Any]:
-    """The recipe with a teacher from ``runs``, or random weights in place of a download."""
+    """The recipe with teachers from ``runs``, or random weights in place of a download."""
     tree = recipes.load(recipes.find(name))
-    spec = (tree["model"]["init_args"]["teacher"] or {}).get("init_args", {})
-    if "run_dir" in spec:
-        teacher = Path(spec["run_dir"]).name
-        recipe = "teacher" if teacher == "teacher" else f"teacher_{teacher}"
-        run_dir = runs(f"{name.split('/')[0]}/{recipe}")
-        tree = recipes.load(recipes.find(name), [f"model.teacher.run_dir={run_dir}"])
-    elif "weights" in spec:
-        spec["weights"] = None
+    teacher = tree["model"]["init_args"].get("teacher")
+    for spec in _networks(teacher):
+        arguments = spec.get("init_args", {})
+        if "run_dir" in arguments:
+            run_name = Path(arguments["run_dir"]).name
+            recipe = run_name if run_name in ("teacher", "student") else f"teacher_{run_name}"
+            arguments["run_dir"] = str(runs(f"{name.split('/')[0]}/{recipe}"))
+        elif "weights" in arguments:
+            arguments["weights"] = None
     return tree
+
+
+def _networks(spec: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """A teacher's spec, or those of the members of several."""
+    if spec is None:
+        return []
+    return spec.get("init_args", {}).get("members") or [spec]
 
 
 @pytest.fixture(scope="module")
@@ -141,8 +149,9 @@ def test_every_digits_recipe_trains(name: str, untrained: Runs, tmp_path: Path) 
         recipes.put(tree, key, value)
     result = run.fit(tree, tmp_path / "run", console=QUIET)
     assert result["steps"] == 4
-    alone = name == "digits/student" or name.startswith("digits/teacher")
-    assert (result["teacher"] is None) == alone
+    model = tree["model"]
+    taught = model["class_path"].endswith(".MeanTeacher") or model["init_args"].get("teacher")
+    assert (result["teacher"] is None) == (not taught)
 
 
 def test_a_simkd_run_can_be_tested_and_teach(untrained: Runs, tmp_path: Path) -> None:

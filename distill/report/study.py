@@ -107,7 +107,6 @@ def _run_dir(folder: Path, row: Row) -> Path | None:
     """Where a row's run lies now; the directory may have been moved since it was written."""
     given = Path(str(row.get("run_dir") or "."))
     places = [
-        folder / str(row.get("method")) / f"seed{row.get('seed')}",
         folder.joinpath(*given.parts[-2:]),
         folder / given.name,
         given,

@@ -81,31 +81,36 @@ def _searcher(plan: Plan, search: Search, board: Notes) -> Any:  # noqa: ANN401 
     class FromSearch(Searcher):  # type: ignore[misc, unused-ignore]
         """Gives Tune the trials of a search."""
 
-        def __init__(self) -> None:
+        def __init__(self, plan: Plan, search: Search, board: Notes) -> None:
             super().__init__()
+            self._plan, self._search, self._board = plan, search, board
             self._taken: dict[str, Trial] = {}
 
         def suggest(self, trial_id: str) -> Any:  # noqa: ANN401 - a dict or Ray's word for the end
-            trial = search.take()
+            trial = self._search.take()
             if trial is None:
                 return Searcher.FINISHED
             self._taken[trial_id] = trial
-            return {"run": plan.run(trial), "folder": str(Path.cwd())}
+            return {"run": self._plan.run(trial), "folder": str(Path.cwd())}
 
         def on_trial_complete(
             self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
         ) -> None:
             gone = ["Ray lost the trial", "RayError", ""]
             told = (result or {}).get("outcome", gone)
-            board.note(Outcome(self._taken[trial_id], None, *told))
+            self._board.note(Outcome(self._taken[trial_id], None, *told))
+
+        # Tune writes its searcher down to restore it; here the journal keeps the trials.
+        def __getstate__(self) -> dict[str, Any]:
+            return {}
 
         def save(self, checkpoint_path: str) -> None:
-            """Nothing: the journal keeps the trials."""
+            """Nothing, as above."""
 
         def restore(self, checkpoint_path: str) -> None:
-            """Nothing: the journal keeps the trials."""
+            """Nothing, as above."""
 
-    return FromSearch()
+    return FromSearch(plan, search, board)
 
 
 def _first_line(error: Exception) -> str:
