@@ -227,7 +227,9 @@ class Distillation(pl.LightningModule):
         normalized = self.normalization[name](image)
         run: Callable[[Tensor], Tensor] = self._networks()[name]
         if self._compile and self.training:
-            run = self._compiled.setdefault(name, torch.compile(run))
+            if name not in self._compiled:
+                self._compiled[name] = torch.compile(run)
+            run = self._compiled[name]
         return run(normalized.contiguous(memory_format=self._format))
 
     def _opened_cache(self, data: ImageData) -> Recall | None:

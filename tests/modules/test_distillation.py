@@ -341,3 +341,21 @@ def _negative(parameters: Any) -> torch.optim.Optimizer:
 
 def _halve(optimizer: torch.optim.Optimizer) -> Any:
     return torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
+
+
+def test_training_passes_are_compiled_and_the_others_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[tuple[str, bool]] = []
+
+    def compiled(network: nn.Module) -> Any:
+        def run(image: Tensor) -> Tensor:
+            calls.append((type(network).__name__, torch.is_grad_enabled()))
+            return network(image)
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    module = Distillation(tiny(12), Recorder(), {"ce": CE, "kd": KD}, compile=True)
+    trainer().fit(module, digits())
+    assert calls == [("TinyNet", False), ("Recorder", True)] * 4

@@ -77,8 +77,11 @@ def test_random_draws_follow_their_distributions(drawn: Search) -> None:
 
 
 def test_bayes_comes_closer_than_chance(drawn: Search, tmp_path: Path) -> None:
-    found = carry_out(Search(read(tmp_path, method="bayes", run_cap=30), tmp_path, 0, ""))
-    random, bayes = (sum(map(value, trials[15:])) / 15 for trials in (drawn.trials(), found))
+    search = Search(read(tmp_path, method="bayes", run_cap=30), tmp_path, 0, "")
+    while (trial := search.take()) is not None:
+        search.tell(trial.number, value(trial))
+    late = [trials[15:] for trials in (drawn.trials(), search.trials())]
+    random, bayes = (sum(map(value, trials)) / 15 for trials in late)
     assert bayes > random + 0.5
 
 
