@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 import yaml
 from pytorch_lightning.callbacks import RichProgressBar
+from pytorch_lightning.loggers import WandbLogger
 from rich.console import Console
 from safetensors.torch import load_file
 
@@ -26,6 +27,7 @@ from distill.callbacks import (
     metrics_file,
 )
 from distill.callbacks.record import data_sizes
+from distill.callbacks.wandb_connection import start
 from distill.errors import RecipeError
 from distill.precision import settle_precision
 from distill.rank import first_process
@@ -150,6 +152,9 @@ def _trainer(built: Built, run_dir: Path, record: RunRecord, checkpoint: Path | 
     step = torch.load(checkpoint, weights_only=True)["global_step"] if checkpoint else None
     folder = run_dir / "checkpoints"
     arguments["logger"] = [metrics_file(run_dir, step), *_listed(arguments["logger"])]
+    for logger in arguments["logger"]:
+        if isinstance(logger, WandbLogger):
+            start(logger)  # here, since Lightning would let a failure end the run
     arguments["callbacks"] = [
         record,
         WandbConfig(built.config),

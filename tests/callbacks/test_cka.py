@@ -58,8 +58,12 @@ def test_the_result_is_the_similarity_of_the_saved_networks(tmp_path: Path) -> N
     assert "val/cka/conv" in header
 
 
-def test_training_goes_on_as_without_it(tmp_path: Path) -> None:
-    fit(recipe(PAIRS), tmp_path / "with")
+def test_training_goes_on_as_without_cka_and_gradient_cosine(tmp_path: Path) -> None:
+    tree = recipe(PAIRS)
+    cosine = {"class_path": "distill.callbacks.GradientCosine", "init_args": {"task": "ce"}}
+    tree["trainer"]["callbacks"].append(cosine)
+    result = fit(tree, tmp_path / "with")
+    assert {"cka", "gradient_cosine"} <= set(result["diagnostics"])
     fit(copy.deepcopy(RECIPE), tmp_path / "without")
     assert_same(final_state(tmp_path / "with"), final_state(tmp_path / "without"))
 
