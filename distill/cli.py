@@ -117,6 +117,20 @@ def _parser() -> argparse.ArgumentParser:
     chain.add_argument("--trust", action="append", default=[], metavar="PACKAGE")
     chain.set_defaults(command=commands.chain, overrides=[])
 
+    ssld = kinds.add_parser(
+        "ssld", help="clean, label and select a recipe's unlabelled images", allow_abbrev=False
+    )
+    ssld.add_argument("recipe", help="a file, or a name from `distill ls`")
+    ssld.add_argument("--top_k", type=int, required=True, help="images to select of each class")
+    ssld.add_argument("--bits", type=int, default=6, help="bits of 126 that near duplicates differ")
+    ssld.add_argument(
+        "--from", dest="begin", default="clean", metavar="STEP", help="clean, label or select"
+    )
+    options = "[--bits N] [--from STEP] [--dotted.key=value ...]"
+    ssld.usage = f"{ssld.prog} RECIPE --top_k N {options}"
+    ssld.add_argument("--trust", action="append", default=[], metavar="PACKAGE")
+    ssld.set_defaults(command=commands.ssld, overrides=[])
+
     augment = kinds.add_parser("augment", help="look at a recipe's augmentations")
     views = augment.add_subparsers(required=True, metavar="COMMAND").add_parser(
         "show", help="draw the first training samples and their views", allow_abbrev=False

@@ -96,6 +96,22 @@ def cache(options: argparse.Namespace) -> None:
         fill(tree, options.trust)
 
 
+def ssld(options: argparse.Namespace) -> None:
+    """Clean, label and select unlabelled images."""
+    from distill.ssld import prepare
+
+    given = [f"--top_k {options.top_k}", f"--bits {options.bits}"]
+    changes = [f"--{override}" for override in options.overrides]
+    prepare(
+        recipes.load(recipes.find(options.recipe), options.overrides),
+        options.top_k,
+        options.bits,
+        options.begin,
+        command=" ".join(["distill ssld", options.recipe, *given, *changes]),
+        trusted=options.trust,
+    )
+
+
 def sweep(options: argparse.Namespace) -> None:
     """Search over a recipe's settings."""
     from distill.bench import RunsFailedError

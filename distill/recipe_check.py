@@ -63,8 +63,12 @@ def check(tree: Mapping[str, Any], trusted: Sequence[str] = ()) -> list[Node]:
         RecipeError: For the first thing that is wrong.
     """
     for section in tree:
+        if section == "stages":
+            told = "only fit, bench and sweep train in stages; --stages=null leaves them out"
+            raise RecipeError(section, told)
         if section not in _SECTIONS:
-            raise RecipeError(str(section), f"unknown section{nearest(str(section), _SECTIONS)}")
+            hint = nearest(str(section), (*_SECTIONS, "stages"))
+            raise RecipeError(str(section), f"unknown section{hint}")
     walk = _Walk((*TRUSTED, *trusted))
     for section in ("model", "data"):
         if not isinstance(tree.get(section), Mapping):

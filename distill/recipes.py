@@ -85,9 +85,12 @@ def parse(text: str) -> Tree:
 def load(path: Path, overrides: Iterable[str] = (), overlays: Iterable[Path] = ()) -> Tree:
     """Read a recipe, lay trainer settings and dotted overrides over it, and resolve ``${...}``.
 
+    One with ``stages`` is resolved stage by stage later, with what each of them changes.
+
     Args:
         path: The recipe.
-        overrides: ``dotted.key=value`` each; ``init_args`` may be left out of the key.
+        overrides: ``dotted.key=value`` each; ``init_args`` may be left out of the key. What
+            stands behind ``stages.NAME.`` is the dotted key that this stage changes.
         overlays: Files that may set ``trainer`` scalars and nothing else.
 
     Raises:
@@ -103,7 +106,10 @@ def load(path: Path, overrides: Iterable[str] = (), overlays: Iterable[Path] = (
         if not equals or not key:
             raise RecipeError(override, "an override is written --dotted.key=value")
         put(tree, key, _value(key, value))
-    return _resolve(tree)
+    if tree.get("stages") is None:
+        tree.pop("stages", None)
+        return resolve(tree)
+    return tree
 
 
 def put(tree: Tree, key: str, value: object) -> None:
@@ -119,7 +125,7 @@ def put(tree: Tree, key: str, value: object) -> None:
         {'loss': {'class_path': 'distill.losses.KDLoss', 'init_args': {'temperature': 2.0}}}
     """
     node: Any = tree
-    parts = key.split(".")
+    parts = _parts(tree, key)
     for place, part in enumerate(parts[:-1]):
         node, part = _slot(key, node, part)
         child = node[part] if isinstance(node, list) else node.setdefault(part, {})
@@ -130,6 +136,18 @@ def put(tree: Tree, key: str, value: object) -> None:
         node = child
     node, last = _slot(key, node, parts[-1])
     node[last] = value
+
+
+def _parts(tree: Tree, key: str) -> list[str]:
+    """The steps of a dotted key; those behind a stage's name are one, as stages have dotted keys."""
+    first, *rest = key.split(".", 2)
+    if first != "stages" or len(rest) < 2:
+        return key.split(".")
+    stages = tree.get("stages")
+    known = stages if isinstance(stages, Mapping) else {}
+    if rest[0] not in known:
+        raise RecipeError(key, f"no stage {rest[0]!r}{nearest(rest[0], known)}")
+    return [first, *rest]
 
 
 def _slot(key: str, node: Any, part: str) -> tuple[Any, Any]:  # noqa: ANN401
@@ -169,7 +187,12 @@ def _value(key: str, text: str) -> object:
         raise RecipeError(key, f"cannot read the value {text!r}") from error
 
 
-def _resolve(tree: Tree) -> Tree:
+def resolve(tree: Tree) -> Tree:
+    """Replace ``${...}`` by what stands there.
+
+    Raises:
+        RecipeError: If nothing does, or it would be an environment's value.
+    """
     text = str(tree)
     if "${oc." in text or "${env" in text:
         raise RecipeError("${oc.env:...}", "environment values may be secret, recipes hold none")

@@ -45,7 +45,7 @@ def fit(
     trusted: Sequence[str] = (),
     console: Console | None = None,
 ) -> Result:
-    """Train what a recipe describes.
+    """Train what a recipe describes, in stages if it has some.
 
     Args:
         tree: What ``recipes.load`` returned.
@@ -63,6 +63,12 @@ def fit(
         NonFiniteError: If a loss became infinite or NaN.
         Interrupted: After a signal; a checkpoint was saved.
     """
+    if "stages" in tree:
+        from distill.stages import fit_stages  # a stage is a run itself
+
+        return fit_stages(
+            tree, run_dir, name=name, resume=resume, trusted=trusted, console=console
+        )
     console = console or Console(quiet=not first_process())
     if not resume and first_process():
         refuse_second_run(run_dir)
@@ -99,12 +105,14 @@ def evaluate(
     Raises:
         RecipeError: If there is no finished run, or the images do not fit it.
     """
+    from distill.stages import last
+
     console = console or Console()
     student, record = run_dir / "student.safetensors", run_dir / "result.json"
     for path in (student, record):
         if not path.is_file():
             raise RecipeError(str(path), "is missing: not the directory of a finished run")
-    tree: Tree = yaml.safe_load((run_dir / "config.yaml").read_text())
+    tree: Tree = last(yaml.safe_load((run_dir / "config.yaml").read_text()))
     if source is not None:
         tree["data"]["init_args"]["test"] = source
     with calm():

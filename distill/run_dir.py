@@ -14,12 +14,15 @@ from distill.callbacks import newest_valid
 from distill.errors import RecipeError
 from distill.rank import first_process
 
+STAGES = "stages"
+"""The folder in which a run of several stages keeps theirs."""
+
 
 @contextmanager
 def claimed(run_dir: Path) -> Iterator[None]:
     """Own a run directory; one that was made for a recipe that turns out wrong is removed.
 
-    Of a run's processes the first owns it for all.
+    One that holds a finished stage is kept. Of a run's processes the first owns it for all.
 
     Raises:
         RecipeError: If another process owns it, with its number.
@@ -39,7 +42,7 @@ def claimed(run_dir: Path) -> Iterator[None]:
         owner.write_text(str(os.getpid()))
         yield
     except RecipeError:
-        if made:
+        if made and not any(run_dir.glob(f"{STAGES}/*/result.json")):
             shutil.rmtree(run_dir)
             _remove_empty(made[1:])
         raise
@@ -76,6 +79,12 @@ def checkpoint_to_resume(run_dir: Path) -> Path:
     if checkpoint is None:
         raise RecipeError(str(run_dir), "holds no valid checkpoint to resume from")
     return checkpoint
+
+
+def resumable(run_dir: Path) -> bool:
+    """Whether a run, or a stage of it, left a valid checkpoint."""
+    folders = (run_dir / "checkpoints", *run_dir.glob(f"{STAGES}/*/checkpoints"))
+    return any(newest_valid(folder) for folder in folders)
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

@@ -16,10 +16,10 @@ from distill.bench.runs import Run, digest
 from distill.bench.spec import Bench, Overrides, read_bench
 from distill.bench.tables import write_csv
 from distill.errors import RecipeError
-from distill.recipe_check import check
 from distill.recipes import Tree
 from distill.result import Result
 from distill.run_dir import claimed
+from distill.stages import check
 
 
 class RunsFailedError(RuntimeError):

@@ -3,16 +3,16 @@
 import hashlib
 import json
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
-from distill.callbacks import newest_valid
+from distill.callbacks.wandb_connection import finish
 from distill.recipes import Tree
 from distill.result import Result
 from distill.run import fit
+from distill.run_dir import resumable
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Run:
         """Train, go on from a checkpoint, or read what is there, whichever is due."""
         if (finished := self.result()) is not None:
             return finished
-        resume = self._is_ours() and newest_valid(self.run_dir / "checkpoints") is not None
+        resume = self._is_ours() and resumable(self.run_dir)
         if not resume:
             shutil.rmtree(self.run_dir, ignore_errors=True)
         self.run_dir.mkdir(parents=True, exist_ok=True)
@@ -66,16 +66,10 @@ class Run:
                 console=quiet,
             )
         finally:
-            _end_wandb_run()
+            finish()
 
 
 def digest(tree: Tree, teacher: str) -> str:
-    """SHA-256 of a resolved recipe and of its teacher's digest."""
-    return hashlib.sha256((json.dumps(tree, sort_keys=True) + teacher).encode()).hexdigest()
-
-
-def _end_wandb_run() -> None:
-    """The next run in this process would go on in this one's W&B run."""
-    wandb = sys.modules.get("wandb")
-    if wandb is not None and wandb.run is not None:
-        wandb.finish()
+    """SHA-256 of a recipe, of the order of its stages, and of its teacher's digest."""
+    order = " ".join(tree.get("stages") or ())
+    return hashlib.sha256((json.dumps(tree, sort_keys=True) + order + teacher).encode()).hexdigest()

@@ -3,6 +3,7 @@
 import json
 import netrc
 import os
+import sys
 import warnings
 from base64 import b64encode
 from typing import Any
@@ -52,6 +53,13 @@ def start(logger: WandbLogger) -> None:
         # W&B has read the environment already, so Lightning's own way of being offline is too late.
         logger._wandb_init["mode"] = "offline"
         _ = logger.experiment
+
+
+def finish() -> None:
+    """End this process's W&B run, in which its next run would go on otherwise."""
+    wandb = sys.modules.get("wandb")
+    if wandb is not None and wandb.run is not None:
+        wandb.finish()
 
 
 def _key(host: str) -> str:

@@ -3,5 +3,6 @@
 from distill.batch import Batch
 from distill.data.digits import Digits
 from distill.data.images import Images
+from distill.data.partly_labelled import PartlyLabelled
 
-__all__ = ["Batch", "Digits", "Images"]
+__all__ = ["Batch", "Digits", "Images", "PartlyLabelled"]

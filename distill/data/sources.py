@@ -12,6 +12,10 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 TORCHVISION_SETS = ("CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "KMNIST")
+UNLABELLED = -100
+"""The class number of an image without a label: ``torch.nn.CrossEntropyLoss`` leaves it out, and
+losses that need a class number refuse it."""
+
 _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
 
 
@@ -41,30 +45,51 @@ def open_source(spec: str, root: str = "data", train: bool = True) -> Source:
     """
     if spec in TORCHVISION_SETS:
         return TorchvisionSource(spec, root, train)
-    path = Path(spec)
+    return _open(Path(spec), labelled=True)
+
+
+def open_unlabelled(spec: str, root: str = "data") -> Source:
+    """Open any folder, tar or parquet file of images, or the training half of a torchvision set.
+
+    Labels, where there are any, are not read: all targets are ``UNLABELLED``, and there are no
+    classes.
+
+    Args:
+        spec: A path, or one of the torchvision set names.
+        root: Where torchvision sets lie, or are downloaded to.
+
+    Raises:
+        ValueError: If nothing is there, or it holds no images.
+    """
+    if spec in TORCHVISION_SETS:
+        source = TorchvisionSource(spec, root, train=True)
+        source.classes, source.targets = _without_labels(len(source.targets), Path(spec))
+        return source
+    return _open(Path(spec), labelled=False)
+
+
+def _open(path: Path, labelled: bool) -> Source:
     if path.is_dir():
-        return FolderSource(path)
+        return FolderSource(path, labelled)
     if path.suffix == ".parquet" and path.is_file():
-        return ParquetSource(path)
+        return ParquetSource(path, labelled)
     if path.is_file():
-        return TarSource(path)
+        return TarSource(path, labelled)
     known = ", ".join(TORCHVISION_SETS)
-    raise ValueError(f"no such file or folder: {spec} (torchvision sets by name: {known})")
+    raise ValueError(f"no such file or folder: {path} (torchvision sets by name: {known})")
 
 
 class FolderSource:
-    """A folder with one sub-folder of images for each class."""
+    """A folder with one sub-folder of images for each class; any folder, where not ``labelled``."""
 
-    def __init__(self, path: Path) -> None:
-        files = [
-            file
-            for folder in sorted(path.iterdir())
-            if folder.is_dir()
-            for file in sorted(folder.rglob("*"))
-            if file.suffix.lower() in _IMAGE_SUFFIXES
-        ]
-        self._files = files
-        labels = [file.relative_to(path).parts[0] for file in files]
+    def __init__(self, path: Path, labelled: bool = True) -> None:
+        images = [f for f in sorted(path.rglob("*")) if f.suffix.lower() in _IMAGE_SUFFIXES]
+        if not labelled:
+            self._files = images
+            self.classes, self.targets = _without_labels(len(images), path)
+            return
+        self._files = [file for file in images if file.parent != path]
+        labels = [file.relative_to(path).parts[0] for file in self._files]
         empty = sorted({f.name for f in path.iterdir() if f.is_dir()} - set(labels))
         if empty:
             raise ValueError(f"class folder without images: {path / empty[0]}")
@@ -80,13 +105,13 @@ class FolderSource:
 
 
 class TarSource:
-    """An uncompressed tar with one folder of images for each class.
+    """An uncompressed tar with one folder of images for each class, or of any images.
 
     Members are read by their offsets, with a file handle of the reader's own each time: no handle
     is shared between loader workers, and nothing is written beside the tar.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, labelled: bool = True) -> None:
         self._path = path
         try:
             with tarfile.open(path, "r:") as archive:
@@ -96,6 +121,9 @@ class TarSource:
         members.sort(key=lambda member: member.name)
         self._names = [member.name for member in members]
         self._spans = [(member.offset_data, member.size) for member in members]
+        if not labelled:
+            self.classes, self.targets = _without_labels(len(members), path)
+            return
         labels = [PurePosixPath(name).parent.name for name in self._names]
         self.classes, self.targets = _classes_and_targets(labels, path)
 
@@ -112,13 +140,13 @@ class TarSource:
 
 
 class ParquetSource:
-    """A parquet file with a column of encoded images and a column of labels.
+    """A parquet file with a column of encoded images and, where ``labelled``, one of labels.
 
     The image column is called ``image`` or ``img`` and holds bytes, or structs with ``bytes``; the
     label column is called ``label`` or ``target``.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, labelled: bool = True) -> None:
         try:
             import pyarrow.parquet
         except ImportError as error:
@@ -126,6 +154,9 @@ class ParquetSource:
         table = pyarrow.parquet.read_table(path)
         self._path = path
         self._images = _column(table, ("image", "img"), path)
+        if not labelled:
+            self.classes, self.targets = _without_labels(len(self._images), path)
+            return
         labels = [str(value) for value in _column(table, ("label", "target"), path).to_pylist()]
         numeric = all(label.isdigit() for label in labels)
         names = sorted(set(labels), key=int) if numeric else sorted(set(labels))
@@ -178,6 +209,12 @@ def _classes_and_targets(
     names = tuple(classes or sorted(set(labels)))
     number = {name: i for i, name in enumerate(names)}
     return names, torch.tensor([number[label] for label in labels])
+
+
+def _without_labels(n: int, path: Path) -> tuple[tuple[str, ...], Tensor]:
+    if n == 0:
+        raise ValueError(f"no images in {path}")
+    return (), torch.full((n,), UNLABELLED)
 
 
 def _column(table, names: tuple[str, ...], path: Path):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202

@@ -177,6 +177,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=14, help="per block; the first 4 do not count")
+    parser.add_argument("--name", default="steps", help="of the files that are written")
     parser.add_argument("--only", nargs="*", help="contenders by the beginning of their names")
     options = parser.parse_args()
     rows: list[dict[str, float]] = []
@@ -197,11 +198,11 @@ def main() -> None:
                 row[name] = 1000 * (counted[-1] - counted[0]) / (len(counted) - 1)
                 print(f"{number + 1}/{options.rounds} {name:34} {row[name]:8.1f} ms", flush=True)
             rows.append({name: row[name] for name in running})
-            _write(rows, options.out)
+            _write(rows, options.out / options.name)
 
 
 def _write(rows: list[dict[str, float]], out: Path) -> None:
-    with (out / "steps.csv").open("w", newline="") as file:
+    with out.with_suffix(".csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows({name: round(value, 1) for name, value in row.items()} for row in rows)
@@ -224,7 +225,7 @@ def _write(rows: list[dict[str, float]], out: Path) -> None:
         },
     }
     text = json.dumps(facts, indent=2)
-    (out / "steps.json").write_text(text + "\n")
+    out.with_suffix(".json").write_text(text + "\n")
     if len(rows) > 1:
         print(text)
 

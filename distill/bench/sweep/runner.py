@@ -17,7 +17,7 @@ from distill.bench.sweep.spec import Sweep, read_sweep
 from distill.bench.sweep.trials import Plan, Row, columns, row
 from distill.bench.tables import write_csv
 from distill.errors import RecipeError
-from distill.recipe_check import check
+from distill.stages import check
 
 _MEANS = {
     "grid": "every combination",

@@ -1,0 +1,219 @@
+"""Images of which some have labels, for semi-supervised training and for SSLD."""
+
+from pathlib import Path
+from typing import cast
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from distill.batch import Batch
+from distill.cache.fingerprint import fingerprint, tensors_digest
+from distill.data.datasets import BatchKey, ImageFiles, ImageTable
+from distill.data.digits import Digits
+from distill.data.images import Images
+from distill.data.joined import Joined, unlabelled_table
+from distill.data.labels import kept_labels
+from distill.data.loader import KeyedLoader
+from distill.data.paired import PairedSampler
+from distill.data.pipeline import Pipeline
+from distill.data.selection import selected_samples
+from distill.data.sources import UNLABELLED, Source, open_unlabelled
+
+Set = ImageTable | ImageFiles
+
+
+class PartlyLabelled(pl.LightningDataModule):
+    """Another datamodule's images, some of whose labels are hidden, or more images without labels.
+
+    A hidden label is ``-100``: cross-entropy leaves such images out, losses that need a class
+    number refuse them, and all others never ask.
+
+    Args:
+        images: Where the labelled images, and those for validation and test, come from.
+        labels: Share of the training labels that are kept, of each class and by key; above 0, at
+            most 1. The others are hidden.
+        unlabelled: More images: a folder of any depth, a tar or a parquet file, whose labels, if it
+            has any, are not read; they are resized to the labelled ones' size.
+        selected: The folder of a ``distill ssld`` run: of the unlabelled images those that it
+            selected. None: all of them.
+        unlabelled_batch_size: None: labelled and unlabelled images are shuffled together. A number:
+            each batch has so many unlabelled images behind its labelled ones, of which
+            ``images`` says how many; 0 leaves the unlabelled images out.
+
+    Raises:
+        ValueError: If ``labels`` or ``unlabelled_batch_size`` is out of range.
+    """
+
+    def __init__(
+        self,
+        images: Digits | Images,
+        labels: float = 1.0,
+        unlabelled: str | None = None,
+        selected: str | None = None,
+        unlabelled_batch_size: int | None = None,
+    ) -> None:
+        super().__init__()
+        if not 0 < labels <= 1:
+            raise ValueError(f"labels must be a share above 0 and at most 1, got {labels}")
+        if unlabelled_batch_size is not None and unlabelled_batch_size < 0:
+            told = f"got {unlabelled_batch_size}"
+            raise ValueError(f"unlabelled_batch_size must be at least 0, {told}")
+        self._images, self._labels = images, labels
+        self._unlabelled, self._selected = unlabelled, selected
+        self._added = unlabelled_batch_size
+        self._train: Set | None = None
+        self._labelled_ids = self._unlabelled_ids = torch.arange(0)
+        self._used_ids = torch.arange(0)
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """That of the labelled images."""
+        return self._images.pipeline
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self._images.classes
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Per-channel mean of images in 0..1."""
+        return self._images.mean
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Per-channel standard deviation."""
+        return self._images.std
+
+    @property
+    def batch_size(self) -> int:
+        """Training images per step and process, without those that are added."""
+        return self.pipeline.batch_size
+
+    @batch_size.setter
+    def batch_size(self, value: int) -> None:
+        self.pipeline.batch_size = value
+
+    def setup(self, stage: str) -> None:
+        """Open the sources that the stage needs, and hide labels.
+
+        Raises:
+            ValueError: If a source is missing or unreadable, or there are no unlabelled images.
+        """
+        self._images.trainer = self.trainer
+        self._images.setup(stage)
+        train = self.pipeline.train
+        if train is None or train is self._train:
+            return
+        if self._train is None:
+            if not isinstance(train, (ImageTable, ImageFiles)):
+                raise ValueError(f"images must be decoded by distill.data, got {type(train)}")
+            self._train = self._partly_labelled(train)
+        self.pipeline.train = self._train
+
+    def pool(self) -> Set:
+        """All unlabelled images, selected or not, as they are in evaluation."""
+        train = self._opened()
+        if isinstance(train, ImageTable):
+            return ImageTable(train.images, train.targets, self._unlabelled_ids)
+        channels, size, _ = _shape(train)
+        return ImageFiles(train.source, self._unlabelled_ids, size, channels)
+
+    def pool_digest(self) -> str:
+        """A hash of the unlabelled images, selected or not, in their order."""
+        ids = tensors_digest({"ids": self._unlabelled_ids})
+        return fingerprint({"images": self._opened().digest(), "ids": ids})
+
+    def example(self, n: int) -> Batch:
+        """The first samples, not augmented; every other one unlabelled, where training has any."""
+        added = self._used_ids[: n // 2]
+        ids = torch.cat([self._labelled_ids[: n - len(added)], added])
+        return self._opened()[BatchKey(0, ids)]
+
+    def fingerprint(self, of_batch: bool = False) -> dict[str, str]:
+        """What the views of training, or views in their batches, depend on, by dotted key."""
+        self._images.trainer = self.trainer
+        fields = self._images.fingerprint(of_batch)
+        if self._added and "data.batch_size" in fields:
+            ids = tensors_digest({"ids": self._used_ids})
+            fields["data.unlabelled_batch_size"] = f"{self._added} of {ids}"
+        return fields
+
+    def train_dataloader(self) -> KeyedLoader:
+        """Training batches."""
+        self._images.trainer = self.trainer
+        loader = self._images.train_dataloader()
+        if not self._added:
+            return loader
+        sampler = PairedSampler(
+            cast(Sampler[BatchKey], loader.sampler),
+            self._used_ids,
+            self._added,
+            self.pipeline.seed or 0,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world=self.trainer.world_size if self.trainer else 1,
+        )
+        return KeyedLoader(self._opened(), sampler, self.pipeline.workers)
+
+    def val_dataloader(self) -> KeyedLoader:
+        """Validation batches."""
+        return self._images.val_dataloader()
+
+    def test_dataloader(self) -> KeyedLoader:
+        """Test batches."""
+        return self._images.test_dataloader()
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Augment training batches, on their device."""
+        self._images.trainer = self.trainer
+        return self._images.on_after_batch_transfer(batch, dataloader_idx)
+
+    def _opened(self) -> Set:
+        if self._train is None:
+            raise ValueError("no train images: setup comes first")
+        return self._train
+
+    def _partly_labelled(self, base: Set) -> Set:
+        n = len(base.targets)
+        more = open_unlabelled(self._unlabelled) if self._unlabelled is not None else None
+        added = torch.arange(n, n + (len(more.targets) if more else 0))
+        self._labelled_ids = kept_labels(base.ids, base.targets[base.ids], self._labels)
+        hidden = base.ids[~torch.isin(base.ids, self._labelled_ids)]
+        self._unlabelled_ids = torch.cat([hidden.sort().values, added])
+        if len(self._unlabelled_ids) == 0:
+            raise ValueError("there are no unlabelled images: lower labels or give unlabelled")
+        self._train = train = self._joined(base, more)
+        train.targets[self._unlabelled_ids] = UNLABELLED
+        self._used_ids = self._used()
+        together = [self._labelled_ids, self._used_ids]
+        train.ids = torch.cat(together) if self._added is None else self._labelled_ids
+        return train
+
+    def _joined(self, base: Set, more: Source | None) -> Set:
+        """The base's images and then the others, with targets that may be written to."""
+        targets = torch.cat([base.targets, *([more.targets] if more else [])])
+        channels, height, width = _shape(base)
+        if isinstance(base, ImageFiles):
+            source = Joined(base.source, more, targets)
+            return ImageFiles(source, base.ids, height, channels, self.pipeline.seed)
+        images = base.images
+        if self._unlabelled is not None:
+            table = unlabelled_table(self._unlabelled, channels, height, width)
+            images = torch.cat([images, table])
+        return ImageTable(images, targets, base.ids)
+
+    def _used(self) -> Tensor:
+        """The unlabelled samples that training shows."""
+        if self._added == 0:
+            return self._unlabelled_ids[:0]
+        if self._selected is None:
+            return self._unlabelled_ids
+        return selected_samples(Path(self._selected), self.pool_digest())
+
+
+def _shape(samples: Set) -> tuple[int, int, int]:
+    """Channels, height and width of the images."""
+    channels, height, width = samples[BatchKey(0, samples.ids[:1])].image.shape[1:]
+    return channels, height, width

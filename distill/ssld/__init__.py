@@ -1,0 +1,6 @@
+"""SSLD: what it does with unlabelled images, and terms on some images of a batch."""
+
+from distill.ssld.prepare import prepare
+from distill.ssld.rows import OnRows
+
+__all__ = ["OnRows", "prepare"]

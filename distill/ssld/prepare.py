@@ -1,0 +1,184 @@
+"""What SSLD does with unlabelled images before it trains on them: ``distill ssld``.
+
+Cui et al., 2021, arXiv 2103.05959, section 3.2: near duplicates of evaluation images are left out,
+the teacher labels the rest, and the images that it is most certain of are selected, the same number
+for each class at most.
+"""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from rich.console import Console
+from safetensors.torch import load_file, save_file
+
+from distill.build import Built, build
+from distill.cache.fingerprint import tensors_digest
+from distill.data import PartlyLabelled
+from distill.data.datasets import Samples
+from distill.data.selection import SELECTED, Places, load_places
+from distill.errors import RecipeError
+from distill.precision import settle_precision
+from distill.recipes import Tree
+from distill.run import calm, open_data
+from distill.run_dir import claimed
+from distill.ssld import duplicates, selection
+from distill.ssld.labelling import label
+from distill.ssld.manifest import STEPS, read_manifest, write_manifest
+from distill.ssld.perceptual import BITS
+from distill.stages import trees
+
+Step = Literal["clean", "label", "select"]
+_DROPPED, _PICTURE, _LABELS = "near_duplicates.csv", "near_duplicates.png", "labels.safetensors"
+
+
+def prepare(
+    tree: Tree,
+    top_k: int,
+    bits: int = 6,
+    begin: Step = "clean",
+    command: str = "distill ssld",
+    trusted: Sequence[str] = (),
+    console: Console | None = None,
+) -> Path:
+    """Clean, label and select the unlabelled images of a recipe; a manifest is left by each step.
+
+    Args:
+        tree: What ``recipes.load`` returned: a teacher, and ``distill.data.PartlyLabelled`` with
+            ``selected``, the folder that everything is written to.
+        top_k: Images to select of each class at most; at least 1.
+        bits: Bits, of 126, in which the hashes of near duplicates may differ.
+        begin: The first step to do; what those before it left is used.
+        command: What to call this in the manifests.
+        trusted: Further packages whose classes the recipe may name.
+        console: Where to print.
+
+    Returns:
+        The folder.
+
+    Raises:
+        RecipeError: If the recipe or an argument is wrong, or what earlier steps left does not fit.
+    """
+    console = console or Console()
+    _check(top_k, bits, begin)
+    tree, folder = _without_selection(tree)
+    with calm(), claimed(folder):
+        built = build(tree, str(folder), trusted)
+        if not isinstance(built.data, PartlyLabelled):
+            got = type(built.data).__name__
+            raise RecipeError("data", f"needs distill.data.PartlyLabelled, got {got}")
+        settle_precision(built, console)
+        open_data(built)
+        steps = {
+            "clean": lambda: _clean(built.data, folder, bits, command),
+            "label": lambda: _label(built, folder, command),
+            "select": lambda: _select(built.data.classes, folder, top_k, command),
+        }
+        for step in STEPS[STEPS.index(begin) :]:
+            console.print(f"{step:8} {steps[step]()}", highlight=False, soft_wrap=True)
+    console.print(f"written  {folder}", highlight=False, soft_wrap=True)
+    return folder
+
+
+def _clean(data: PartlyLabelled, folder: Path, most: int, command: str) -> str:
+    pipeline, samples = data.pipeline, data.pool()
+    pool = _looked(samples, pipeline.workers)
+    sets = {"val": pipeline.val, "test": pipeline.test}
+    held: dict[str, tuple[duplicates.Looked, Samples]] = {
+        split: (_looked(own, pipeline.workers), own) for split, own in sets.items() if own
+    }
+    looked = {split: own for split, (own, _) in held.items()}
+    pairs = duplicates.near_duplicates(pool, looked, most)
+    Places(pool.pixels, pool.sample, data.pool_digest()).save(folder)
+    duplicates.write_pairs(folder / _DROPPED, pairs)
+    (folder / _PICTURE).unlink(missing_ok=True)
+    if pairs:
+        duplicates.picture(pairs, pool, samples, held).save(folder / _PICTURE)
+    left = len(pool.pixels) - len(pairs)
+    facts = {
+        "command": command,
+        "threshold": f"{most} of {BITS} bits",
+        "compared_with": {split: len(own.pixels) for split, own in looked.items()},
+        "unlabelled": len(samples.ids),
+        "repeated": pool.repeated,
+        "near_duplicates": len(pairs),
+        "left": left,
+    }
+    write_manifest(folder, "clean", facts, [_DROPPED])
+    dropped = f"{pool.repeated} repeated, {len(pairs)} near duplicates"
+    return f"{len(samples.ids)} unlabelled images, {dropped}: {left} left"
+
+
+def _label(built: Built, folder: Path, command: str) -> str:
+    read_manifest(folder, "clean")
+    try:
+        places = load_places(folder, built.data.pool_digest())
+    except ValueError as error:
+        raise RecipeError("--from", str(error)) from error
+    dropped = duplicates.read_dropped(folder / _DROPPED)
+    pixels = places.pixels[~torch.isin(places.pixels, dropped)]
+    if len(pixels) == 0:
+        raise RecipeError("data", "all unlabelled images are near duplicates: none is left")
+    samples = built.data.pool()
+    # In the order of their pixels, so that batches are the same wherever the images are.
+    samples.ids = places.samples_of(pixels)
+    logits = label(built, samples, folder)
+    save_file({"pixels": pixels, "logits": logits}, folder / _LABELS)
+    teacher = built.model.teacher
+    facts = {
+        "command": command,
+        "teacher": type(teacher).__name__,
+        "teacher_weights": tensors_digest(teacher.state_dict()),
+        "precision": str(built.trainer["precision"]),
+        "images": len(pixels),
+    }
+    write_manifest(folder, "label", facts, [_LABELS])
+    return f"{len(pixels)} images by {type(teacher).__name__}"
+
+
+def _select(classes: tuple[str, ...], folder: Path, k: int, command: str) -> str:
+    read_manifest(folder, "clean")
+    read_manifest(folder, "label")
+    labels = load_file(folder / _LABELS)
+    chosen = selection.top_k(labels["pixels"], labels["logits"], k)
+    selection.write_selection(folder / SELECTED, chosen, classes)
+    counts = selection.counts(chosen, classes)
+    facts = {
+        "command": command,
+        "top_k": k,
+        "images": len(chosen.pixels),
+        "classes": counts,
+    }
+    write_manifest(folder, "select", facts, [SELECTED])
+    short = sum(own["selected"] != k for own in counts.values())
+    return f"{len(chosen.pixels)} images, at most {k} per class; {short} classes have fewer"
+
+
+def _looked(samples: Samples, workers: int) -> duplicates.Looked:
+    try:
+        return duplicates.look(samples, workers)
+    except ValueError as error:
+        raise RecipeError("data", str(error)) from error
+
+
+def _check(top_k: int, bits: int, begin: str) -> None:
+    if top_k < 1:
+        raise RecipeError("--top_k", f"must be at least 1, got {top_k}")
+    if not 0 <= bits < BITS:
+        raise RecipeError("--bits", f"must be in 0..{BITS - 1}, got {bits}")
+    if begin not in STEPS:
+        raise RecipeError("--from", f"must be one of {', '.join(STEPS)}, got {begin}")
+
+
+def _without_selection(tree: Tree) -> tuple[Tree, Path]:
+    """The recipe, of its first stage if it has several, with all unlabelled images; the folder."""
+    tree = deepcopy(next(iter(trees(tree).values())) if "stages" in tree else tree)
+    data: Any = tree.get("data")
+    arguments = data.get("init_args") if isinstance(data, Mapping) else None
+    folder = arguments.pop("selected", None) if isinstance(arguments, dict) else None
+    if not isinstance(folder, str):
+        needed = "must name the folder that is written to and trained from"
+        raise RecipeError("data.selected", f"{needed}, got {folder!r}")
+    return tree, Path(folder)

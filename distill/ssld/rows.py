@@ -1,0 +1,51 @@
+"""A term on the labelled or on the unlabelled images of a batch alone."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+
+class OnRows(nn.Module):
+    """A loss between student and teacher that sees only some of the images of a batch.
+
+    For batches of ``distill.data.PartlyLabelled``, where images without a label have a negative
+    class number. ``torch.nn.CrossEntropyLoss`` needs none of this: it leaves them out by itself.
+
+    Args:
+        loss: Takes ``student`` and ``teacher``, one row per image.
+        rows: Which images it sees.
+
+    Raises:
+        ValueError: If ``rows`` is neither.
+
+    Example:
+        >>> import torch
+        >>> from distill.losses import KDLoss
+        >>> loss = OnRows(KDLoss(), rows="unlabelled")
+        >>> student, teacher = torch.tensor([[9.0, 0.0], [1.0, 1.0]]), torch.ones(2, 2)
+        >>> float(loss(student, teacher, torch.tensor([0, -100])))
+        0.0
+    """
+
+    def __init__(self, loss: nn.Module, rows: Literal["labelled", "unlabelled"]) -> None:
+        super().__init__()
+        if rows not in ("labelled", "unlabelled"):
+            raise ValueError(f"rows must be labelled or unlabelled, got {rows!r}")
+        self.loss, self.rows = loss, rows
+
+    def forward(self, student: Tensor, teacher: Tensor, target: Tensor) -> Tensor:
+        """The loss of the chosen rows.
+
+        Args:
+            student: A row per image (b, ...).
+            teacher: The same (b, ...).
+            target: Class numbers (b,), negative where there is no label.
+
+        Raises:
+            ValueError: If the targets are not class numbers.
+        """
+        if target.ndim != 1:
+            raise ValueError(f"target needs one class number per image, got {tuple(target.shape)}")
+        chosen = target < 0 if self.rows == "unlabelled" else target >= 0
+        value: Tensor = self.loss(student=student[chosen], teacher=teacher[chosen])
+        return value

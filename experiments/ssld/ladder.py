@@ -1,0 +1,34 @@
+"""The ladder of SSLD on CIFAR-10, from two teachers to the table.
+
+Run with ``python experiments/ssld/ladder.py IMAGES``, where IMAGES is a folder or tar of class
+folders, or ``CIFAR10``. What is finished is kept, so the same command goes on.
+"""
+
+import sys
+from pathlib import Path
+
+from distill import recipes
+from distill.bench import bench
+from distill.bench.runs import Run, digest
+from distill.ssld import prepare
+
+HERE, RUNS = Path(__file__).parent, Path("runs/ssld")
+TEACHERS = {"weaker": 4, "better": 20}  # epochs
+TOP_K = 500
+
+
+def main() -> None:
+    images = sys.argv[1]
+    for name, epochs in TEACHERS.items():
+        changes = [f"data.train={images}", f"trainer.max_epochs={epochs}"]
+        tree = recipes.load(recipes.find("cifar10/teacher_resnet20"), changes)
+        run = Run(tree, RUNS / name, "cifar10/teacher_resnet20", digest(tree, ""))
+        print(name, run.carry_out()["student"]["top1"]["val"])
+    if not (RUNS / "selected" / "select.json").is_file():
+        changes = [f"data.images.train={images}"]
+        prepare(recipes.load(HERE / "pipeline.yaml", changes), TOP_K, command=" ".join(sys.argv))
+    bench(HERE / "bench.yaml", RUNS / "ladder", overrides=[f"data.images.train={images}"])
+
+
+if __name__ == "__main__":
+    main()
