@@ -78,7 +78,8 @@ def _plain(parser: LightningArgumentParser, config: Namespace) -> Tree:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return parse(parser.dump(config, skip_none=False))
+        # It was checked when it was parsed.
+        return parse(parser.dump(config, skip_none=False, skip_check=True))
 
 
 def _keep_loggers_inside(tree: Tree, run_dir: str) -> None:

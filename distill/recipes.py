@@ -139,7 +139,7 @@ def put(tree: Tree, key: str, value: object) -> None:
 
 
 def _parts(tree: Tree, key: str) -> list[str]:
-    """The steps of a dotted key; those behind a stage's name are one, as stages have dotted keys."""
+    """The steps of a dotted key; what stands behind a stage's name is one, a key of its own."""
     first, *rest = key.split(".", 2)
     if first != "stages" or len(rest) < 2:
         return key.split(".")

@@ -66,9 +66,7 @@ def fit(
     if "stages" in tree:
         from distill.stages import fit_stages  # a stage is a run itself
 
-        return fit_stages(
-            tree, run_dir, name=name, resume=resume, trusted=trusted, console=console
-        )
+        return fit_stages(tree, run_dir, name=name, resume=resume, trusted=trusted, console=console)
     console = console or Console(quiet=not first_process())
     if not resume and first_process():
         refuse_second_run(run_dir)

@@ -224,6 +224,7 @@ def open_with(file: str, model_options: dict[str, Any], data_options: dict[str, 
     if brighter:
         digits.setup("fit")
         assert digits.pipeline.train is not None
+        digits.pipeline.train.images = digits.pipeline.train.images.clone()
         digits.pipeline.train.images[5, 0, 0, 0] += 1
         digits.setup = lambda stage: None  # type: ignore[method-assign, assignment]
     torch.manual_seed(1)

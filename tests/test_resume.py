@@ -2,6 +2,7 @@
 
 import copy
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -126,17 +127,32 @@ def resume_from(step: int, kept: Path, run_dir: Path, tree: dict) -> None:
     run.fit(tree, run_dir, resume=True, trusted=("tests",), console=Console(quiet=True))
 
 
-@pytest.mark.parametrize("ema", [False, True], ids=["plain", "ema"])
-@pytest.mark.parametrize("workers", [0, 2])
-def test_every_step_resumes_bitwise(tmp_path, workers, ema):
+def check(tmp_path: Path, workers: int, ema: bool, steps: Iterable[int]) -> None:
     whole = tmp_path / "whole"
     kept = whole / "kept"
     tree = recipe(workers, ema, kept)
     run.fit(tree, whole, trusted=("tests",), console=Console(quiet=True))
     expected, rows = final_state(whole), train_rows(whole)
     assert len(rows) == STEPS
-    for step in range(1, STEPS):
+    for step in steps:
         again = tmp_path / f"from{step}"
         resume_from(step, kept, again, recipe(workers, ema))
         assert_same(expected, final_state(again), f"step {step}")
         assert train_rows(again) == rows, f"step {step}"
+
+
+@pytest.mark.parametrize("ema", [False, True], ids=["plain", "ema"])
+def test_every_step_resumes_bitwise(tmp_path: Path, ema: bool) -> None:
+    check(tmp_path, 0, ema, range(1, STEPS))
+
+
+# The first step, around the end of the first epoch, and the last.
+@pytest.mark.parametrize("ema", [False, True], ids=["plain", "ema"])
+def test_with_workers_resume_is_bitwise(tmp_path: Path, ema: bool) -> None:
+    check(tmp_path, 2, ema, (1, 4, 5, 6, 14))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ema", [False, True], ids=["plain", "ema"])
+def test_every_step_resumes_bitwise_with_workers(tmp_path: Path, ema: bool) -> None:
+    check(tmp_path, 2, ema, range(1, STEPS))

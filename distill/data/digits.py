@@ -1,11 +1,12 @@
 """The digits that scikit-learn carries: 1,797 images, 8x8, ten classes, no download."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import pytorch_lightning as pl
 import torch
 from sklearn.datasets import load_digits
-from torch import nn
+from torch import Tensor, nn
 
 from distill.batch import Batch
 from distill.data.datasets import ImageTable
@@ -68,9 +69,7 @@ class Digits(pl.LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Make the three sets."""
-        digits = load_digits()
-        images = torch.from_numpy(digits.images * (255 / 16)).round().to(torch.uint8).unsqueeze(1)
-        targets = torch.from_numpy(digits.target).long()
+        images, targets = _load()
         val_share, test_share = self._shares
         test, rest = split(torch.arange(len(images)), test_share, fold("digits", "test"))
         val, train = split(rest, val_share / (1 - test_share), fold("digits", "val"))
@@ -102,3 +101,11 @@ class Digits(pl.LightningDataModule):
         """Augment training batches, on their device."""
         training = self.trainer is not None and self.trainer.training
         return self.pipeline.augmented(batch) if training else batch
+
+
+@lru_cache(maxsize=1)
+def _load() -> tuple[Tensor, Tensor]:
+    """Images (1797, 1, 8, 8) uint8 and classes (1797,), read once per process."""
+    digits = load_digits()
+    images = torch.from_numpy(digits.images * (255 / 16)).round().to(torch.uint8).unsqueeze(1)
+    return images, torch.from_numpy(digits.target).long()

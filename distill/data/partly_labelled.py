@@ -104,14 +104,10 @@ class PartlyLabelled(pl.LightningDataModule):
         """
         self._images.trainer = self.trainer
         self._images.setup(stage)
-        train = self.pipeline.train
-        if train is None or train is self._train:
-            return
-        if self._train is None:
-            if not isinstance(train, (ImageTable, ImageFiles)):
-                raise ValueError(f"images must be decoded by distill.data, got {type(train)}")
-            self._train = self._partly_labelled(train)
-        self.pipeline.train = self._train
+        if stage == "fit" and self._train is None:
+            self._train = self._partly_labelled(cast(Set, self.pipeline.train))
+        if self._train is not None:  # digits are split anew at every stage
+            self.pipeline.train = self._train
 
     def pool(self) -> Set:
         """All unlabelled images, selected or not, as they are in evaluation."""
@@ -127,7 +123,9 @@ class PartlyLabelled(pl.LightningDataModule):
         return fingerprint({"images": self._opened().digest(), "ids": ids})
 
     def example(self, n: int) -> Batch:
-        """The first samples, not augmented; every other one unlabelled, where training has any."""
+        """The first samples, not augmented: half of them unlabelled, where training has any."""
+        if self._train is None:
+            return self.pipeline.example(n)
         added = self._used_ids[: n // 2]
         ids = torch.cat([self._labelled_ids[: n - len(added)], added])
         return self._opened()[BatchKey(0, ids)]

@@ -13,9 +13,8 @@ from distill.build import Built
 from distill.data.datasets import Samples
 from distill.data.loader import InOrder, KeyedLoader
 from distill.data.partly_labelled import PartlyLabelled
-from distill.errors import RecipeError
 from distill.modules import Distillation
-from distill.modules.image_data import fitting_logits, own_normalization
+from distill.modules.image_data import ImageData, fitting_logits, own_normalization
 from distill.run import own_settings
 
 _BATCH = 256
@@ -33,7 +32,7 @@ def label(built: Built, samples: Samples, folder: Path) -> Tensor:
         Logits (n, k), float32.
 
     Raises:
-        RecipeError: If there is no teacher, or it does not fit the images.
+        RecipeError: If the teacher does not fit the images.
     """
     labeller = _Labeller(built.model, built.data)
     changes = {
@@ -42,32 +41,32 @@ def label(built: Built, samples: Samples, folder: Path) -> Tensor:
         "plugins": None,
         "enable_checkpointing": False,
         "enable_progress_bar": False,
+        "limit_test_batches": None,
         "devices": 1,
         "num_nodes": 1,
         "strategy": "auto",
     }
     trainer = pl.Trainer(**(own_settings(built, folder) | changes))
     loader = KeyedLoader(samples, InOrder(samples.ids, _BATCH), built.data.pipeline.workers)
-    return torch.cat(cast(list[Tensor], trainer.predict(labeller, loader)))
+    # Not `predict`: there Lightning puts a sampler of its own in place of the keyed one.
+    trainer.test(labeller, loader, verbose=False)
+    return torch.cat(labeller.logits)
 
 
 class _Labeller(pl.LightningModule):
     """Asks the teacher alone."""
 
-    def __init__(self, model: pl.LightningModule, data: PartlyLabelled) -> None:
+    def __init__(self, model: Distillation, data: PartlyLabelled) -> None:
         super().__init__()
-        if not isinstance(model, Distillation) or model.teacher is None:
-            raise RecipeError("model.teacher", "is needed to label images")
-        self.model = model
-        self._normalized = model.normalization.get("teacher") or own_normalization(
-            model.teacher, data
-        )
-        teacher: nn.Module = model.teacher
-        self._logits: Callable[[Tensor], Tensor] = lambda image: teacher(self._normalized(image))
+        self.logits: list[Tensor] = []
+        self.model, teacher = model, cast(nn.Module, model.teacher)
+        given = model.normalization.get("teacher")
+        normalized = given or own_normalization(teacher, cast(ImageData, data))
+        self._look: Callable[[Tensor], Tensor] = lambda image: teacher(normalized(image))
         with torch.no_grad():
             image = data.example(2).image
-            fitting_logits("model.teacher", teacher, self._logits, image, data.classes)
+            fitting_logits("model.teacher", teacher, self._look, image, data.classes)
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The logits of a batch, in memory."""
-        return self._logits(batch.image).float().cpu()
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keep the logits of a batch, in memory."""
+        self.logits.append(self._look(batch.image).float().cpu())

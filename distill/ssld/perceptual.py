@@ -71,7 +71,7 @@ def nearest(bits: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
     signs = others.float().mul(2).sub(1).T
     row = torch.arange(n, device=bits.device)
     best = []
-    for part in bits.split(512):
+    for part in torch.split(bits, 512):
         # The product of two rows of signs counts bits that agree less those that differ.
         differ = ((d - part.float().mul(2).sub(1) @ signs) / 2).long()
         best.append((differ * n + row).min(1).values)

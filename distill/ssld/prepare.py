@@ -20,6 +20,7 @@ from distill.data import PartlyLabelled
 from distill.data.datasets import Samples
 from distill.data.selection import SELECTED, Places, load_places
 from distill.errors import RecipeError
+from distill.modules import Distillation
 from distill.precision import settle_precision
 from distill.recipes import Tree
 from distill.run import calm, open_data
@@ -66,9 +67,7 @@ def prepare(
     tree, folder = _without_selection(tree)
     with calm(), claimed(folder):
         built = build(tree, str(folder), trusted)
-        if not isinstance(built.data, PartlyLabelled):
-            got = type(built.data).__name__
-            raise RecipeError("data", f"needs distill.data.PartlyLabelled, got {got}")
+        _check_built(built)
         settle_precision(built, console)
         open_data(built)
         steps = {
@@ -170,6 +169,14 @@ def _check(top_k: int, bits: int, begin: str) -> None:
         raise RecipeError("--bits", f"must be in 0..{BITS - 1}, got {bits}")
     if begin not in STEPS:
         raise RecipeError("--from", f"must be one of {', '.join(STEPS)}, got {begin}")
+
+
+def _check_built(built: Built) -> None:
+    if not isinstance(built.data, PartlyLabelled):
+        got = type(built.data).__name__
+        raise RecipeError("data", f"needs distill.data.PartlyLabelled, got {got}")
+    if not isinstance(built.model, Distillation) or built.model.teacher is None:
+        raise RecipeError("model.teacher", "is needed to label images")
 
 
 def _without_selection(tree: Tree) -> tuple[Tree, Path]:

@@ -69,9 +69,7 @@ def going_on(own: Tree, earlier: Sequence[Path]) -> Tree:
     return own
 
 
-def _found(
-    kind: str, names: Iterable[str], folders: Sequence[Path]
-) -> list[tuple[str, Path]]:
+def _found(kind: str, names: Iterable[str], folders: Sequence[Path]) -> list[tuple[str, Path]]:
     """Each name with its newest file, where there is one."""
     found = []
     for name in names:

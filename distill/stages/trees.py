@@ -29,7 +29,8 @@ def trees(tree: Tree) -> dict[str, Tree]:
         RecipeError: Naming the key of a stage that is wrong.
 
     Example:
-        >>> tree = {"trainer": {"max_epochs": 9}, "stages": {"a": {"trainer.max_epochs": 3}, "b": {}}}
+        >>> stages = {"a": {"trainer.max_epochs": 3}, "b": {}}
+        >>> tree = {"trainer": {"max_epochs": 9}, "stages": stages}
         >>> [stage["trainer"]["max_epochs"] for stage in trees(tree).values()]
         [3, 9]
     """

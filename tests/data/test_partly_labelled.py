@@ -2,7 +2,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
 from PIL import Image
 
@@ -40,10 +39,10 @@ def hidden(data: PartlyLabelled) -> list[int]:
 
 
 def test_hidden_labels_are_of_no_class_and_the_others_as_they_were() -> None:
-    digits = Digits(batch_size=53)
+    digits = Digits(batch_size=77)
     digits.setup("fit")
     true = digits.pipeline.train.targets.clone()
-    data = ready(Digits(batch_size=53), labels=0.1)
+    data = ready(Digits(batch_size=77), labels=0.1)  # 14 batches, all images
     seen = torch.zeros(len(true), dtype=torch.int64)
     for batch in data.train_dataloader():
         known = batch.target != UNLABELLED
@@ -177,8 +176,10 @@ def test_what_cannot_be_is_refused(options: dict[str, object], message: str) -> 
         ready(Digits(batch_size=20), **options).train_dataloader()
 
 
-def test_before_setup_there_is_nothing(tmp_path: Path) -> None:
-    data = PartlyLabelled(Digits())
-    assert isinstance(data, pl.LightningDataModule)
+def test_testing_needs_no_selection() -> None:
+    data = PartlyLabelled(Digits(), labels=0.1, selected="nowhere")
     with pytest.raises(ValueError, match="setup comes first"):
-        data.example(1)
+        data.pool()
+    data.setup("test")
+    assert len(data.example(2).image) == 2
+    assert len(next(iter(data.test_dataloader())).image) == 256
