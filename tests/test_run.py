@@ -179,8 +179,17 @@ MOMENTS = {
 }
 
 
+SIGNALS = [
+    "SIGTERM",
+    "SIGINT",
+    # Handled by the same lines as SIGTERM.
+    pytest.param("SIGUSR1", marks=pytest.mark.slow),
+    pytest.param("SIGHUP", marks=pytest.mark.slow),
+]
+
+
 @pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS.keys())
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP"])
+@pytest.mark.parametrize("name", SIGNALS)
 def test_a_signal_saves_a_checkpoint_and_the_run_resumes_bitwise(
     name: str, moment: tuple[int, bool], tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 
 import teachers
@@ -37,8 +39,8 @@ def recipe(stages: object = None) -> dict[str, Any]:
     """Two steps an epoch."""
     tree = copy.deepcopy(RECIPE)
     few = {"val": 0.05, "test": 0.05, "batch_size": 16, "train_samples": 33}
-    crop = {"class_path": "distill.augment.RandomCrop", "init_args": {"padding": 1}}
-    tree["data"]["init_args"] = few | {"augment": [crop]}
+    tree["data"]["init_args"] = few
+    del tree["model"]["init_args"]["losses"]["kd"], tree["model"]["init_args"]["scheduler"]
     return tree | {"stages": copy.deepcopy(STAGES if stages is None else stages)}
 
 
@@ -63,18 +65,17 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_stage_is_the_recipe_with_its_changes() -> None:
-    tree = recipe({"a": {"model.optimizer.lr": 0.2, "losses": ["kd", "ce"]}, "b": None})
-    tree["trainer"]["max_epochs"] = 5
-    tree["model"]["init_args"]["scheduler"]["init_args"]["step_size"] = "${trainer.max_epochs}"
+    tree = recipe({"a": {"model.optimizer.lr": 0.2, "losses": ["ce"]}})
     tree["stages"]["b"] = {"trainer.max_epochs": 7}
-    a, b = (stage["model"]["init_args"] for stage in trees(tree).values())
-    assert a["optimizer"]["init_args"] == {"lr": 0.2, "momentum": 0.9}
-    assert b["optimizer"]["init_args"] == {"lr": 0.1, "momentum": 0.9}
-    assert list(a["losses"]) == ["ce", "kd"]
-    assert list(b["losses"]) == ["ce", "kd", "overhaul"]
-    steps = [stage["scheduler"]["init_args"]["step_size"] for stage in (a, b)]
-    assert steps == [5, 7]
-    assert last(tree)["trainer"]["max_epochs"] == 7
+    tree["trainer"]["max_epochs"] = 5
+    tree["data"]["init_args"]["views"] = "${trainer.max_epochs}"
+    a, b = trees(tree).values()
+    optimizers = [stage["model"]["init_args"]["optimizer"]["init_args"] for stage in (a, b)]
+    assert optimizers == [{"lr": 0.2, "momentum": 0.9}, {"lr": 0.1, "momentum": 0.9}]
+    assert list(a["model"]["init_args"]["losses"]) == ["ce"]
+    assert list(b["model"]["init_args"]["losses"]) == ["ce", "overhaul"]
+    assert [stage["data"]["init_args"]["views"] for stage in (a, b)] == [5, 7]
+    assert last(tree) == b
 
 
 def test_a_key_comes_before_those_below_it() -> None:
@@ -115,15 +116,12 @@ def test_a_stage_begins_where_the_one_before_ended(whole: Path) -> None:
 
 
 def test_a_loss_goes_on_after_a_stage_without_it(whole: Path, tmp_path: Path) -> None:
-    between = tmp_path / "between"
-    between.mkdir()
-    shutil.copy(whole / "student.safetensors", between)
-    own = going_on(trees(recipe())["student"], [between, whole / "stages" / "connectors"])
-    begun, ended = initial_state(own), state(whole / "stages" / "connectors")
-    name = "losses.overhaul.connector.0.weight"
-    assert torch.equal(begun[name], ended[name])
-    student = load_file(whole / "student.safetensors")
-    assert all(torch.equal(begun[f"student.{name}"], student[name]) for name in student)
+    left = whole / "stages" / "connectors"
+    arguments = going_on(trees(recipe())["student"], [tmp_path, left])["model"]["init_args"]
+    student, loss = arguments["student"], arguments["losses"]["overhaul"]["loss"]
+    assert student["init_args"]["path"] == str(tmp_path / "student.safetensors")
+    assert loss["init_args"]["path"] == str(left / "losses" / "overhaul.safetensors")
+    assert arguments["losses"]["ce"] == recipe()["model"]["init_args"]["losses"]["ce"]
 
 
 def test_a_mean_teacher_begins_as_the_student_that_is_handed_over(whole: Path) -> None:
@@ -170,7 +168,7 @@ def test_the_run_is_told_as_one(whole: Path) -> None:
     rows = [row for row in metrics(whole) if "train/loss" in row]
     assert [int(row["step"]) for row in rows] == list(range(6))
     assert [int(row["epoch"]) for row in rows] == [0, 0, 1, 1, 2, 2]
-    assert [row.keys() >= {"train/loss/kd"} for row in rows] == [False] * 2 + [True] * 4
+    assert [row.keys() >= {"train/loss/ce"} for row in rows] == [False] * 2 + [True] * 4
     for name in ("student.safetensors", "validation.safetensors"):
         assert (whole / name).read_bytes() == (whole / "stages/student" / name).read_bytes()
 
@@ -186,27 +184,33 @@ def test_the_run_can_be_tested_and_teach(whole: Path, monkeypatch: pytest.Monkey
 
 
 MOMENTS = {
-    "in the first stage": ("connectors", 0, False),
-    "at the first stage's end": ("connectors", 2, True),
-    "in the second stage": ("student", 2, False),
+    "inside epochs": {"connectors": (0, False), "student": (2, False)},
+    "at their ends": {"connectors": (2, True), "student": (3, False)},
 }
 
 
-@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS.keys())
-def test_a_stopped_run_resumes_in_its_stage_bitwise(
-    moment: tuple[str, int, bool], whole: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    "moments",
+    [MOMENTS["inside epochs"], pytest.param(MOMENTS["at their ends"], marks=pytest.mark.slow)],
+    ids=MOMENTS.keys(),
+)
+def test_a_run_stopped_in_every_stage_ends_bitwise_the_same(
+    moments: dict[str, tuple[int, bool]], whole: Path, tmp_path: Path
 ) -> None:
-    stage, step, in_validation = moment
-    sender = {"signum": int(signal.SIGTERM), "step": step, "in_validation": in_validation}
-    callback = {"class_path": "tests.test_run.SendSignal", "init_args": sender}
     tree, run_dir = recipe(), tmp_path / "run"
-    tree["stages"][stage]["trainer.callbacks"] = [callback]
+    for stage, (step, in_validation) in moments.items():
+        sender = {"signum": int(signal.SIGTERM), "step": step, "in_validation": in_validation}
+        callback = {"class_path": "tests.test_run.SendSignal", "init_args": sender}
+        tree["stages"][stage]["trainer.callbacks"] = [callback]
     with pytest.raises(Interrupted, match=f"SIGTERM: saved .* distill resume {run_dir}$"):
         fit(tree, run_dir)
-    assert (run_dir / "stages/student").exists() == (stage == "student")
+    assert not (run_dir / "stages/student").exists()
+    silent = [f"--stages.{stage}.trainer.callbacks=null" for stage in STAGES]
+    command = ["resume", str(run_dir), "--trust", "tests"]
+    assert main([*command, silent[0]]) == 128 + signal.SIGTERM
+    assert (run_dir / "stages/connectors/result.json").exists()
     assert not (run_dir / "result.json").exists()
-    override = f"--stages.{stage}.trainer.callbacks=null"
-    assert main(["resume", str(run_dir), "--trust", "tests", override]) == 0
+    assert main([*command, *silent]) == 0
     assert_as(whole, run_dir)
 
 
@@ -218,12 +222,10 @@ def assert_as(whole: Path, run_dir: Path) -> None:
     assert metrics(run_dir) == metrics(whole)
 
 
-@pytest.mark.parametrize("gone", ["stages/student", "stages/student/result.json"])
-def test_a_run_killed_between_its_files_resumes(gone: str, whole: Path, tmp_path: Path) -> None:
+def test_a_run_killed_before_it_wrote_its_results_resumes(whole: Path, tmp_path: Path) -> None:
     run_dir = Path(shutil.copytree(whole, tmp_path / "run"))
     (run_dir / "result.json").unlink()
-    path = run_dir / gone
-    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    (run_dir / "stages/student/result.json").unlink()
     fit(recipe(), run_dir, resume=True)
     assert_as(whole, run_dir)
 
@@ -258,7 +260,6 @@ MALFORMED = {
     "no list": ({"a": {"losses": "overhaul"}}, "stages.a.losses", "needs a list of names"),
     "no names": ({"a": {"train": []}}, "stages.a.train", "needs a list of names"),
     "unknown part": ({"a": {"train": ["student.bm"]}}, "stages.a.train", "'student.bn'"),
-    "nothing to train": ({"a": {"train": ["student.relu"]}}, "stages.a.train", "nothing"),
     "unknown key": (
         {"a": {}, "b": {"trainer.max_epoch": 1}},
         "stages.b.trainer.max_epoch",
@@ -276,14 +277,9 @@ MALFORMED = {
     ),
     "no such value": ({"a": {"data.batch_size": "${batch}"}}, "stages.a.data.batch_size", "batch"),
     "wiring of a later stage": (
-        {"a": {}, "b": {"model.losses.kd.inputs.student": "student@reul"}},
-        "stages.b.model.losses.kd.inputs",
+        {"a": {}, "b": {"model.losses.overhaul.inputs.student": "student@reul"}},
+        "stages.b.model.losses.overhaul.inputs",
         "'relu'",
-    ),
-    "no teacher in a later stage": (
-        {"a": {"losses": ["ce"]}, "b": {"model.teacher": None}},
-        "stages.b.model.losses.kd.inputs",
-        "model.teacher is null",
     ),
     "another loss of that name": (
         {
@@ -296,7 +292,7 @@ MALFORMED = {
             },
         },
         "stages.b.model.losses.overhaul",
-        "does not go on from stage a: connector.0.weight is (12, 8, 1, 1) there and absent here",
+        "does not go on from stage a: margin is (1, 12, 1, 1) there and absent here",
     ),
     "nothing to learn": (
         {"a": {"losses": ["overhaul"], "train": ["student.fc"]}},
@@ -362,6 +358,16 @@ def test_a_damaged_checkpoint_stops_the_next_stage(whole: Path, tmp_path: Path) 
     with pytest.raises(RecipeError, match=r"last\.ckpt: is missing or damaged"):
         fit(recipe(), run_dir, resume=True)
     assert (run_dir / "stages/connectors/result.json").exists()
+
+
+def test_the_page_shows_a_shipped_recipe_and_its_links_lead_somewhere() -> None:
+    page = (ROOT / "docs" / "stages.md").read_text()
+    shown = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])
+    shipped = yaml.safe_load(recipes.find("digits/hint_then_kd").read_text())
+    assert shown["stages"] == shipped["stages"]
+    links = re.findall(r"\]\(([^)]+)\)", page)
+    assert links
+    assert all((ROOT / "docs" / link).is_file() for link in links)
 
 
 @pytest.mark.slow

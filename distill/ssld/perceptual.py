@@ -20,9 +20,8 @@ _GREY = (0.299, 0.587, 0.114)
 def perceptual_hash(images: Tensor) -> Tensor:
     """126 bits per image, of its 8 x 8 slowest waves but for its mean.
 
-    Added brightness leaves the bits alone where no pixel is clipped, contrast all but weak waves.
-    An image without structure, all waves below two grey levels, has no bits set and is like any
-    other such image.
+    Added brightness leaves them alone where no pixel is clipped. An image without structure, all
+    waves below two grey levels, has no bits set and is like any other such image.
 
     Args:
         images: (b, c, h, w), uint8, c is 1 or 3; colours are made grey.
@@ -34,8 +33,8 @@ def perceptual_hash(images: Tensor) -> Tensor:
         ValueError: If the images are of another type or shape.
 
     Example:
-        >>> image = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
-        >>> int((perceptual_hash(image) ^ perceptual_hash(image // 2 + 9)).sum())
+        >>> image = torch.arange(200, dtype=torch.uint8).reshape(1, 1, 10, 20)
+        >>> int((perceptual_hash(image) ^ perceptual_hash(image + 50)).sum())
         0
     """
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):

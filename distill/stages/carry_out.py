@@ -49,15 +49,13 @@ def fit_stages(
         if first_process():
             _write_config(tree, run_dir)
         results: dict[str, Result] = {}
-        earlier: list[Path] = []
         for stage, own in trees(tree).items():
             console.print(f"stage    {stage}", highlight=False)
             folder = run_dir / STAGES / stage
+            begins = going_on(own, [run_dir / STAGES / before for before in reversed(results)])
             with in_stage(tree, stage), _resumed_as_a_whole(folder, run_dir):
-                own = going_on(own, earlier)
-                results[stage] = _carried_out(own, folder, name, resume, trusted, console)
+                results[stage] = _carried_out(begins, folder, name, resume, trusted, console)
             _leave(folder)
-            earlier.insert(0, folder)
         result = write_outcome(results, run_dir)
     files = f"result.json, student.safetensors, metrics.csv, {STAGES}/"
     console.print(f"run      {run_dir}: {files}", highlight=False, soft_wrap=True)

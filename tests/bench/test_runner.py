@@ -1,6 +1,5 @@
 import csv
 import json
-import multiprocessing
 import shutil
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from distill.randomness import fold, uniform
 from distill.recipes import read
 from distill.run_dir import claimed
 from students import resnet14
+from tests.forks import start, wait_for
 
 FAST = {"trainer.max_epochs": 1, "trainer.check_val_every_n_epoch": 1}
 SPEC = {
@@ -92,10 +92,8 @@ def test_a_bench_that_is_killed_goes_on_to_the_same_table(finished: Path, tmp_pa
     out, alone = tmp_path / "out", {"teacher": None, "methods": [], "seeds": [0]}
     path = write(tmp_path / "bench.yaml", **alone, variants={"b": ALONE})
     arguments = (path, out, QUIET)
-    process = multiprocessing.get_context("fork").Process(target=bench, args=arguments)
-    process.start()
-    while not (out / "b" / "seed0" / "checkpoints" / "last.ckpt").exists():
-        time.sleep(0.005)
+    process = start(bench, *arguments)
+    wait_for(process, out / "b" / "seed0" / "checkpoints" / "last.ckpt")
     process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL
@@ -189,6 +187,7 @@ def test_a_variant_is_a_recipe_with_changes_of_its_own(tmp_path: Path) -> None:
         assert config["data"]["init_args"]["augment"] == []
 
 
+@pytest.mark.slow
 def test_overrides_of_the_command_reach_every_run_and_the_teacher(tmp_path: Path) -> None:
     path, out = write(tmp_path / "bench.yaml", seeds=[0]), tmp_path / "out"
     bench(path, out, QUIET, ["data.batch_size=25"])

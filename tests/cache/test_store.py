@@ -135,12 +135,13 @@ def write_on(path: Path, first: int, told: Connection) -> None:
         told.send(start)
 
 
-def test_killed_writers_leave_no_wrong_and_lose_no_told_entry(tmp_path: Path) -> None:
-    """50 kills: 25 times two writers of overlapping entries, each at a random moment."""
+@pytest.mark.parametrize("rounds", [5, pytest.param(25, marks=pytest.mark.slow)])
+def test_killed_writers_leave_no_wrong_and_lose_no_told_entry(tmp_path: Path, rounds: int) -> None:
+    """Two writers of overlapping entries a round, each killed at a random moment: 50 in all."""
     path, draw = tmp_path / "cache.sqlite", np.random.default_rng(0)
     Store(path, FIELDS).close()
     told: set[int] = set()
-    for _ in range(25):
+    for _ in range(rounds):
         first = 8 * (len(told) // 2)  # half of what follows is there already
         writers = []
         for _ in range(2):
@@ -158,7 +159,7 @@ def test_killed_writers_leave_no_wrong_and_lose_no_told_entry(tmp_path: Path) ->
                     told.add(here.recv())
                 except EOFError:
                     break
-    assert len(told) > 50
+    assert len(told) > 2 * rounds
     store = Store(path, FIELDS)
     for start in told:
         samples = list(range(start, start + 8))

@@ -103,7 +103,9 @@ def test_a_batch_has_so_many_unlabelled_images_behind_its_labelled_ones(tmp_path
 
 
 def test_without_unlabelled_images_the_labelled_ones_are_left() -> None:
-    data = ready(Digits(batch_size=20), labels=0.1, unlabelled_batch_size=0)
+    options = {"labels": 0.1, "selected": "nowhere", "unlabelled_batch_size": 0}
+    data = ready(Digits(batch_size=20), **options)
+    assert (data.example(6).target >= 0).all()
     plain = Digits(batch_size=20)
     plain.setup("fit")
     plain.pipeline.train.ids = data._labelled_ids

@@ -1,4 +1,3 @@
-import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,24 +9,21 @@ from distill.losses import RKDLoss
 from distill.modules import Term
 from distill.modules.gather import gathered
 from distill.modules.wiring import Wiring
+from tests.forks import start
 
-FORK = multiprocessing.get_context("fork")
 ROWS = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
 
 
 def in_two_processes(work: Callable[[int, Path], None], folder: Path) -> list[dict[str, Tensor]]:
     """What ``work(rank, folder)`` saves, run in two processes that share a gloo group."""
-    processes = [FORK.Process(target=_start, args=(rank, work, folder)) for rank in range(2)]
-    for process in processes:
-        process.start()
+    processes = [start(_join, rank, work, folder) for rank in range(2)]
     for process in processes:
         process.join(60)
         assert process.exitcode == 0
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
-def _start(rank: int, work: Callable[[int, Path], dict[str, Tensor]], folder: Path) -> None:
-    torch.set_num_threads(1)
+def _join(rank: int, work: Callable[[int, Path], dict[str, Tensor]], folder: Path) -> None:
     dist.init_process_group(
         "gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2
     )

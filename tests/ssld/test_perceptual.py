@@ -61,10 +61,9 @@ def test_a_single_wave_sets_its_bit_alone() -> None:
     assert opposite.nonzero().flatten().tolist() == [63 + 2 * 8 + 3 - 1]
 
 
-def test_brightness_and_contrast_do_not_change_it() -> None:
+def test_brightness_does_not_change_it() -> None:
     images = crops(64) // 2
     assert differ(images, images + 100).max() == 0
-    assert differ(images, images * 2).max() <= 2  # the halves were rounded
 
 
 def test_flat_images_are_alike() -> None:

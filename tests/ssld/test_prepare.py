@@ -28,7 +28,7 @@ from tests.ssld.test_perceptual import crops, jpeg
 
 CROPS = crops(24, 48)
 CROPS = CROPS[perceptual_hash(CROPS).sum(1) >= 16]  # the sky is like any other sky
-VAL, LABELLED, POOL = CROPS[0:12:2], CROPS[1:24:2], CROPS[24:]
+VAL, LABELLED, POOL = CROPS[0:12:2], CROPS[1:24:2], CROPS[24:80]
 QUIET = Console(quiet=True)
 STAYS = [
     *("clean.json", "near_duplicates.csv", "near_duplicates.png", "label.json"),
@@ -114,7 +114,7 @@ def test_the_steps_leave_what_they_say(tree: dict[str, Any]) -> None:
     assert (told["unlabelled"], told["repeated"]) == (len(pool()), 1)
     assert told["near_duplicates"] == len(dropped)
     left = hashes(pool()) - dropped
-    assert told["left"] == manifest(folder, "label")["images"] == len(left) > 40
+    assert told["left"] == manifest(folder, "label")["images"] == len(left) > 30
     labels = load_file(folder / "labels.safetensors")
     assert {name(value) for value in labels["pixels"].tolist()} == left
     chosen = rows(folder / "selected.csv")

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import multiprocessing
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from distill.errors import RecipeError
 from distill.randomness import fold, uniform
 from distill.recipes import read
 from tests.bench.sweep.test_spec import write
+from tests.forks import start, wait_for
 
 QUIET = Console(quiet=True)
 BUDGET = ["--trainer.max_epochs=2", "--trainer.check_val_every_n_epoch=1"]
@@ -79,10 +79,8 @@ def test_the_worse_trials_are_stopped_and_have_results(finished: Path) -> None:
 def test_a_sweep_that_is_killed_goes_on_to_the_same_table(finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = (finished / "sweep.yaml", out, QUIET)
-    process = multiprocessing.get_context("fork").Process(target=sweep, args=arguments)
-    process.start()
-    while not (out / "trial001" / "checkpoints" / "last.ckpt").exists():
-        time.sleep(0.005)
+    process = start(sweep, *arguments)
+    wait_for(process, out / "trial001" / "checkpoints" / "last.ckpt")
     process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL
