@@ -34,6 +34,9 @@ _HEADER = (
     "s per run",
 )
 
+_WIDE = 150  # characters
+_IN_WIDE_TABLES = ("bootstrap interval", "p (Holm)", "gap closed")
+
 
 def summary(rows: Sequence[Row], baseline: str) -> list[tuple[str, ...]]:
     """A line per method: accuracies, paired difference and how sure it is, time.
@@ -54,12 +57,18 @@ def markdown(rows: Sequence[Row], baseline: str) -> str:
 
 
 def print_table(console: Console, rows: Sequence[Row], baseline: str) -> None:
-    """The summary on a terminal."""
-    table = Table(caption=_caption(rows))
-    for place, title in enumerate(_HEADER):
-        table.add_column(title.format(baseline=baseline), justify="left" if not place else "right")
+    """The summary on a terminal; a narrow one leaves columns to ``table.md``."""
+    wide = console.width >= _WIDE
+    places = [p for p, title in enumerate(_HEADER) if wide or title not in _IN_WIDE_TABLES]
+    caption = _caption(rows)
+    table = Table(caption=caption if wide else f"{caption} More columns are in table.md.")
+    for place in places:
+        title = _HEADER[place].format(baseline=baseline)
+        title = title if wide else title.replace(" (best epoch)", "")
+        table.add_column(title, justify="right" if place else "left")
     for line in summary(rows, baseline):
-        table.add_row(*line)
+        # In a narrow table the best epoch, in brackets, is left out too.
+        table.add_row(*(line[p] if wide or p > 2 else line[p].split(" (")[0] for p in places))
     console.print(table)
 
 

@@ -63,10 +63,24 @@ def test_markdown_holds_every_method_and_the_teacher() -> None:
 
 
 def test_the_terminal_table_shows_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    report.print_table(Console(width=120), rows(), "student")
+    report.print_table(Console(width=160), rows(), "student")
     printed = capsys.readouterr().out
     assert "93.50 ± 0.71" in printed
     assert "over 2 seeds" in printed
+    assert "gap closed" in printed
+    assert "table.md" not in printed
+
+
+def test_a_narrow_terminal_gets_the_headline_and_is_told_of_the_rest(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    report.print_table(Console(width=80), rows(), "student")
+    printed = capsys.readouterr().out
+    lines = [line for line in printed.splitlines() if line.startswith("│")]
+    assert len(lines) == 2  # one per method: nothing is broken over lines
+    assert "93.50 ± 0.71" in lines[1]
+    assert "gap closed" not in printed
+    assert "More columns are in table.md." in printed
 
 
 def test_the_csv_has_a_row_per_run(tmp_path: Path) -> None:
