@@ -178,15 +178,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=14, help="per block; the first 4 do not count")
     parser.add_argument("--name", default="steps", help="of the files that are written")
-    parser.add_argument("--only", nargs="*", help="contenders by the beginning of their names")
+    parser.add_argument("--only", nargs="*", help="these contenders")
     options = parser.parse_args()
     rows: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as temporary:
         images, cache = Path(temporary) / "images", Path(temporary) / "cache.sqlite"
         write_images(images, 22 * BATCH, CLASSES)
         every = contenders(cache)
-        wanted = tuple(options.only or every)
-        running = {name: run for name, run in every.items() if name.startswith(wanted)}
+        running = {name: every[name] for name in options.only or every}
         if any("cached" in name for name in running):
             ours(images, 40, cache=str(cache))  # two epochs: the cache is full
         for number in range(options.rounds):
