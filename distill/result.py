@@ -102,6 +102,7 @@ def _facts(built: Built, trainer: pl.Trainer, record: RunRecord, name: str) -> R
         "precision": str(trainer.precision),
         "versions": {p: version(p) for p in ("distill", "torch", "pytorch-lightning", "timm")},
         "normalization": asdict(model.normalization["student"]),
+        "cache": _cache(model),
         "teacher": teacher,
         "student": _network(model.student, {"val": record.top1}, shape),
     }
@@ -110,6 +111,13 @@ def _facts(built: Built, trainer: pl.Trainer, record: RunRecord, name: str) -> R
 def _network(network: nn.Module, top1: dict[str, Any], shape: tuple[int, ...]) -> Result:
     size = {"class": type(network).__name__, "parameters": parameters(network)}
     return size | cost(network, shape) | {"top1": top1}
+
+
+def _cache(model: Any) -> dict[str, object] | None:  # noqa: ANN401 - of any class that a recipe names
+    recall = getattr(model, "recall", None)
+    if recall is None:
+        return None
+    return {"file": str(recall.store.path), "batches_computed": recall.computed}
 
 
 def _on_demand(trainer: pl.Trainer) -> dict[str, dict[str, float]]:

@@ -39,8 +39,11 @@ def test_after_filling_training_computes_nothing(tmp_path: Path) -> None:
     assert " 0 batches computed" in told.getvalue()
     cached = recipe()
     cached["model"]["init_args"]["cache"] = "auto"
-    for name, tree in (("live", recipe()), ("cached", cached)):
-        run.fit(tree, tmp_path / name, trusted=("tests",), console=QUIET)
+    caches = [
+        run.fit(tree, tmp_path / name, trusted=("tests",), console=QUIET)["cache"]
+        for name, tree in (("live", recipe()), ("cached", cached))
+    ]
+    assert caches == [None, {"file": str(path), "batches_computed": 0}]
     weights = [(tmp_path / n / "student.safetensors").read_bytes() for n in ("live", "cached")]
     assert weights[0] == weights[1]
 

@@ -48,6 +48,9 @@ class RunRecord(pl.Callback):
         data = type(trainer.datamodule).__name__  # type: ignore[attr-defined]
         self._console.print(f"data     {data}: {sizes}", highlight=False)
         self._console.print(f"device   {device}, {precision}", highlight=False)
+        recall = getattr(pl_module, "recall", None)
+        if recall is not None:
+            self._console.print(f"cache    {recall.store.path}", highlight=False, soft_wrap=True)
         for key, shape in getattr(pl_module, "shapes", {}).items():
             self._console.print(f"tap      {key} {shape[1:]}", highlight=False)
 
