@@ -13,7 +13,7 @@ from distill.bench.runs import Run, digest
 from distill.ssld import prepare
 
 HERE, RUNS = Path(__file__).parent, Path("runs/ssld")
-TEACHERS = {"weaker": 4, "better": 20}  # epochs
+TEACHERS = {"weaker": 6, "better": 15}  # epochs
 TOP_K = 500
 
 
@@ -27,7 +27,7 @@ def main() -> None:
     if not (RUNS / "selected" / "select.json").is_file():
         changes = [f"data.images.train={images}"]
         prepare(recipes.load(HERE / "pipeline.yaml", changes), TOP_K, command=" ".join(sys.argv))
-    bench(HERE / "bench.yaml", RUNS / "ladder", overrides=[f"data.images.train={images}"])
+    bench(HERE / "bench.yaml", RUNS / "ladder", overrides=[f"data.images.train={images}"], jobs=2)
 
 
 if __name__ == "__main__":
