@@ -35,7 +35,9 @@ class Batch:
     Attributes:
         image: (b, c, h, w), uint8 in 0..255 or floating point in 0..1; not yet normalised, since
             teacher and student may want different normalisations.
-        target: Class numbers (b,), int64; or, of mixed images, the share of each class (b, k).
+        target: Class numbers (b,), int64; of mixed images the share of each class (b, k); of text
+            lines the class numbers of their characters in order (b, l), int64, with 0, the blank of
+            CTC, in the places that a shorter line does not need.
         index: Sample numbers in the source (b,), int64: with ``epoch`` the key of a view.
         epoch: The epoch that the view belongs to.
         step: The number of the batch in the run, the same in all processes.
@@ -50,3 +52,9 @@ class Batch:
     step: int = 0
     mask: Tensor | None = None
     boxes: Boxes | None = None
+
+    @property
+    def line_length(self) -> int | None:
+        """The most characters of a text line; None where an image has one class."""
+        of_lines = self.target.ndim == 2 and not self.target.is_floating_point()
+        return self.target.shape[1] if of_lines else None

@@ -112,13 +112,13 @@ def evaluate(
             raise RecipeError(str(path), "is missing: not the directory of a finished run")
     tree: Tree = last(yaml.safe_load((run_dir / "config.yaml").read_text()))
     if source is not None:
-        tree["data"]["init_args"]["test"] = source
+        _test_on(tree["data"], source)
     with calm():
         built = build(tree, str(run_dir), trusted)
         settle_precision(built, console)
         built.model.student.load_state_dict(load_file(student))
         _open_test_images(built, json.loads(record.read_text())["dataset"]["classes"])
-        plain = {"logger": False, "enable_checkpointing": False}
+        plain = {"logger": False, "enable_checkpointing": False, "callbacks": []}
         trainer = pl.Trainer(**(own_settings(built, run_dir) | plain))
         measured = measure(trainer, built)
     where = source or "the recipe's test images"
@@ -128,6 +128,14 @@ def evaluate(
         line = f"{network:8} {value:.2f} % of {result['images']} images, {where}"
         console.print(line, highlight=False, soft_wrap=True)
     return result
+
+
+def _test_on(data: Tree, source: str) -> None:
+    """Test images for a datamodule, or for the one that it takes its images from."""
+    arguments = data["init_args"]
+    if "test" not in arguments and isinstance(arguments.get("images"), dict):
+        arguments = arguments["images"]["init_args"]
+    arguments["test"] = source
 
 
 def open_data(built: Built) -> None:

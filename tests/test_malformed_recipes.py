@@ -73,6 +73,7 @@ EDITS = {
     "infinite learning rate": ("lr: 0.1", "lr: .inf", "model.optimizer.lr", "finite"),
     "text for an integer": ("max_epochs: 1", "max_epochs: many", "trainer.max_epochs", "'many'"),
     "fraction for an integer": ("batch_size: 16", "batch_size: 2.5", "data.batch_size", "2.5"),
+    "no batch": ("batch_size: 16", "batch_size: 0", "data.batch_size", "at least 1, got 0"),
     "batch larger than the data": ("batch_size: 16", "batch_size: 65", "batch_size", "64"),
     "more samples than there are": ("samples: 64", "samples: 9999", "data.train_samples", "9999"),
     "class outside the roots": ("torch.nn.Cross", "os.Cross", "losses.ce.loss", "trusted"),

@@ -304,6 +304,26 @@ def test_a_run_on_a_folder_is_tested_on_another(
     assert "data.test" in capsys.readouterr().err
 
 
+def test_partly_labelled_images_and_a_callback_of_ones_own_are_tested_too(tmp_path: Path) -> None:
+    """The callbacks were for training: a checkpoint of the recipe's own is not asked for."""
+    tree = images_recipe(image_folder(tmp_path / "train", ["a", "b", "c"]))
+    images = tree["data"]
+    tree["data"] = {
+        "class_path": "distill.data.PartlyLabelled",
+        "init_args": {"images": images, "labels": 0.5},
+    }
+    tree["trainer"]["callbacks"] = [
+        {
+            "class_path": "pytorch_lightning.callbacks.ModelCheckpoint",
+            "init_args": {"dirpath": str(tmp_path / "mine")},
+        }
+    ]
+    fit(tree, tmp_path / "run")
+    other = image_folder(tmp_path / "other", ["a", "b", "c"], n=2)
+    measured = run.evaluate(tmp_path / "run", str(other), ("tests",), QUIET)
+    assert measured["images"] == 6
+
+
 def test_a_damaged_image_is_named_and_nothing_is_left(tmp_path: Path) -> None:
     folder = image_folder(tmp_path / "train", ["a", "b", "c"])
     (folder / "b" / "3.png").write_bytes(b"\x89PNG not an image")

@@ -115,6 +115,9 @@ def _soft_target(batch: Batch, num_classes: int, name: str) -> Tensor:
         if len(target) and int(target.max()) >= num_classes:
             largest = int(target.max())
             raise ValueError(f"num_classes must be above class {largest}, got {num_classes}")
+        if (target < 0).any():
+            unknown = int(target.min())
+            raise ValueError(f"{name} needs the class of every image, got {unknown}: no label")
         target = F.one_hot(target, num_classes)
     if target.shape[1] != num_classes:
         shape = tuple(target.shape)

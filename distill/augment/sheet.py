@@ -71,6 +71,8 @@ def _tinted(levels: Tensor, mask: Tensor) -> Tensor:
 
 def _caption(target: Tensor, classes: Sequence[str]) -> str:
     def name(number: int) -> str:
+        if number < 0:
+            return "no label"
         return classes[number] if number < len(classes) else str(number)
 
     if target.ndim == 0:

@@ -38,6 +38,9 @@ class Pipeline:
     test: Samples | None = None
 
     def __post_init__(self) -> None:
+        for name, least in (("batch_size", 1), ("workers", 0)):
+            if (value := getattr(self, name)) < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
         self.seed = global_seed() if self.seed is None else self.seed
         if self.seed < 0:
             raise ValueError(f"seed must be at least 0, got {self.seed}")

@@ -46,6 +46,7 @@ from distill.losses.task.boxes import (
     iou_loss,
 )
 from distill.losses.task.center import CenterLoss, center_loss
+from distill.losses.task.ctc import CTCLoss, ctc_loss
 from distill.losses.task.dice import DiceLoss, dice_loss
 from distill.losses.task.focal import FocalLoss, focal_loss
 from distill.losses.task.lovasz import LovaszLoss, lovasz_loss
@@ -56,6 +57,7 @@ __all__ = [
     "CCLoss",
     "CIoULoss",
     "CRDLoss",
+    "CTCLoss",
     "CWDLoss",
     "CenterLoss",
     "DISTLoss",
@@ -92,6 +94,7 @@ __all__ = [
     "center_loss",
     "ciou_loss",
     "crd_loss",
+    "ctc_loss",
     "cwd_loss",
     "dice_loss",
     "diou_loss",

@@ -43,6 +43,18 @@ def same_shape(student: Tensor, teacher: Tensor, dimensions: str) -> None:
         raise ValueError(f"student and teacher need at least one element, {shapes}")
 
 
+def logit_rows(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits (b, k), or (b, t, k) of t time steps, with a row (n, k) for every prediction.
+
+    A mean over rows is one over images, or over images and steps.
+
+    Raises:
+        ValueError: If the shapes differ, have another rank, or are empty.
+    """
+    same_shape(student, teacher, "b t k" if student.ndim == 3 else "b k")
+    return student.flatten(0, -2), teacher.flatten(0, -2)
+
+
 def positive(name: str, value: float) -> float:
     """A hyper-parameter that must be positive and finite.
 

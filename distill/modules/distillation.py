@@ -8,7 +8,6 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
-from torchmetrics.classification import MulticlassAccuracy
 
 from distill.batch import Batch
 from distill.cache import CacheSettings, Encoding, Recall
@@ -19,6 +18,7 @@ from distill.modules.gradients import gradient_norms as norms_of_gradients
 from distill.modules.image_data import ImageData, fitting_logits, own_normalization, two_views
 from distill.modules.normalization import Normalization
 from distill.modules.optimization import Decay, Optimization
+from distill.modules.scoring import accuracy_on, label_loss
 from distill.modules.term import Term
 from distill.modules.wiring import Context, Wiring
 from distill.randomness import global_seed, reseed
@@ -117,8 +117,7 @@ class Distillation(pl.LightningModule):
         data = cast(ImageData, self.trainer.datamodule)  # type: ignore[attr-defined]
         for name, network in self._networks().items():
             self.normalization.setdefault(name, own_normalization(network, data))
-        self.student_accuracy = MulticlassAccuracy(len(data.classes), average="micro")
-        self.teacher_accuracy = MulticlassAccuracy(len(data.classes), average="micro")
+        self.student_accuracy, self.teacher_accuracy = accuracy_on(data), accuracy_on(data)
         if self._wiring is not None:
             self._wiring.remove()
         self._wiring = None
@@ -185,7 +184,7 @@ class Distillation(pl.LightningModule):
         return self.recall.outputs(batch, look) if self.recall else look()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Student's accuracy and cross-entropy; the teacher's accuracy the first time."""
+        """Student's accuracy and loss on the labels; the teacher's accuracy the first time."""
         self._evaluate(batch, "val")
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
@@ -260,7 +259,12 @@ class Distillation(pl.LightningModule):
         with torch.no_grad():
             logits = {
                 name: fitting_logits(
-                    f"model.{name}", network, partial(self._logits, name), batch.image, data.classes
+                    f"model.{name}",
+                    network,
+                    partial(self._logits, name),
+                    batch.image,
+                    data.classes,
+                    batch.line_length,
                 )
                 for name, network in self._networks().items()
             }
@@ -276,7 +280,7 @@ class Distillation(pl.LightningModule):
         logits = self._logits("student", batch.image).float()
         n = len(batch.image)
         self.student_accuracy.update(logits, batch.target)
-        loss = nn.functional.cross_entropy(logits, batch.target)
+        loss = label_loss(logits, batch.target)
         self.log(f"{stage}/loss", loss, batch_size=n, sync_dist=self._several)
         if self._frozen and stage not in self.teacher_top1:
             self.teacher_accuracy.update(self._logits("teacher", batch.image), batch.target)

@@ -55,6 +55,7 @@ def fitting_logits(
     logits_of: Callable[[Tensor], Tensor],
     image: Tensor,
     classes: tuple[str, ...],
+    line_length: int | None = None,
 ) -> Tensor:
     """The logits of a network that takes the data's images and tells all of its classes apart.
 
@@ -64,9 +65,10 @@ def fitting_logits(
         logits_of: From images to logits.
         image: (b, c, h, w).
         classes: The data's.
+        line_length: The most characters of a text line; None for images of one class each.
 
     Returns:
-        Logits (b, k).
+        Logits (b, k); of text lines (b, t, k), with t steps.
 
     Raises:
         RecipeError: If the network does not take the images, or gives something else.
@@ -77,7 +79,13 @@ def fitting_logits(
         problem = str(error).strip().splitlines()[0]
         message = f"{type(network).__name__} does not take images {tuple(image.shape)}: {problem}"
         raise RecipeError(key, message) from error
-    if logits.ndim != 2 or logits.shape[1] != len(classes):
-        needed = f"needs logits (b, {len(classes)}), one per class of the data"
+    # A blank stands between equal characters.
+    steps = 2 * line_length - 1 if line_length else 0
+    form = f"(b, {len(classes)})" if line_length is None else f"(b, t, {len(classes)})"
+    if logits.ndim != form.count(",") + 1 or logits.shape[-1] != len(classes):
+        needed = f"needs logits {form}, one per class of the data"
         raise RecipeError(key, f"{needed}, gives {tuple(logits.shape)}")
+    if steps and logits.shape[1] < steps:
+        needed = f"needs at least {steps} steps t for lines of {line_length} characters"
+        raise RecipeError(key, f"{needed}, gives logits {tuple(logits.shape)}")
     return logits

@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics import Metric
 
 from distill.batch import Batch
 from distill.errors import RecipeError
@@ -24,6 +24,7 @@ from distill.modules.normalization import Normalization
 from distill.modules.optimization import Decay, Optimization
 from distill.modules.peer_terms import check_conventions, check_names, objectives
 from distill.modules.peer_wiring import Gradients, PeerWiring
+from distill.modules.scoring import accuracy_on, label_loss
 from distill.modules.term import Term
 from distill.randomness import global_seed, reseed
 
@@ -128,7 +129,7 @@ class MutualLearning(pl.LightningModule):
         data = cast(ImageData, self.trainer.datamodule)  # type: ignore[attr-defined]
         for name, network in self.networks.items():
             self.normalization.setdefault(name, own_normalization(network, data))
-            self.accuracies[name] = MulticlassAccuracy(len(data.classes), average="micro")
+            self.accuracies[name] = accuracy_on(data)
         for wiring in self._wirings.values():
             wiring.remove()
         self._wirings = {}
@@ -186,7 +187,7 @@ class MutualLearning(pl.LightningModule):
         return total
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Accuracy and cross-entropy of every peer."""
+        """Accuracy of every peer, and its loss on the labels."""
         self._evaluate(batch, "val")
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
@@ -264,14 +265,16 @@ class MutualLearning(pl.LightningModule):
         for name, network in self.networks.items():
             key = f"model.{name}" if name == _STUDENT else f"model.peers.{name}"
             logits_of = partial(self._logits, name)
-            logits[name] = fitting_logits(key, network, logits_of, batch.image, data.classes)
+            logits[name] = fitting_logits(
+                key, network, logits_of, batch.image, data.classes, batch.line_length
+            )
         return logits
 
     def _evaluate(self, batch: Batch, stage: str) -> None:
         for name in self.networks:
             logits = self._logits(name, batch.image).float()
             self._accuracy(name).update(logits, batch.target)
-            loss = nn.functional.cross_entropy(logits, batch.target)
+            loss = label_loss(logits, batch.target)
             curve, n = _curve(f"{stage}/loss", name), len(batch.image)
             self.log(curve, loss, batch_size=n, sync_dist=self._several)
         for wiring in self._wirings.values():
@@ -284,8 +287,8 @@ class MutualLearning(pl.LightningModule):
             self.log(curve, top1, prog_bar=True, sync_dist=self._several)
             accuracy.reset()
 
-    def _accuracy(self, name: str) -> MulticlassAccuracy:
-        return cast(MulticlassAccuracy, self.accuracies[name])
+    def _accuracy(self, name: str) -> Metric:
+        return cast(Metric, self.accuracies[name])
 
 
 def _curve(name: str, peer: str) -> str:

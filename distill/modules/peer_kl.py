@@ -22,17 +22,18 @@ class PeerKL(nn.Module):
     """
 
     def forward(self, peer: Tensor, other: Tensor) -> Tensor:
-        """The mean over the batch of the sum over classes, in nats.
+        """The mean over the batch, and over its steps, of the sum over classes, in nats.
 
         Args:
-            peer: Logits (b, k).
-            other: Logits (b, k) of the distribution that the logarithms are weighted by.
+            peer: Logits (b, k), or (b, t, k) of t time steps.
+            other: Logits of the same shape, of what the logarithms are weighted by.
 
         Raises:
-            ValueError: If the shapes differ or are not (b, k).
+            ValueError: If the shapes differ or have another rank.
         """
-        if peer.shape != other.shape or peer.ndim != 2:
+        if peer.shape != other.shape or peer.ndim not in (2, 3):
             shapes = f"{tuple(peer.shape)} and {tuple(other.shape)}"
-            raise ValueError(f"peer and other need logits of one shape (b, k), got {shapes}")
-        log_peer, log_other = F.log_softmax(peer, dim=1), F.log_softmax(other, dim=1)
-        return (log_other.exp() * (log_other - log_peer)).sum(1).mean()
+            form = "(b, k) or (b, t, k)"
+            raise ValueError(f"peer and other need logits of one shape {form}, got {shapes}")
+        log_peer, log_other = F.log_softmax(peer, dim=-1), F.log_softmax(other, dim=-1)
+        return (log_other.exp() * (log_other - log_peer)).sum(-1).mean()

@@ -142,6 +142,12 @@ def test_a_class_above_num_classes_is_refused(mix: type[nn.Module]) -> None:
 
 
 @BOTH
+def test_an_image_without_label_is_refused(mix: type[nn.Module]) -> None:
+    with pytest.raises(ValueError, match="needs the class of every image, got -100: no label"):
+        mix(num_classes=3)(replace(noise(3), target=torch.tensor([0, -100, 2])), 1)
+
+
+@BOTH
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

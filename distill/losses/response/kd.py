@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distill.losses.checks import at_least_float32, positive, same_shape
+from distill.losses.checks import at_least_float32, logit_rows, positive
 
 
 def kd_loss(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> Tensor:
@@ -13,15 +13,15 @@ def kd_loss(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> Tenso
     temperature is that of the literature's CIFAR experiments.
 
     Args:
-        student: Logits (b, k).
-        teacher: Logits (b, k); no gradient flows to them.
+        student: Logits (b, k), or (b, t, k) of t time steps.
+        teacher: Logits of the same shape; no gradient flows to them.
         temperature: T, divides both logits; positive.
 
     Returns:
-        The mean over the batch of the sum over classes, in nats; at least 0.
+        The mean over the batch, and over its steps, of the sum over classes, in nats; at least 0.
 
     Raises:
-        ValueError: If the shapes differ, are not (b, k) or are empty, or T is not positive.
+        ValueError: If the shapes differ, have another rank or are empty, or T is not positive.
 
     Example:
         >>> import torch
@@ -29,7 +29,7 @@ def kd_loss(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> Tenso
         >>> f"{kd_loss(student, teacher, temperature=1.0):.4f}"
         '0.1308'
     """
-    same_shape(student, teacher, "b k")
+    student, teacher = logit_rows(student, teacher)
     positive("temperature", temperature)
     log_student = F.log_softmax(at_least_float32(student) / temperature, dim=1)
     log_teacher = F.log_softmax(at_least_float32(teacher.detach()) / temperature, dim=1)

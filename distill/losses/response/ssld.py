@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distill.losses.checks import at_least_float32, same_shape
+from distill.losses.checks import at_least_float32, logit_rows
 
 Divergence = Literal["jeffreys", "js"]
 
@@ -23,23 +23,24 @@ def ssld_loss(student: Tensor, teacher: Tensor, divergence: Divergence = "jeffre
     """A symmetric divergence between the two softmax distributions, without temperature.
 
     Args:
-        student: Logits (b, k).
-        teacher: Logits (b, k); no gradient flows to them.
+        student: Logits (b, k), or (b, t, k) of t time steps.
+        teacher: Logits of the same shape; no gradient flows to them.
         divergence: ``jeffreys``, (KL(t||s) + KL(s||t)) / 2, unbounded; ``js``, the mean of both
             divergences from the mixture, at most ln 2.
 
     Returns:
-        The mean over the batch of the sum over classes, in nats; at least 0.
+        The mean over the batch, and over its steps, of the sum over classes, in nats; at least 0.
 
     Raises:
-        ValueError: If the shapes differ, are not (b, k) or are empty, or the divergence is unknown.
+        ValueError: If the shapes differ, have another rank or are empty, or the divergence is
+            unknown.
 
     Example:
         >>> student, teacher = torch.tensor([[9.0, 1.0]]).log(), torch.tensor([[1.0, 9.0]]).log()
         >>> f"{ssld_loss(student, teacher):.4f} {ssld_loss(student, teacher, 'js'):.4f}"
         '1.7578 0.3681'
     """
-    same_shape(student, teacher, "b k")
+    student, teacher = logit_rows(student, teacher)
     _known(divergence)
     log_s = F.log_softmax(at_least_float32(student), dim=1)
     log_t = F.log_softmax(at_least_float32(teacher.detach()), dim=1)

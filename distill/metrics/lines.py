@@ -1,0 +1,68 @@
+"""How much of lines of text is read, by networks that were trained with CTC."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import Metric
+
+
+def read_lines(logits: Tensor) -> Tensor:
+    """What a network reads in each line: the best class of every step, runs as one, no blanks.
+
+    This is the best path of Graves et al. (ICML 2006). It is not always the most probable line,
+    which other paths may add up to.
+
+    Args:
+        logits: (b, t, k), class 0 the blank.
+
+    Returns:
+        Class numbers (b, t), int64, with 0 behind the last of a line.
+
+    Example:
+        >>> steps = F.one_hot(torch.tensor([[0, 3, 3, 0, 3, 1]]), 4).float()
+        >>> read_lines(steps)
+        tensor([[3, 3, 1, 0, 0, 0]])
+    """
+    path = logits.argmax(2)
+    kept = (path != 0) & (path != F.pad(path, (1, 0))[:, :-1])
+    order = kept.byte().argsort(dim=1, descending=True, stable=True)
+    return path.masked_fill(~kept, 0).gather(1, order)
+
+
+class LineAccuracy(Metric):
+    """The share of text lines that are read without any error, in 0..1.
+
+    Example:
+        >>> metric = LineAccuracy()
+        >>> steps = F.one_hot(torch.tensor([[0, 2, 2, 1], [0, 2, 0, 2]]), 3).float()
+        >>> metric.update(steps, torch.tensor([[2, 1], [2, 1]]))
+        >>> metric.compute()
+        tensor(0.5000)
+    """
+
+    full_state_update = False
+    higher_is_better = True
+    right: Tensor
+    lines: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("right", torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("lines", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, logits: Tensor, target: Tensor) -> None:
+        """Add a batch.
+
+        Args:
+            logits: (b, t, k), class 0 the blank.
+            target: Class numbers (b, l), with 0 behind the last of a shorter line.
+        """
+        read = read_lines(logits)
+        width = max(read.shape[1], target.shape[1])
+        read, target = (F.pad(line, (0, width - line.shape[1])) for line in (read, target))
+        self.right += (read == target).all(1).sum()
+        self.lines += len(target)
+
+    def compute(self) -> Tensor:
+        """Lines read right by lines seen."""
+        return self.right / self.lines
