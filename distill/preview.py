@@ -41,7 +41,7 @@ def preview(tree: Tree, rows: int = 8, views: int = 6, trusted: Sequence[str] = 
     except ValueError as error:
         raise RecipeError("data", str(error)) from error
     for epoch in range(views):
-        key = BatchKey(epoch, pipeline.train.ids[:rows], step=epoch)
+        key = BatchKey(epoch, columns["original"].index, step=epoch)
         try:
             columns[f"epoch {epoch}"] = pipeline.augmented(pipeline.train[key])
         except ValueError as error:

@@ -2,6 +2,7 @@
 
 from students.alexnet import alexnet
 from students.attention import attention_resnet8, attention_resnet20
+from students.crnn import crnn
 from students.deformable import deform_resnet8, deform_resnet20
 from students.googlenet32 import googlenet32
 from students.inception import googlenet, inception_v3
@@ -32,6 +33,7 @@ __all__ = [
     "alexnet",
     "attention_resnet8",
     "attention_resnet20",
+    "crnn",
     "deform_resnet8",
     "deform_resnet20",
     "deit32",

@@ -4,5 +4,6 @@ from distill.batch import Batch
 from distill.data.digits import Digits
 from distill.data.images import Images
 from distill.data.partly_labelled import PartlyLabelled
+from distill.data.text_lines import TextLines
 
-__all__ = ["Batch", "Digits", "Images", "PartlyLabelled"]
+__all__ = ["Batch", "Digits", "Images", "PartlyLabelled", "TextLines"]

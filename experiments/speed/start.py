@@ -25,7 +25,8 @@ FIT = ("fit", "digits/student", "--trainer.max_steps=1", "--data.test=0")
 def seconds(*arguments: str) -> float:
     """Wall time of Python with some arguments."""
     started = time.perf_counter()
-    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+    command = [sys.executable, *arguments]
+    subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - our own command
     return time.perf_counter() - started
 
 
@@ -49,7 +50,9 @@ def main() -> None:
         },
         "rounds": [{name: round(value, 3) for name, value in turn.items()} for turn in rounds],
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": {name: version(name) for name in ("torch", "pytorch-lightning", "jsonargparse")},
+        "versions": {
+            name: version(name) for name in ("torch", "pytorch-lightning", "jsonargparse")
+        },
     }
     print(json.dumps(facts["seconds, median"]))
     (options.out / "start.json").write_text(json.dumps(facts, indent=2) + "\n")

@@ -70,7 +70,11 @@ def test_images_of_another_shape_keep_theirs() -> None:
 def test_captions_are_class_names_or_shares() -> None:
     batch = noise(2, height=8, width=8)
     captions = []
-    for target in (torch.tensor([0, 1]), torch.tensor([-100, -100]), torch.tensor([[0.0, 1.0], [0.75, 0.25]])):
+    for target in (
+        torch.tensor([0, 1]),
+        torch.tensor([-100, -100]),
+        torch.tensor([[0.0, 1.0], [0.75, 0.25]]),
+    ):
         for classes in ((), ("cat", "dog")):
             sheet = contact_sheet({"one": replace(batch, target=target)}, classes, side=96)
             captions.append(np.asarray(sheet)[PLAIN + 96 : PLAIN + 110].tobytes())

@@ -38,9 +38,9 @@ def ctc_loss(input: Tensor, target: Tensor) -> Tensor:
         >>> f"{ctc_loss(even, torch.tensor([[1]])):.4f}"
         '0.2877'
     """
-    if input.ndim != 3 or 0 in input.shape[1:]:
-        found = tuple(input.shape)
-        raise ValueError(f"input needs shape (b, t, k) with at least one step, got {found}")
+    if input.ndim != 3 or target.ndim != 2 or 0 in input.shape[1:]:
+        found = f"{tuple(input.shape)} and {tuple(target.shape)}"
+        raise ValueError(f"input and target need (b, t, k) and (b, l), t and k >= 1, got {found}")
     lengths = _lengths(target, len(input), *input.shape[1:])
     if len(input) == 0:
         return at_least_float32(input).sum()
@@ -59,7 +59,7 @@ class CTCLoss(nn.Module):
 
 def _lengths(target: Tensor, batch: int, steps: int, n_classes: int) -> Tensor:
     """How many characters each line has (b,)."""
-    known = labelled(target, (batch, *target.shape[1:2]), n_classes) & (target != 0)
+    known = labelled(target, (batch, target.shape[1]), n_classes) & (target != 0)
     lengths = known.sum(1)
     if target.device.type != "cpu":
         return lengths
