@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from distill.metrics import Comparison, cpu_latency_ms, flops
+from distill.metrics import Comparison, LineComparison, cpu_latency_ms, flops
 from distill.metrics.cost import dummy_image
 from distill.predictions import PredictionRecorder, Predictions
 
@@ -17,8 +17,10 @@ class Examination(NamedTuple):
     """What the look showed.
 
     Attributes:
-        values: See :meth:`distill.metrics.Comparison.compute`; empty without validation images.
-        predictions: What was said of every image; None without validation images.
+        values: See :meth:`distill.metrics.Comparison.compute`, for text lines that of
+            :class:`~distill.metrics.LineComparison`; empty without validation images.
+        predictions: What was said of every image; None without validation images and for text
+            lines, which have no one class.
     """
 
     values: dict[str, float]
@@ -40,16 +42,19 @@ def examine(model: Any, trainer: pl.Trainer) -> Examination:  # noqa: ANN401 - a
     data = trainer.datamodule  # type: ignore[attr-defined]
     device = trainer.strategy.root_device
     model.to(device).eval()  # Lightning moved it to the CPU when training ended
-    comparison = Comparison(len(data.classes), model.teacher is not None).to(device)
-    recorder = PredictionRecorder()
+    taught, of_lines = model.teacher is not None, data.example(1).line_length is not None
+    comparison = LineComparison(taught) if of_lines else Comparison(len(data.classes), taught)
+    comparison.to(device)
+    recorder = None if of_lines else PredictionRecorder()
     for batch in islice(data.val_dataloader(), batches):
         image, target = batch.image.to(device), batch.target.to(device)
         with trainer.precision_plugin.forward_context():
             student, teacher = model(image), _teacher_logits(model, image)
         comparison.update(student, teacher, target)
-        recorder.update(image, batch.index, target, student, teacher)
+        if recorder is not None:
+            recorder.update(image, batch.index, target, student, teacher)
     model.to("cpu")
-    return Examination(comparison.compute(), recorder.compute())
+    return Examination(comparison.compute(), recorder.compute() if recorder else None)
 
 
 def cost(network: nn.Module, shape: tuple[int, ...]) -> dict[str, float | None]:

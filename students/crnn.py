@@ -1,7 +1,8 @@
 """CRNN for lines of text: Shi, Bai and Yao, TPAMI 2017, arXiv 1507.05717.
 
 Convolutions turn a line into a sequence of columns, an LSTM reads it in both directions, and every
-step gets logits for CTC. Small: four convolutions in place of VGG's seven, one LSTM in place of two.
+step gets logits for CTC. Small: four convolutions for VGG's seven, one LSTM for two.
+
 Paths to tap: ``backbone``, the columns (b, 64, 1, t), which U-DML compares; before it
 ``backbone.pool1`` (16), ``backbone.pool2`` (32) and ``backbone.pool3`` (64), maps with their
 channels; ``fc:input``, what the LSTM gives each step (b, t, 128). ``rnn`` gives a tuple, which no

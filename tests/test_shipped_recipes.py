@@ -22,6 +22,8 @@ NAMES = recipes.names()
 # They wrap another datamodule, and one needs a selection: tests/ssld/test_recipes.py.
 APART = ("digits/ssld_pipeline", "digits/ssld_semi")
 DIGITS = [name for name in NAMES if name.startswith("digits/") and name not in APART]
+# Text lines are drawn, not downloaded: tests/test_text_lines.py.
+OTHERS = [name for name in NAMES if not name.startswith(("digits/", "text_lines/"))]
 CLASSES = {"fashion_mnist": 10, "cifar10": 10, "cifar100": 100, "imagenet": 1000}
 SIZES = {"fashion_mnist": (1, 28), "cifar10": (3, 32), "cifar100": (3, 32)}
 PARTS = ("RKDDistanceLoss", "RKDAngleLoss")  # RKDLoss is the sum of them
@@ -114,7 +116,7 @@ def test_every_distillation_loss_has_a_recipe(dataset: str) -> None:
             assert f"distill.losses.{name}" in written, name
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("digits/")])
+@pytest.mark.parametrize("name", OTHERS)
 def test_every_recipe_passes_the_dry_pass(name: str, untrained: Runs, tmp_path: Path) -> None:
     built = build(load(name, untrained), str(tmp_path))
     dataset = name.split("/")[0]

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from distill.batch import Batch
 from distill.cache.fingerprint import tensors_digest, view_hash
+from distill.data.decoded import decoded_once
 from distill.data.sources import Source, open_source
 from distill.randomness import fold, permutation, uniform
 
@@ -126,22 +127,46 @@ def load_table(
         ValueError: If an image cannot be read or differs in size, with its name.
     """
     source = open_source(spec, root, train)
-    tables: Tensor | None = None
+    if len(source.targets) == 0:
+        raise ValueError(f"no images in {Path(spec)}")
+    images = decoded(source, channels, None if size is None else (size, size))
+    return images, source.targets, source.classes
+
+
+def decoded(source: Source, channels: int, size: tuple[int, int] | None) -> Tensor:
+    """All images of a source, decoded or as an earlier process left them.
+
+    Args:
+        source: Where the images are.
+        channels: 1 or 3.
+        size: Height and width to resize to, or None where all images have one size.
+
+    Returns:
+        Images (n, c, h, w), uint8.
+
+    Raises:
+        ValueError: If an image cannot be read or differs in size, with its name.
+    """
+    stamp = source.stamp()
+    depends_on = None if stamp is None else f"{stamp} {channels} {size}"
+    return decoded_once(depends_on, lambda: _decode_all(source, channels, size))
+
+
+def _decode_all(source: Source, channels: int, size: tuple[int, int] | None) -> Tensor:
+    table = torch.empty(0)
     for index in range(len(source.targets)):
         image = _with_channels(source.image(index), channels)
-        if size is not None and image.size != (size, size):
-            image = image.resize((size, size), Image.Resampling.BILINEAR)
+        if size is not None and image.size != size[::-1]:
+            image = image.resize(size[::-1], Image.Resampling.BILINEAR)
         pixels = TF.pil_to_tensor(image)
-        if tables is None:
-            tables = torch.empty((len(source.targets), *pixels.shape), dtype=torch.uint8)
-        if pixels.shape != tables.shape[1:]:
-            first, this = tuple(tables.shape[2:]), tuple(pixels.shape[1:])
+        if index == 0:
+            table = torch.empty((len(source.targets), *pixels.shape), dtype=torch.uint8)
+        if pixels.shape != table.shape[1:]:
+            first, this = tuple(table.shape[2:]), tuple(pixels.shape[1:])
             where = source.name(index)
             raise ValueError(f"{where} is {this}, the first image is {first}: set data.image_size")
-        tables[index] = pixels
-    if tables is None:
-        raise ValueError(f"no images in {Path(spec)}")
-    return tables, source.targets, source.classes
+        table[index] = pixels
+    return table
 
 
 def _with_channels(image: Image.Image, channels: int) -> Image.Image:

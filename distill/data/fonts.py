@@ -55,7 +55,7 @@ def drawn(text: str, font: ImageFont.FreeTypeFont) -> Image.Image:
     left, top, right, bottom = font.getbbox(text)
     image = Image.new("L", (max(1, ceil(right - left)), max(1, ceil(bottom - top))))
     ImageDraw.Draw(image).text((-left, -top), text, fill=255, font=font)
-    return image
+    return image.crop(image.getbbox())
 
 
 def _in(path: Path, alphabet: str) -> list[ImageFont.FreeTypeFont]:

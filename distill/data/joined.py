@@ -2,11 +2,10 @@
 
 from functools import lru_cache
 
-import torch
-import torchvision.transforms.v2.functional as TF
 from PIL import Image
 from torch import Tensor
 
+from distill.data.datasets import decoded
 from distill.data.sources import Source, open_unlabelled
 
 
@@ -33,6 +32,9 @@ class Joined:
         source, own = self._of(index)
         return source.image(own)
 
+    def stamp(self) -> None:
+        """None: its images are looked at one at a time."""
+
     def _of(self, index: int) -> tuple[Source, int]:
         n = len(self._first.targets)
         if index < n or self._second is None:
@@ -56,11 +58,4 @@ def unlabelled_table(spec: str, channels: int, height: int, width: int) -> Tenso
     Raises:
         ValueError: If an image cannot be read, with its name.
     """
-    source = open_unlabelled(spec)
-    table = torch.empty((len(source.targets), channels, height, width), dtype=torch.uint8)
-    for index in range(len(table)):
-        image = source.image(index).convert("L" if channels == 1 else "RGB")
-        if image.size != (width, height):
-            image = image.resize((width, height), Image.Resampling.BILINEAR)
-        table[index] = TF.pil_to_tensor(image)
-    return table
+    return decoded(open_unlabelled(spec), channels, (height, width))

@@ -31,6 +31,9 @@ class Source(Protocol):
     def image(self, index: int) -> Image.Image:
         """The decoded image."""
 
+    def stamp(self) -> str | None:
+        """Text that changes whenever the files do; None where reading is as fast as looking."""
+
 
 def open_source(spec: str, root: str = "data", train: bool = True) -> Source:
     """Open a folder of class folders, a tar of class folders, a parquet file or a torchvision set.
@@ -103,6 +106,10 @@ class FolderSource:
         """Decode the file."""
         return _decode(self._files[index].read_bytes(), self.name(index))
 
+    def stamp(self) -> str:
+        """Names, sizes and times of all files."""
+        return " ".join(_stamp(file) for file in self._files)
+
 
 class TarSource:
     """An uncompressed tar with one folder of images for each class, or of any images.
@@ -138,6 +145,10 @@ class TarSource:
             file.seek(offset)
             return _decode(file.read(size), self.name(index))
 
+    def stamp(self) -> str:
+        """Name, size and time of the tar."""
+        return _stamp(self._path)
+
 
 class ParquetSource:
     """A parquet file with a column of encoded images and, where ``labelled``, one of labels.
@@ -172,6 +183,10 @@ class ParquetSource:
         data = value["bytes"] if isinstance(value, dict) else value
         return _decode(data, self.name(index))
 
+    def stamp(self) -> str:
+        """Name, size and time of the file."""
+        return _stamp(self._path)
+
 
 class TorchvisionSource:
     """A torchvision set by name, downloaded on first use."""
@@ -193,6 +208,14 @@ class TorchvisionSource:
         """One image."""
         image: Image.Image = self._set[index][0]
         return image
+
+    def stamp(self) -> None:
+        """None: the set comes decoded."""
+
+
+def _stamp(path: Path) -> str:
+    status = path.stat()
+    return f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
 
 
 def _is_image(member: tarfile.TarInfo) -> bool:

@@ -109,9 +109,10 @@ class TextLines(pl.LightningDataModule):
         """
         if self.pipeline.train is not None:
             return
-        fonts = find_fonts(self._fonts, "".join(self.classes))
+        alphabet = "".join(self.classes)
+        fonts = find_fonts(self._fonts, alphabet)
         for split, count in self._counts.items():
-            texts = draw_texts(split, count, "".join(self.classes), *self._lengths)
+            texts = draw_texts(split, count, alphabet, *self._lengths)
             images = _images(split, texts, fonts, self._size)
             setattr(
                 self.pipeline, split, ImageTable(images, self._targets(texts), torch.arange(count))

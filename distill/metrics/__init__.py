@@ -4,11 +4,12 @@ from distill.metrics.cka import LinearCKA, linear_cka
 from distill.metrics.comparison import Comparison
 from distill.metrics.cost import cpu_latency_ms, flops
 from distill.metrics.gradient_cosine import gradient_cosines
-from distill.metrics.lines import LineAccuracy, read_lines
+from distill.metrics.lines import LineAccuracy, LineComparison, read_lines
 
 __all__ = [
     "Comparison",
     "LineAccuracy",
+    "LineComparison",
     "LinearCKA",
     "cpu_latency_ms",
     "flops",

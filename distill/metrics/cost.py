@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from statistics import median
 
 import torch
-from torch import Tensor, nn
+from torch import Size, Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -18,8 +18,8 @@ _WARM_UP, _MOST_RUNS, _MOST_SECONDS = 3, 30, 0.5
 def flops(network: nn.Module, image: Tensor) -> int:
     """Floating-point operations of a forward pass, two per multiply-add.
 
-    Convolutions, matrix products and attention are counted; norms, activations and pooling are
-    not. Papers often call half of this number FLOPs.
+    Convolutions, matrix products, attention and LSTMs are counted; norms, activations and pooling
+    are not. Papers often call half of this number FLOPs.
 
     Args:
         network: Any network.
@@ -31,7 +31,9 @@ def flops(network: nn.Module, image: Tensor) -> int:
     """
     # The fused attention of the CPU is unknown to torch's counter; the plain one has its products.
     with _evaluated(network), sdpa_kernel(SDPBackend.MATH):
-        counter = FlopCounterMode(display=False)
+        # So is the fused LSTM of CPUs that have one.
+        fused = {torch.ops.aten.mkldnn_rnn_layer: _lstm}
+        counter = FlopCounterMode(display=False, custom_mapping=fused)
         with counter:
             network(image)
     return int(counter.get_total_flops())
@@ -67,6 +69,12 @@ def dummy_image(shape: tuple[int, ...]) -> Tensor:
     """
     pixels = torch.Size(shape).numel()
     return uniform(fold("dummy image"), torch.arange(1), pixels).view(1, *shape)
+
+
+def _lstm(sequence: Size, inner: Size, recurrent: Size, *_: object, out_shape: object) -> int:
+    """Of one direction: two products per step of a sequence (t, b, c)."""
+    steps = sequence[0] * sequence[1]
+    return 2 * steps * (inner.numel() + recurrent.numel())
 
 
 @contextmanager

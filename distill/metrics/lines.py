@@ -2,8 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import Metric
+from torchmetrics.text import CharErrorRate
 
 
 def read_lines(logits: Tensor) -> Tensor:
@@ -66,3 +67,46 @@ class LineAccuracy(Metric):
     def compute(self) -> Tensor:
         """Lines read right by lines seen."""
         return self.right / self.lines
+
+
+class LineComparison(nn.Module):
+    """Collects what a student, and a teacher if there is one, reads over the batches of a set.
+
+    Args:
+        with_teacher: Whether there is a teacher.
+    """
+
+    def __init__(self, with_teacher: bool) -> None:
+        super().__init__()
+        self._errors = {"student": CharErrorRate()}
+        if with_teacher:
+            self._errors["teacher"] = CharErrorRate()
+
+    def update(self, student: Tensor, teacher: Tensor | None, target: Tensor) -> None:
+        """Add a batch.
+
+        Args:
+            student: Logits (b, t, k), class 0 the blank.
+            teacher: Logits (b, t, k); None where there is no teacher.
+            target: Class numbers (b, l), with 0 behind the last of a shorter line.
+        """
+        for name, logits in (("student", student), ("teacher", teacher)):
+            if logits is not None:
+                self._errors[name].update(_texts(read_lines(logits)), _texts(target))
+
+    def compute(self) -> dict[str, float]:
+        """What was found.
+
+        Returns:
+            ``student_character_error_rate`` and, with a teacher, ``teacher_character_error_rate``:
+            characters to insert, delete or exchange, by the characters of the labels.
+        """
+        return {
+            f"{name}_character_error_rate": metric.compute().item()
+            for name, metric in self._errors.items()
+        }
+
+
+def _texts(lines: Tensor) -> list[str]:
+    """Lines as strings, each class number the character of that number."""
+    return ["".join(map(chr, filter(None, line))) for line in lines.tolist()]

@@ -97,6 +97,11 @@ def classified(batch: int) -> Fed:
     return {"input": _trained(batch, 100), "target": torch.randint(100, (batch,))}
 
 
+def text_lines(batch: int) -> Fed:
+    """Logits (128, 24, 37) and lines of 6 characters."""
+    return {"input": _trained(batch, 24, 37), "target": torch.randint(1, 37, (batch, 6))}
+
+
 def features(batch: int) -> Fed:
     """Embeddings (128, 512) and targets."""
     return {"features": _trained(batch, 512), "target": torch.randint(100, (batch,))}
@@ -122,6 +127,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[int], Fed]]] = {
     "CCLoss": (losses.CCLoss, embeddings),
     "CIoULoss": (losses.CIoULoss, boxes),
     "CRDLoss": (partial(losses.CRDLoss, 512, 512, 50_000), contrasted),
+    "CTCLoss": (losses.CTCLoss, text_lines),
     "CWDLoss": (losses.CWDLoss, equal_maps),
     "CenterLoss": (partial(losses.CenterLoss, 100, 512), features),
     "DISTLoss": (losses.DISTLoss, logits),

@@ -23,6 +23,15 @@ def test_attention_is_counted() -> None:
     assert flops(attention, torch.zeros(1, tokens, d)) == 2 * (projections + products)
 
 
+def test_an_lstm_is_counted() -> None:
+    """Four gates, each of the input and of the state before, in both directions."""
+    steps, d, hidden = 7, 12, 5
+    lstm = nn.LSTM(d, hidden, batch_first=True, bidirectional=True)
+    expected = 2 * 2 * steps * 4 * hidden * (d + hidden)
+    assert flops(lstm, torch.zeros(1, steps, d)) == expected
+    assert flops(lstm, torch.zeros(3, steps, d)) == 3 * expected
+
+
 def test_counting_leaves_modes_and_statistics_alone() -> None:
     network = tiny().train()
     network.dropout.eval()

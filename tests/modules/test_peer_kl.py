@@ -16,6 +16,12 @@ def test_the_value_is_that_of_the_definition() -> None:
     np.testing.assert_allclose(value.item(), expected, rtol=1e-12)
 
 
+def test_of_time_steps_it_is_the_mean_over_them() -> None:
+    peer, other = torch.randn(2, 3, 4, 5, dtype=torch.float64)
+    each = [PeerKL()(peer[:, step], other[:, step]) for step in range(4)]
+    torch.testing.assert_close(PeerKL()(peer, other), torch.stack(each).mean())
+
+
 def test_zero_when_equal() -> None:
     logits = torch.randn(4, 3)
     assert PeerKL()(logits, logits) == 0

@@ -8,7 +8,7 @@ from torch import nn
 
 import students
 
-CIFAR = sorted(set(students.__all__) - {"timm_model", "torchvision_model", "SimKD"})
+CIFAR = sorted(set(students.__all__) - {"timm_model", "torchvision_model", "SimKD", "crnn"})
 NAMED = {"timm_model": "test_resnet", "torchvision_model": "squeezenet1_1"}
 
 

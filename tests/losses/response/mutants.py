@@ -6,6 +6,7 @@ MUTANTS = {
     "checks": {
         "float16 as it is": ("(torch.float16, torch.bfloat16)", "(torch.bfloat16,)"),
         "batches broadcast": ("student.shape != teacher.shape or ", ""),
+        "summed over steps": ("student.flatten(0, -2), teacher.flatten(0, -2)", "student, teacher"),
     },
     "response/dist": {
         "with a plus": ("intra = 1 - ", "intra = 1 + "),

@@ -58,6 +58,11 @@ class TestKDLoss(LossContract):
         gap = (student.detach() / 5).softmax(1) - (teacher / 5).softmax(1)
         torch.testing.assert_close(student.grad, 5 * gap / 4)
 
+    def test_of_time_steps_it_is_the_mean_over_them(self) -> None:
+        student, teacher = self.inputs(shape=(2, 5, 6)).values()
+        each = [kd_loss(student[:, step], teacher[:, step]) for step in range(5)]
+        torch.testing.assert_close(kd_loss(student, teacher), torch.stack(each).mean())
+
     def test_at_a_high_temperature_it_matches_centred_logits(self) -> None:
         inputs = self.inputs()
         student, teacher = (value - value.mean(1, keepdim=True) for value in inputs.values())

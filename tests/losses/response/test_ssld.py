@@ -40,6 +40,11 @@ class TestSSLDLoss(LossContract):
         student, teacher = self.inputs().values()
         torch.testing.assert_close(self.loss()(student, teacher), self.loss()(teacher, student))
 
+    def test_of_time_steps_it_is_the_mean_over_them(self) -> None:
+        student, teacher = self.inputs(shape=(2, 5, 6)).values()
+        each = [self.loss()(student[:, step], teacher[:, step]) for step in range(5)]
+        torch.testing.assert_close(self.loss()(student, teacher), torch.stack(each).mean())
+
 
 class TestJensenShannon(TestSSLDLoss):
     def make(self) -> nn.Module:

@@ -19,6 +19,16 @@ MUTANTS = {
         "centres that move in evaluation": ("if self.training:", "if self.rate:"),
         "centres with a gradient": ("centres.detach()", "centres"),
     },
+    "task/ctc": {
+        "divided by the lengths": ('"none").mean()', '"mean")'),
+        "summed over the batch": ('"none").mean()', '"sum")'),
+        "with the last class as the blank": ('reduction="none"', 'blank=input.shape[2] - 1, reduction="none"'),
+        "of logits": ("F.log_softmax(at_least_float32(input), dim=2)", "at_least_float32(input)"),
+        "normalised over the steps": ("dim=2", "dim=1"),
+        "in bfloat16": ("F.log_softmax(at_least_float32(input)", "F.log_softmax(input"),
+        "with infinity as 0": ('reduction="none"', 'zero_infinity=True, reduction="none"'),
+        "lines as long as the longest": ("lengths = known.sum(1)", "lengths = torch.full_like(known.sum(1), target.shape[1])"),
+    },
     "task/dice": {
         "without the squares": ("p.square().sum(2) + t.square().sum(2)", "p.sum(2) + t.sum(2)"),
         "of classes that are not there": ("t.square().sum(2) > 0", "t.square().sum(2) > -1"),
