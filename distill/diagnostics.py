@@ -1,12 +1,13 @@
 """A look at a trained student: its validation images once more, beside the teacher's answers."""
 
 import warnings
+from dataclasses import replace
 from itertools import islice
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from distill.metrics import Comparison, LineComparison, cpu_latency_ms, flops
 from distill.metrics.cost import dummy_image
@@ -32,8 +33,7 @@ def examine(model: Any, trainer: pl.Trainer) -> Examination:  # noqa: ANN401 - a
     """Run student and teacher over the validation images, on the device that they trained on.
 
     Args:
-        model: The module that was trained; it has a ``student``, perhaps a frozen ``teacher``, and
-            the ``normalization`` of each.
+        model: The module that was trained, with a ``teacher``, or None, and ``teacher_logits``.
         trainer: What trained it.
     """
     batches = int(sum(trainer.num_val_batches))
@@ -49,7 +49,8 @@ def examine(model: Any, trainer: pl.Trainer) -> Examination:  # noqa: ANN401 - a
     for batch in islice(data.val_dataloader(), batches):
         image, target = batch.image.to(device), batch.target.to(device)
         with trainer.precision_plugin.forward_context():
-            student, teacher = model(image), _teacher_logits(model, image)
+            student = model(image)
+            teacher = model.teacher_logits(replace(batch, image=image)) if taught else None
         comparison.update(student, teacher, target)
         if recorder is not None:
             recorder.update(image, batch.index, target, student, teacher)
@@ -73,10 +74,3 @@ def cost(network: nn.Module, shape: tuple[int, ...]) -> dict[str, float | None]:
         problem = str(error).strip().splitlines()[0]
         warnings.warn(f"the cost of {type(network).__name__} is unknown: {problem}", stacklevel=2)
         return {"flops": None, "cpu_latency_ms": None}
-
-
-def _teacher_logits(model: Any, image: Tensor) -> Tensor | None:  # noqa: ANN401
-    if model.teacher is None:
-        return None
-    logits: Tensor = model.teacher(model.normalization["teacher"](image))
-    return logits

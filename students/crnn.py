@@ -28,10 +28,10 @@ class CRNN(nn.Module):
         self.height = height
         self.backbone = nn.Sequential(
             OrderedDict(
-                **_stage(1, in_channels, 16, (2, 2)),
-                **_stage(2, 16, 32, (2, 2)),
-                **_stage(3, 32, 64, (2, 1)),
-                conv4=nn.Conv2d(64, 64, (height // 8, 1), bias=False),
+                **_stage(1, in_channels, 8, (2, 2)),
+                **_stage(2, 8, 16, (2, 2)),
+                **_stage(3, 16, 32, (2, 1)),
+                conv4=nn.Conv2d(32, 64, (height // 8, 1), bias=False),
                 bn4=nn.BatchNorm2d(64),
                 relu4=nn.ReLU(),
             )

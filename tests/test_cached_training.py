@@ -75,16 +75,20 @@ def test_training_from_the_cache_is_bitwise_training_live(tmp_path: Path) -> Non
 
 
 def test_the_teacher_need_not_look_at_what_is_stored(tmp_path: Path) -> None:
+    """Neither in training nor in validation."""
     file = str(tmp_path / "c.sqlite")
-    fit(model(cache=file), data())
+    live = model()
+    fit(live, data(), limit_val_batches=1.0)
+    fit(model(cache=file), data(), limit_val_batches=1.0)
     reading = model(cache=file)
     looked: list[int] = []
-    fit(reading, data(), callbacks=[Watch(looked)])
+    fit(reading, data(), limit_val_batches=1.0, callbacks=[Watch(looked)])
     assert looked == []
+    assert reading.teacher_top1 == live.teacher_top1
 
 
 class Watch(pl.Callback):
-    """Notes the training passes of the teacher."""
+    """Notes the passes of the teacher after the dry pass."""
 
     def __init__(self, looked: list[int]) -> None:
         self.looked = looked

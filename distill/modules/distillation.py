@@ -183,6 +183,16 @@ class Distillation(pl.LightningModule):
 
         return self.recall.outputs(batch, look) if self.recall else look()
 
+    def teacher_logits(self, batch: Batch) -> Tensor:
+        """The teacher's logits for images as they are, from the cache where they are in it."""
+
+        def look() -> Tensor:
+            return self._logits("teacher", batch.image)
+
+        # In the other mode what it says of an image depends on the batch.
+        kept = self.recall if self._frozen and self._frozen.mode == "eval" else None
+        return kept.logits(batch, look) if kept else look()
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Student's accuracy and loss on the labels; the teacher's accuracy the first time."""
         self._evaluate(batch, "val")
@@ -283,7 +293,7 @@ class Distillation(pl.LightningModule):
         loss = label_loss(logits, batch.target)
         self.log(f"{stage}/loss", loss, batch_size=n, sync_dist=self._several)
         if self._frozen and stage not in self.teacher_top1:
-            self.teacher_accuracy.update(self._logits("teacher", batch.image), batch.target)
+            self.teacher_accuracy.update(self.teacher_logits(batch), batch.target)
         if self._wiring is not None:
             self._wiring.forget()
 

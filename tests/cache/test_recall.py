@@ -89,6 +89,28 @@ def test_a_run_that_needs_another_tensor_adds_it(recall: Recall) -> None:
     both.store.close()
 
 
+def test_logits_of_evaluation_are_exact_and_found_by_the_image_alone(tmp_path: Path) -> None:
+    settings = CacheSettings(str(tmp_path / "c.sqlite"), dtype="float16")
+    recall = Recall(settings, FIELDS, ["teacher.logits"])
+    images, calls = torch.rand(3, 1, 2, 2), []
+
+    def logits(image: torch.Tensor, first: int) -> torch.Tensor:
+        def compute() -> torch.Tensor:
+            calls.append(first)
+            return image.flatten(1)
+
+        index = torch.arange(len(image)) + first
+        return recall.logits(Batch(image, index % 3, index, epoch=0), compute)
+
+    assert torch.equal(logits(images, 0), images.flatten(1))
+    assert torch.equal(logits(images.flip(0), 70), images.flip(0).flatten(1))
+    assert calls == [0]
+    others = torch.cat([images[:1], torch.rand(1, 1, 2, 2)])  # the same samples, another image
+    assert torch.equal(logits(others, 0), others.flatten(1))
+    assert calls == [0, 0]
+    recall.store.close()
+
+
 def test_a_full_disk_stops_the_writing_and_not_the_training(recall: Recall) -> None:
     recall.store._connection.execute("PRAGMA max_page_count = 1")
     with pytest.warns(UserWarning, match="going on without writing the cache: .* disk is full"):
