@@ -111,6 +111,16 @@ def test_logits_of_evaluation_are_exact_and_found_by_the_image_alone(tmp_path: P
     recall.store.close()
 
 
+def test_images_of_one_key_but_two_hashes_are_two(
+    recall: Recall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashes = iter([5, 5 + (1 << 53)])
+    monkeypatch.setattr("distill.cache.recall.view_hash", lambda _: torch.tensor([next(hashes)]))
+    for value in (1.0, 2.0):
+        answer = torch.full((1, 3), value)
+        assert torch.equal(recall.logits(batch(0), lambda told=answer: told), answer)
+
+
 def test_a_full_disk_stops_the_writing_and_not_the_training(recall: Recall) -> None:
     recall.store._connection.execute("PRAGMA max_page_count = 1")
     with pytest.warns(UserWarning, match="going on without writing the cache: .* disk is full"):
