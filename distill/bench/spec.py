@@ -2,16 +2,14 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from distill.errors import RecipeError
 from distill.recipe_check import check_arguments
 from distill.recipes import read
 from distill.suggest import nearest
 
-Scalar = str | int | float | bool | None
-InnerClass = dict[str, str | dict[str, Scalar | list[Scalar]]]
-ClassSpec = dict[str, str | dict[str, Scalar | list[Scalar] | InnerClass]]
-Overrides = dict[str, Scalar | list[Scalar] | ClassSpec | list[ClassSpec]]
+Overrides = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ def read_bench(path: Path) -> Bench:
         RecipeError: If a key is missing, unknown or of the wrong kind.
     """
     tree = read(path)
-    check_arguments(str(path), Bench, tree)
+    check_arguments(str(path), Bench, _without_overrides(str(path), tree))
     variants = {name: Variant(**given) for name, given in tree.pop("variants", {}).items()}
     bench = Bench(**tree, variants=variants)
     competitors = bench.competitors()
@@ -80,3 +78,16 @@ def read_bench(path: Path) -> Bench:
             key = f"{path}.variants.{name}.against"
             raise RecipeError(key, f"no method {variant.against!r}{hint}")
     return bench
+
+
+def _without_overrides(key: str, given: object) -> object:
+    """The tree but for overrides, whose values are checked in the recipes that they are put in."""
+    if not isinstance(given, dict):
+        return given
+    kept = {}
+    for name, value in given.items():
+        if name not in ("overrides", "teacher_overrides"):
+            kept[name] = _without_overrides(f"{key}.{name}", value)
+        elif not isinstance(value, dict):
+            raise RecipeError(f"{key}.{name}", f"needs dotted.key: value, got {value!r}")
+    return kept

@@ -151,6 +151,20 @@ def test_a_recipe_that_is_wrong_is_found_before_anything_is_trained(tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
+def test_overrides_are_keys_and_values_of_any_depth(tmp_path: Path) -> None:
+    loss = {"class_path": "distill.losses.KDLoss", "init_args": {"temperature": 2.0}}
+    inputs = {"student": "student.logits", "teacher": "student.logits"}
+    term = {"loss": loss, "weight": 0.5, "inputs": inputs}
+    deep = {"recipe": "digits/student", "overrides": {"model.losses.self": term}}
+    path = write(tmp_path / "bench.yaml", variants={"deep": deep})
+    assert read_bench(path).variants["deep"].overrides == {"model.losses.self": term}
+    flat = {"recipe": "digits/student", "overrides": "trainer.max_epochs=1"}
+    path = write(tmp_path / "bench.yaml", variants={"flat": flat})
+    message = r"bench\.yaml\.variants\.flat\.overrides: needs dotted\.key: value, got 'trainer"
+    with pytest.raises(RecipeError, match=message):
+        read_bench(path)
+
+
 def test_two_benches_do_not_share_a_directory(finished: Path) -> None:
     with claimed(finished / "out"), pytest.raises(RecipeError, match="is in use by process"):
         bench(finished / "bench.yaml", finished / "out", QUIET)
