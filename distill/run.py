@@ -216,6 +216,8 @@ def calm() -> Iterator[None]:
             warnings.filterwarnings("ignore", ".*does not have many workers.*")
             # A resumed run goes on in its own directory.
             warnings.filterwarnings("ignore", ".*exists and is not empty.*")
+            # Whatever is in evaluation mode then, the recipe says so: MutualLearning.trained_parts.
+            warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")
             # Lightning calls a pytree function that torch 2.14 deprecates.
             warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
             yield

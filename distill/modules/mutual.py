@@ -22,8 +22,9 @@ from distill.modules.image_data import ImageData, fitting_logits, own_normalizat
 from distill.modules.leave import leave_weights
 from distill.modules.normalization import Normalization
 from distill.modules.optimization import Decay, Optimization
-from distill.modules.peer_terms import check_conventions, check_names, objectives
-from distill.modules.peer_wiring import Gradients, PeerWiring
+from distill.modules.parts import TrainedParts
+from distill.modules.peer_terms import check_conventions, check_known, check_names, objectives
+from distill.modules.peer_wiring import Gradients, PeerWiring, check_alternation
 from distill.modules.scoring import accuracy_on, label_loss
 from distill.modules.term import Term
 from distill.randomness import global_seed, reseed
@@ -60,6 +61,9 @@ class MutualLearning(pl.LightningModule):
         channels_last: Keep images and all weights in channels-last layout.
         decay: Which parameters the optimizer's weight decay acts on: ``all``, or ``weights``, which
             spares norms and biases.
+        trained_parts: By peer, the dotted paths of its modules that are trained; the rest of it
+            stays as it is, in evaluation mode. An empty list makes the peer a frozen teacher,
+            without terms of its own. A peer that is not named is trained whole.
 
     Raises:
         ValueError: If a name or a convention is unknown, or a peer has no term.
@@ -79,6 +83,7 @@ class MutualLearning(pl.LightningModule):
         normalization: dict[str, Normalization] | None = None,
         channels_last: bool = False,
         decay: Decay = "all",
+        trained_parts: dict[str, list[str]] | None = None,
     ) -> None:
         super().__init__()
         check_names(list(peers))
@@ -86,7 +91,8 @@ class MutualLearning(pl.LightningModule):
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self.student = student.to(memory_format=self._format)
         self.peers = nn.ModuleDict({n: p.to(memory_format=self._format) for n, p in peers.items()})
-        self._objectives = objectives(losses, list(self.networks))
+        self._parts = TrainedParts(self.networks, trained_parts or {})
+        self._objectives = objectives(losses, list(self.networks), self._parts.frozen)
         self.terms = {
             f"{peer}/{name}": term.term
             for peer, terms in self._objectives.items()
@@ -95,16 +101,14 @@ class MutualLearning(pl.LightningModule):
         self.losses = nn.ModuleDict({name: term.loss for name, term in self.terms.items()})
         self._gradients: Gradients = gradients
         # Which peers a pass trains: all, or the one whose turn it is.
-        names = list(self.networks)
+        names = list(self._objectives)
         self._turns = [names] if updates == "simultaneous" else [[name] for name in names]
         self._turn = 0
         self._told: dict[str, Tensor] = {}
         self._optimization = Optimization(optimizer, scheduler, decay)
         self._interval = scheduler_interval
         self.normalization = dict(normalization or {})
-        for name in self.normalization:
-            if name not in names:
-                raise ValueError(f"normalization has no peer {name!r}; known: {', '.join(names)}")
+        check_known("normalization", self.normalization, self.networks)
         self._wirings: dict[str, PeerWiring] = {}
         self.accuracies = nn.ModuleDict()
         self.shapes: dict[str, tuple[int, ...]] = {}
@@ -124,6 +128,12 @@ class MutualLearning(pl.LightningModule):
         """The student's logits (b, k) for images (b, c, h, w), uint8 or in 0..1."""
         return self._logits(_STUDENT, image)
 
+    def train(self, mode: bool = True) -> "MutualLearning":
+        """As everywhere, but for what is not trained."""
+        super().train(mode)
+        self._parts.set_modes(mode)
+        return self
+
     def setup(self, stage: str) -> None:
         """Check the wiring with two samples, before anything is trained."""
         data = cast(ImageData, self.trainer.datamodule)  # type: ignore[attr-defined]
@@ -134,7 +144,8 @@ class MutualLearning(pl.LightningModule):
             wiring.remove()
         self._wirings = {}
         if stage == "fit":
-            self._check_turns()
+            if len(self._turns) > 1:
+                check_alternation(self.trainer, self._several)
             self._wirings = {
                 name: PeerWiring(name, self.networks, terms, self._gradients)
                 for name, terms in self._objectives.items()
@@ -214,14 +225,6 @@ class MutualLearning(pl.LightningModule):
     @property
     def _several(self) -> bool:
         return self.trainer.world_size > 1
-
-    def _check_turns(self) -> None:
-        if len(self._turns) == 1:
-            return
-        if self.trainer.accumulate_grad_batches > 1:
-            raise RecipeError("trainer.accumulate_grad_batches", "needs simultaneous updates")
-        if self._several:
-            raise RecipeError("model.updates", "several processes need simultaneous updates")
 
     def _logits(self, name: str, image: Tensor) -> Tensor:
         normalized = self.normalization[name](image)

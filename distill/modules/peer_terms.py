@@ -1,7 +1,7 @@
 """The terms of several networks that learn from each other: what belongs to which of them."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -51,6 +51,19 @@ def check_names(names: Sequence[str]) -> None:
             raise ValueError(f"peers must have plain names other than {taken}, got {name!r}")
 
 
+def check_known(argument: str, given: Iterable[str], names: Iterable[str]) -> None:
+    """Check that an argument names peers alone.
+
+    Raises:
+        ValueError: With the first that is none.
+    """
+    names = list(names)
+    for name in given:
+        if name not in names:
+            hint = nearest(name, names)
+            raise ValueError(f"{argument} has no peer {name!r}{hint}; known: {', '.join(names)}")
+
+
 def check_conventions(updates: str, gradients: str) -> None:
     """Check that conventions are known and go together.
 
@@ -66,7 +79,7 @@ def check_conventions(updates: str, gradients: str) -> None:
 
 
 def objectives(
-    losses: Mapping[str, Mapping[str, Term]], names: Sequence[str]
+    losses: Mapping[str, Mapping[str, Term]], names: Sequence[str], frozen: Sequence[str] = ()
 ) -> dict[str, dict[str, PeerTerm]]:
     """Every peer's own terms, with names in place of ``peer`` and ``other``.
 
@@ -78,12 +91,14 @@ def objectives(
     Args:
         losses: As in the recipe: by ``each`` or a peer's name, then by the term's name.
         names: Of all peers.
+        frozen: Of those that are not trained: terms under ``each`` are not theirs.
 
     Returns:
-        By peer, then by the term's name: ``ce``, or ``dml/b`` for one that reads peer b.
+        By trained peer, then by the term's name: ``ce``, or ``dml/b`` for one that reads peer b.
 
     Raises:
-        ValueError: If terms are given for something that is no peer, or a peer has none.
+        ValueError: If terms are given for something that is no peer or not trained, or a trained
+            peer has none, or there is none.
 
     Example:
         >>> from torch import nn
@@ -92,12 +107,14 @@ def objectives(
         >>> found["b"]["dml/c"].term.inputs, found["b"]["dml/c"].term.weight
         ({'input': 'b.logits', 'target': 'c.logits'}, 0.5)
     """
-    for group in losses:
-        if group not in (EACH, *names):
-            known = ", ".join((EACH, *names))
-            hint = nearest(group, (EACH, *names))
-            raise ValueError(f"losses has no peer {group!r}{hint}; known: {known}")
-    found = {name: dict(_objective(losses, name, names)) for name in names}
+    check_known("losses", losses, (EACH, *names))
+    for name in frozen:
+        if name in losses:
+            raise ValueError(f"losses has terms for {name!r}, of which nothing is trained")
+    learners = [name for name in names if name not in frozen]
+    if not learners:
+        raise ValueError("trained_parts leaves nothing to train")
+    found = {name: dict(_objective(losses, name, names)) for name in learners}
     for name, terms in found.items():
         if not terms:
             raise ValueError(f"losses must train every peer, has no term for {name!r}")

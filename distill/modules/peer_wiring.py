@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
+import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
@@ -146,3 +147,15 @@ class PeerWiring:
 
 def _is_others(key: str) -> bool:
     return key.startswith(_OTHERS)
+
+
+def check_alternation(trainer: pl.Trainer, several: bool) -> None:
+    """Check that peers can take turns, in one process or ``several``.
+
+    Raises:
+        RecipeError: With several batches a step or several processes.
+    """
+    if trainer.accumulate_grad_batches > 1:
+        raise RecipeError("trainer.accumulate_grad_batches", "needs simultaneous updates")
+    if several:
+        raise RecipeError("model.updates", "several processes need simultaneous updates")
