@@ -4,7 +4,7 @@ Convolutions turn a line into a sequence of columns, an LSTM reads it in both di
 step gets logits for CTC. Small: four convolutions for VGG's seven, one LSTM for two.
 
 Paths to tap: ``backbone``, the columns (b, 64, 1, t), which U-DML compares; before it
-``backbone.pool1`` (16), ``backbone.pool2`` (32) and ``backbone.pool3`` (64), maps with their
+``backbone.pool1`` (8), ``backbone.pool2`` (16) and ``backbone.pool3`` (32), maps with their
 channels; ``fc:input``, what the LSTM gives each step (b, t, 128). ``rnn`` gives a tuple, which no
 term takes.
 """

@@ -5,18 +5,16 @@ from functools import lru_cache
 from importlib.metadata import distribution
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from distill.batch import Batch
 from distill.data.datasets import ImageTable
-from distill.data.loader import KeyedLoader
+from distill.data.keyed import KeyedData
 from distill.data.pipeline import Pipeline, keep, split
 from distill.randomness import fold
 
 
-class Digits(pl.LightningDataModule):
+class Digits(KeyedData):
     """Handwritten digits (1, 8, 8), split by key into train, val and test.
 
     The split does not depend on the run's seed, so every run of a study sees the same three sets.
@@ -53,20 +51,10 @@ class Digits(pl.LightningDataModule):
         seed: int | None = None,
         views: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(Pipeline(batch_size, workers, augment, seed, views))
         if not (0 <= val < 1 and 0 <= test < 1 and val + test < 1):
             raise ValueError(f"val and test must be shares that leave some, got {val} and {test}")
         self._shares, self._train_samples = (val, test), train_samples
-        self.pipeline = Pipeline(batch_size, workers, augment, seed, views)
-
-    @property
-    def batch_size(self) -> int:
-        """Training images per step and process; the batch-size finder sets it."""
-        return self.pipeline.batch_size
-
-    @batch_size.setter
-    def batch_size(self, value: int) -> None:
-        self.pipeline.batch_size = value
 
     def setup(self, stage: str) -> None:
         """Make the three sets."""
@@ -77,31 +65,6 @@ class Digits(pl.LightningDataModule):
         ids = {"train": keep(train, self._train_samples), "val": val, "test": test}
         for name, chosen in ids.items():
             setattr(self.pipeline, name, ImageTable(images, targets, chosen))
-
-    def example(self, n: int) -> Batch:
-        """The first ``n`` training (or test) samples, not augmented."""
-        return self.pipeline.example(n)
-
-    def fingerprint(self, of_batch: bool = False) -> dict[str, str]:
-        """What the views of training, or views in their batches, depend on, by dotted key."""
-        return self.pipeline.fingerprint(self.trainer, of_batch)
-
-    def train_dataloader(self) -> KeyedLoader:
-        """Training batches."""
-        return self.pipeline.train_loader(self.trainer)
-
-    def val_dataloader(self) -> KeyedLoader:
-        """Validation batches."""
-        return self.pipeline.eval_loader("val")
-
-    def test_dataloader(self) -> KeyedLoader:
-        """Test batches."""
-        return self.pipeline.eval_loader("test")
-
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Augment training batches, on their device."""
-        training = self.trainer is not None and self.trainer.training
-        return self.pipeline.augmented(batch) if training else batch
 
 
 @lru_cache(maxsize=1)

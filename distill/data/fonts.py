@@ -40,7 +40,7 @@ def find_fonts(given: str | Sequence[str] | None, alphabet: str) -> list[ImageFo
     if given is None:
         paths = [Path(folder).expanduser() for folder in _SYSTEM]
         found = [font for path in paths for font in _in_folder(path, alphabet)]
-        found = found or _drawing([ImageFont.load_default(_SIZE)], alphabet)
+        found = found or _drawing(_brought_along(), alphabet)
     else:
         paths = [Path(path).expanduser() for path in ([given] if isinstance(given, str) else given)]
         found = [font for path in paths for font in _in(path, alphabet)]
@@ -82,15 +82,24 @@ def _loaded(path: Path) -> list[ImageFont.FreeTypeFont]:
         return []
 
 
+def _brought_along() -> list[ImageFont.FreeTypeFont]:
+    font = ImageFont.load_default(_SIZE)
+    return [font] if isinstance(font, ImageFont.FreeTypeFont) else []
+
+
 def _drawing(fonts: list[ImageFont.FreeTypeFont], alphabet: str) -> list[ImageFont.FreeTypeFont]:
     """Those that draw every character, and no two alike."""
     return [font for font in fonts if len(_shapes(font, alphabet)) == len(alphabet)]
 
 
 def _shapes(font: ImageFont.FreeTypeFont, alphabet: str) -> set[bytes]:
-    shapes = {_shape(character, font) for character in alphabet}
-    # What is drawn for U+10FFFF, which is no character, is drawn for all that the font lacks.
-    return shapes - {_shape(" ", font), _shape("\U0010ffff", font)}
+    """The different pictures of its characters; none of a font that opens but does not draw."""
+    try:
+        shapes = {_shape(character, font) for character in alphabet}
+        # What is drawn for U+10FFFF, which is no character, is drawn for all that the font lacks.
+        return shapes - {_shape(" ", font), _shape("\U0010ffff", font)}
+    except OSError:
+        return set()
 
 
 def _shape(character: str, font: ImageFont.FreeTypeFont) -> bytes:

@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 
-import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from distill.batch import Batch
 from distill.data.datasets import ImageFiles, ImageTable, Samples, load_table
-from distill.data.loader import KeyedLoader
+from distill.data.keyed import KeyedData
 from distill.data.pipeline import Pipeline, keep, split
 from distill.data.sources import open_source
 from distill.randomness import fold
@@ -16,7 +14,7 @@ from distill.randomness import fold
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class Images(pl.LightningDataModule):
+class Images(KeyedData):
     """Labelled images; classes are the sorted folder names.
 
     Args:
@@ -58,7 +56,7 @@ class Images(pl.LightningDataModule):
         seed: int | None = None,
         views: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(Pipeline(batch_size, workers, augment, seed, views))
         if isinstance(val, float) and not 0 < val < 1:
             raise ValueError(f"val must be a source or a share between 0 and 1, got {val}")
         if not in_memory and image_size is None:
@@ -70,16 +68,6 @@ class Images(pl.LightningDataModule):
         self._image_size, self._in_memory = image_size, in_memory
         self.mean, self.std = tuple(mean), tuple(std)
         self.classes: tuple[str, ...] = ()
-        self.pipeline = Pipeline(batch_size, workers, augment, seed, views)
-
-    @property
-    def batch_size(self) -> int:
-        """Training images per step and process; the batch-size finder sets it."""
-        return self.pipeline.batch_size
-
-    @batch_size.setter
-    def batch_size(self, value: int) -> None:
-        self.pipeline.batch_size = value
 
     def setup(self, stage: str) -> None:
         """Open the sources that the stage needs.
@@ -101,31 +89,6 @@ class Images(pl.LightningDataModule):
             if self._test is None:
                 raise ValueError("no test images: give data.test")
             self.pipeline.test = self._open(self._test, train=False)
-
-    def example(self, n: int) -> Batch:
-        """The first ``n`` training (or test) samples, not augmented."""
-        return self.pipeline.example(n)
-
-    def fingerprint(self, of_batch: bool = False) -> dict[str, str]:
-        """What the views of training, or views in their batches, depend on, by dotted key."""
-        return self.pipeline.fingerprint(self.trainer, of_batch)
-
-    def train_dataloader(self) -> KeyedLoader:
-        """Training batches."""
-        return self.pipeline.train_loader(self.trainer)
-
-    def val_dataloader(self) -> KeyedLoader:
-        """Validation batches."""
-        return self.pipeline.eval_loader("val")
-
-    def test_dataloader(self) -> KeyedLoader:
-        """Test batches."""
-        return self.pipeline.eval_loader("test")
-
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Augment training batches, on their device."""
-        training = self.trainer is not None and self.trainer.training
-        return self.pipeline.augmented(batch) if training else batch
 
     def _open(self, spec: str, train: bool, views: int | None = None) -> Samples:
         channels = len(self.mean)

@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 
-import pytorch_lightning as pl
 import torch
 import torchvision.transforms.v2.functional as TF
 from PIL import Image, ImageFont
 from torch import Tensor, nn
 
-from distill.batch import Batch
 from distill.data.datasets import ImageTable
 from distill.data.fonts import drawn, find_fonts
-from distill.data.loader import KeyedLoader
+from distill.data.keyed import KeyedData
 from distill.data.pipeline import Pipeline
 from distill.randomness import fold, uniform
 
@@ -20,7 +18,7 @@ _ATTEMPTS = 200
 _LEAST_CONTRAST = 48
 
 
-class TextLines(pl.LightningDataModule):
+class TextLines(KeyedData):
     """Grey lines of random characters (1, h, w) in many fonts, sizes, places and shades.
 
     A line is a function of its split and its number alone, not of the run's seed. Every string
@@ -78,7 +76,7 @@ class TextLines(pl.LightningDataModule):
         seed: int | None = None,
         views: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(Pipeline(batch_size, workers, augment, seed, views))
         if min(train, val, test) < 0:
             raise ValueError(f"train, val and test must be at least 0, got {train}, {val}, {test}")
         if len(set(alphabet)) != len(alphabet) or not alphabet or any(map(str.isspace, alphabet)):
@@ -90,16 +88,6 @@ class TextLines(pl.LightningDataModule):
         self.classes = ("", *alphabet)
         self._counts = dict(zip(_SPLITS, (train, val, test), strict=True))
         self._lengths, self._size, self._fonts = (shortest, longest), (height, width), fonts
-        self.pipeline = Pipeline(batch_size, workers, augment, seed, views)
-
-    @property
-    def batch_size(self) -> int:
-        """Training lines per step and process; the batch-size finder sets it."""
-        return self.pipeline.batch_size
-
-    @batch_size.setter
-    def batch_size(self, value: int) -> None:
-        self.pipeline.batch_size = value
 
     def setup(self, stage: str) -> None:
         """Draw the three sets, once.
@@ -117,31 +105,6 @@ class TextLines(pl.LightningDataModule):
             setattr(
                 self.pipeline, split, ImageTable(images, self._targets(texts), torch.arange(count))
             )
-
-    def example(self, n: int) -> Batch:
-        """The first ``n`` training lines, not augmented."""
-        return self.pipeline.example(n)
-
-    def fingerprint(self, of_batch: bool = False) -> dict[str, str]:
-        """What the views of training, or views in their batches, depend on, by dotted key."""
-        return self.pipeline.fingerprint(self.trainer, of_batch)
-
-    def train_dataloader(self) -> KeyedLoader:
-        """Training batches."""
-        return self.pipeline.train_loader(self.trainer)
-
-    def val_dataloader(self) -> KeyedLoader:
-        """Validation batches."""
-        return self.pipeline.eval_loader("val")
-
-    def test_dataloader(self) -> KeyedLoader:
-        """Test batches."""
-        return self.pipeline.eval_loader("test")
-
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Augment training batches, on their device."""
-        training = self.trainer is not None and self.trainer.training
-        return self.pipeline.augmented(batch) if training else batch
 
     def _targets(self, texts: list[str]) -> Tensor:
         targets = torch.zeros(len(texts), self._lengths[1], dtype=torch.int64)

@@ -267,15 +267,9 @@ class Distillation(pl.LightningModule):
         batch = two_views(data, self.device)
         self.eval()
         with torch.no_grad():
+            look = partial(fitting_logits, classes=data.classes, line_length=batch.line_length)
             logits = {
-                name: fitting_logits(
-                    f"model.{name}",
-                    network,
-                    partial(self._logits, name),
-                    batch.image,
-                    data.classes,
-                    batch.line_length,
-                )
+                name: look(f"model.{name}", network, partial(self._logits, name), batch.image)
                 for name, network in self._networks().items()
             }
             if self._wiring is not None:

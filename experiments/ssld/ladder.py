@@ -13,7 +13,7 @@ from distill.bench.runs import Run, digest
 from distill.ssld import prepare
 
 HERE, RUNS = Path(__file__).parent, Path("runs/ssld")
-TEACHERS = {"weaker": 6, "better": 15}  # epochs
+TEACHERS = {"weaker": 2, "better": 6}  # epochs
 TOP_K = 500
 
 

@@ -50,9 +50,9 @@ def test_documented_paths_give_columns_and_steps() -> None:
         network.get_submodule(path).register_forward_hook(note)
     network(lines(height=24))
     assert shapes == {
-        "backbone.pool1": (3, 16, 12, 48),
-        "backbone.pool2": (3, 32, 6, 24),
-        "backbone.pool3": (3, 64, 3, 24),
+        "backbone.pool1": (3, 8, 12, 48),
+        "backbone.pool2": (3, 16, 6, 24),
+        "backbone.pool3": (3, 32, 3, 24),
         "backbone": (3, 64, 1, 24),
         "fc": (3, 24, 128),
     }

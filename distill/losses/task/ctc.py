@@ -31,7 +31,8 @@ def ctc_loss(input: Tensor, target: Tensor) -> Tensor:
     Raises:
         ValueError: If the shapes do not belong together, a class number is out of range or behind a
             0, or a line needs more than t steps. Numbers are looked at on the CPU only; elsewhere
-            a line that needs more steps has the loss that it has by definition, infinity.
+            a line that needs more steps has the loss that it has by definition, infinity. (torch
+            reads the lengths on the host, so an accelerator waits for that.)
 
     Example:
         >>> even = torch.zeros(1, 2, 2)  # three of the four paths spell "a": aa, a-, -a

@@ -1,0 +1,53 @@
+"""What every datamodule of keyed images does alike once it has its three sets."""
+
+import pytorch_lightning as pl
+
+from distill.batch import Batch
+from distill.data.loader import KeyedLoader
+from distill.data.pipeline import Pipeline
+
+
+class KeyedData(pl.LightningDataModule):
+    """Batches from a pipeline; a subclass fills its three sets in ``setup``.
+
+    Args:
+        pipeline: How batches are made.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        super().__init__()
+        self.pipeline = pipeline
+
+    @property
+    def batch_size(self) -> int:
+        """Training images per step and process; the batch-size finder sets it."""
+        return self.pipeline.batch_size
+
+    @batch_size.setter
+    def batch_size(self, value: int) -> None:
+        self.pipeline.batch_size = value
+
+    def example(self, n: int) -> Batch:
+        """The first ``n`` training (or test) samples, not augmented."""
+        return self.pipeline.example(n)
+
+    def fingerprint(self, of_batch: bool = False) -> dict[str, str]:
+        """What the views of training, or views in their batches, depend on, by dotted key."""
+        return self.pipeline.fingerprint(self.trainer, of_batch)
+
+    def train_dataloader(self) -> KeyedLoader:
+        """Training batches."""
+        return self.pipeline.train_loader(self.trainer)
+
+    def val_dataloader(self) -> KeyedLoader:
+        """Validation batches."""
+        return self.pipeline.eval_loader("val")
+
+    def test_dataloader(self) -> KeyedLoader:
+        """Test batches."""
+        return self.pipeline.eval_loader("test")
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Augment training batches, on their device."""
+        training = self.trainer is not None and self.trainer.training
+        return self.pipeline.augmented(batch) if training else batch
