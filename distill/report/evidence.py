@@ -37,9 +37,9 @@ def diagnostics_section(runs: Mapping[str, Sequence[Run]]) -> Section | None:
     """Agreement, divergence and calibration; None for runs that were not measured."""
     rows = []
     for name, found in runs.items():
-        values = [run.result.get("diagnostics") or {} for run in found]
-        if any(values):
-            rows.append((name, *_cells(values)))
+        cells = _cells([run.result.get("diagnostics") or {} for run in found])
+        if any(cell != DASH for cell in cells):  # text lines have figures of their own
+            rows.append((name, *cells))
     if not rows:
         return None
     header = (

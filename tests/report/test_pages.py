@@ -1,5 +1,6 @@
 """What the pages of runs and sweeps say."""
 
+import json
 from pathlib import Path
 
 from distill.report.blocks import Chart, Table
@@ -26,6 +27,16 @@ def test_a_run_stands_beside_its_teacher(tmp_path: Path) -> None:
         "Where student and teacher differ",
         "How it was made",
     ]
+
+
+def test_a_run_on_text_lines_has_no_row_of_dashes(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    result = json.loads((folder / "result.json").read_text())
+    result["diagnostics"] = {"student_character_error_rate": 0.1}
+    (folder / "result.json").write_text(json.dumps(result))
+    titles = [section.title for section in run_page(read_study(folder)).sections]
+    assert "What the student took over" not in titles
+    assert "Losses" in titles
 
 
 def test_a_run_alone_is_compared_with_the_labels(tmp_path: Path) -> None:
