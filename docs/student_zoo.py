@@ -96,6 +96,12 @@ STUDENTS = {
     "resnet110": _resnet(18),
     "resnet8x4": _resnet(1, (64, 128, 256)),
     "resnet32x4": _resnet(5, (64, 128, 256)),
+    "resnet9": Student(
+        "residual",
+        "Page 2018",
+        (("layer1", 128), ("layer2", 256), ("layer3", 512)),
+        ("layer3.relu:input", 512),
+    ),
     "wrn_16_1": _wrn(1),
     "wrn_16_2": _wrn(2),
     "wrn_40_1": _wrn(1),

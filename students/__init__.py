@@ -20,6 +20,7 @@ from students.resnet import (
     resnet56,
     resnet110,
 )
+from students.resnet9 import resnet9
 from students.shufflenet_v1 import shufflenet_v1
 from students.shufflenet_v2 import shufflenet_v2
 from students.simkd import SimKD
@@ -46,6 +47,7 @@ __all__ = [
     "mobilenet_v2_half",
     "resnet8",
     "resnet8x4",
+    "resnet9",
     "resnet14",
     "resnet20",
     "resnet32",
