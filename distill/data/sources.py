@@ -1,9 +1,10 @@
 """Where labelled images come from: class folders, a tar of them, parquet, or a torchvision set."""
 
 import io
+import posixpath
 import tarfile
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -131,7 +132,7 @@ class TarSource:
         if not labelled:
             self.classes, self.targets = _without_labels(len(members), path)
             return
-        labels = [PurePosixPath(name).parent.name for name in self._names]
+        labels = [posixpath.basename(posixpath.dirname(name)) for name in self._names]
         self.classes, self.targets = _classes_and_targets(labels, path)
 
     def name(self, index: int) -> str:
@@ -219,9 +220,10 @@ def _stamp(path: Path) -> str:
 
 
 def _is_image(member: tarfile.TarInfo) -> bool:
-    path = PurePosixPath(member.name)
-    hidden = path.name.startswith(".")
-    return member.isfile() and path.suffix.lower() in _IMAGE_SUFFIXES and not hidden
+    # Of strings, not of paths: a tar may hold a million members.
+    name = posixpath.basename(member.name)
+    image = posixpath.splitext(name)[1].lower() in _IMAGE_SUFFIXES
+    return image and not name.startswith(".") and member.isfile()
 
 
 def _classes_and_targets(
