@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from distill.bench.comparison import Comparison, Row, compare, headline
+from distill.bench.numbers import p_value, plus_minus
 from distill.bench.statistics import Difference, spread
 
 COLUMNS = (
@@ -117,7 +118,7 @@ def _line(one: Comparison, baseline: str) -> tuple[str, ...]:
         _accuracy(one, "test"),
         difference,
         bootstrap,
-        "" if math.isnan(one.p_holm) else _p(one.p_holm),
+        "" if math.isnan(one.p_holm) else p_value(one.p_holm),
         "" if math.isnan(one.gap_closed) else f"{100 * one.gap_closed:.0f} %",
         f"{one.seconds:.1f}",
     )
@@ -129,16 +130,12 @@ def _interval(difference: Difference | None) -> str:
     return f"{difference.low:+.2f} to {difference.high:+.2f}"
 
 
-def _p(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
-
-
 def _accuracy(one: Comparison, split: str) -> str:
     if f"{split}_last" not in one.accuracies:
         return "-"
     mean, deviation = one.accuracies[f"{split}_last"]
     best, _ = one.accuracies[f"{split}_best"]
-    return f"{mean:.2f} ± {deviation:.2f} ({best:.2f})"
+    return f"{plus_minus(mean, deviation)} ({best:.2f})"
 
 
 def _caption(rows: Sequence[Row]) -> str:
@@ -146,4 +143,5 @@ def _caption(rows: Sequence[Row]) -> str:
     last = rows[-1]
     teacher = [f"{last[f'teacher_{s}']:.2f} % {s}" for s in ("val", "test") if last[f"teacher_{s}"]]
     told = f"; teacher {', '.join(teacher)}" if teacher else ""
-    return f"Last epoch, mean and standard deviation over {seeds} seeds{told}."
+    over = "one seed" if seeds == 1 else f"mean and standard deviation over {seeds} seeds"
+    return f"Last epoch, {over}{told}."

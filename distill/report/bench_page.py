@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any
 
 from distill.bench.comparison import Comparison, compare, headline
+from distill.bench.numbers import p_value, plus_minus
 from distill.report.blocks import Block, Figure, Page, Section, Table
 from distill.report.curves import accuracy_chart
 from distill.report.differences import difference_chart
@@ -18,7 +19,7 @@ from distill.report.evidence import (
     networks_table,
     recipe_section,
 )
-from distill.report.numbers import DASH, p_value, percent, plus_minus, share, short, signed
+from distill.report.numbers import DASH, percent, share, short, signed
 from distill.report.study import Run, Study
 from distill.report.tradeoff import Point
 
@@ -195,7 +196,8 @@ def _table(bench: _Bench) -> Table:
     titles = list(next(iter(rows.values())))
     shown = [title for title in titles if any(row[title] != DASH for row in rows.values())]
     seeds = len({row["seed"] for row in bench.study.rows})
-    caption = f"Mean ± standard deviation over {seeds} seeds, best epoch in brackets."
+    over = "One seed" if seeds == 1 else f"Mean ± standard deviation over {seeds} seeds"
+    caption = f"{over}, best epoch in brackets."
     caption += f" Differences to {bench.baseline}, in points." if len(rows) > 1 else ""
     cells = [(name, *(row[title] for title in shown)) for name, row in rows.items()]
     return Table(caption, ("method", *shown), cells)

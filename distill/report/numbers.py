@@ -16,16 +16,6 @@ def percent(value: float | None) -> str:
     return DASH if value is None else f"{value:.2f} %"
 
 
-def plus_minus(mean: float, deviation: float) -> str:
-    """Mean and standard deviation; the mean alone where one seed has none.
-
-    Example:
-        >>> plus_minus(93.456, 0.1234), plus_minus(93.456, math.nan)
-        ('93.46 ± 0.12', '93.46')
-    """
-    return f"{mean:.2f}" if math.isnan(deviation) else f"{mean:.2f} ± {deviation:.2f}"
-
-
 def signed(value: float) -> str:
     """A difference, with a minus sign that lines up with the plus.
 
@@ -66,13 +56,3 @@ def short(value: float | None) -> str:
 def number(value: float | None, digits: int = 2) -> str:
     """A number with so many digits after the point; a dash where there is none."""
     return DASH if value is None or math.isnan(value) else f"{value:.{digits}f}"
-
-
-def p_value(value: float) -> str:
-    """A probability.
-
-    Example:
-        >>> p_value(0.0304), p_value(0.0004)
-        ('0.030', '< 0.001')
-    """
-    return f"{value:.3f}" if value >= 0.001 else "< 0.001"

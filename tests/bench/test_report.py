@@ -38,6 +38,14 @@ def test_the_summary_compares_the_last_epoch_on_the_test_images() -> None:
     assert kd[3].startswith("+2.50 (")
 
 
+def test_one_seed_has_neither_deviation_nor_interval() -> None:
+    one = [row for row in rows() if row["seed"] == 0]
+    student, kd = report.summary(one, "student")
+    assert student[:3] == ("student", "91.00 (92.00)", "90.00 (90.50)")
+    assert kd[3] == "+3.00 (-)"
+    assert "Last epoch, one seed; teacher 99.00 % val" in report.markdown(one, "student")
+
+
 def test_a_variant_may_be_compared_with_another_method() -> None:
     found = rows()
     for row in rows()[2:]:

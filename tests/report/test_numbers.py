@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from distill.report.numbers import DASH, number, p_value, percent, plus_minus, short, signed
+from distill.report.numbers import DASH, number, percent, short, signed
 
 
 def test_what_is_unknown_is_a_dash() -> None:
@@ -27,11 +27,3 @@ def test_counts_have_three_digits(value: float, text: str) -> None:
 
 def test_minus_signs_are_as_wide_as_plus_signs() -> None:
     assert (signed(-0.5), signed(0.5)) == ("\N{MINUS SIGN}0.50", "+0.50")
-
-
-def test_small_probabilities_are_not_zero() -> None:
-    assert (p_value(0.0), p_value(0.0499)) == ("< 0.001", "0.050")
-
-
-def test_one_seed_has_no_deviation() -> None:
-    assert plus_minus(90.0, math.nan) == "90.00"
