@@ -23,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.overrides = _overrides(rest)
         options.command(options)
     except (RecipeError, NonFiniteError, Interrupted) as error:
+        if isinstance(error, Interrupted) and not _speaks():
+            return 0  # a launcher would kill the first process if another one failed before it
         sys.stderr.write(f"distill: {error}\n")
         return _exit_code(error)
     except BrokenPipeError:
@@ -171,6 +173,12 @@ def _overrides(rest: Sequence[str]) -> list[str]:
             key = f"{key}={value}"
         found.append(key)
     return found
+
+
+def _speaks() -> bool:
+    from distill.rank import first_process
+
+    return first_process()
 
 
 def _exit_code(error: Exception) -> int:

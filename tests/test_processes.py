@@ -3,10 +3,12 @@
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -52,30 +54,71 @@ def losses(run_dir: Path) -> list[list[float]]:
     ]
 
 
+class Started(NamedTuple):
+    process: subprocess.Popen[str]
+
+    def finish(self) -> tuple[int, str]:
+        """Exit code and standard error; a run that hangs fails the test."""
+        try:
+            _, told = self.process.communicate(timeout=200)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            raise
+        return self.process.returncode, told
+
+
+def started(run_dir: Path, tree: dict[str, Any]) -> Started:
+    """A run from the command line, in a process group of its own."""
+    file = run_dir.with_suffix(".json")
+    file.write_text(json.dumps(tree))
+    command = [sys.executable, "-m", "distill", "fit", str(file), "--run_dir", str(run_dir)]
+    process = subprocess.Popen(
+        [*command, "--trust", "tests"],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
+    return Started(process)
+
+
 @pytest.mark.slow
 def test_two_processes_train_as_one_with_the_same_global_batch(tmp_path: Path) -> None:
     """Losses of every step and the weights, to rounding; the cache is filled by both."""
     one, two = tmp_path / "one", tmp_path / "two"
     run.fit(recipe(32, None), one, trusted=("tests",), console=QUIET)
-    file = tmp_path / "two.json"
     cache = tmp_path / "cache.sqlite"
-    file.write_text(json.dumps(recipe(16, cache, devices=2, strategy="ddp")))
-    command = [sys.executable, "-m", "distill", "fit", str(file), "--run_dir", str(two)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, "--trust", "tests"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=200,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    code, told = started(two, recipe(16, cache, devices=2, strategy="ddp")).finish()
+    assert code == 0, told
     assert len(losses(two)) == 8
     torch.testing.assert_close(losses(one), losses(two), rtol=1e-5, atol=1e-6)
     weights, others = (load_file(folder / "student.safetensors") for folder in (one, two))
     torch.testing.assert_close(weights, others, rtol=1e-4, atol=1e-6)
     top1 = [json.loads((f / "result.json").read_text())["student"]["top1"] for f in (one, two)]
     assert top1[0] == top1[1]
-    assert listed(tmp_path)[0].entries == {"teacher.logits": 2 * 128}
+    entries = {"teacher.logits": 2 * 128, "teacher.logits of evaluation": 719}
+    assert listed(tmp_path)[0].entries == entries
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [True, False], ids=["first", "second"])
+def test_a_signal_to_either_process_stops_both_with_one_checkpoint(
+    tmp_path: Path, first: bool
+) -> None:
+    """The other one would wait for it forever, in the next step's exchange of gradients."""
+    run_dir = tmp_path / "two"
+    tree = recipe(16, None, devices=2, strategy="ddp") | {"seed_everything": 0}
+    tree["trainer"]["max_epochs"] = 5000
+    found = started(run_dir, tree)
+    while len(losses(run_dir)) < 8 if (run_dir / "metrics.csv").is_file() else True:
+        assert found.process.poll() is None
+        time.sleep(0.2)
+    pid = found.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    os.kill(pid if first else int(children[0]), signal.SIGTERM)
+    code, told = found.finish()
+    assert (code, told.count("SIGTERM: saved")) == (143, 1)
+    saved = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
+    assert f"at step {saved['global_step']}; go on with: distill resume {run_dir}" in told
