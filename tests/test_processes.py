@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import torch
@@ -54,25 +54,12 @@ def losses(run_dir: Path) -> list[list[float]]:
     ]
 
 
-class Started(NamedTuple):
-    process: subprocess.Popen[str]
-
-    def finish(self) -> tuple[int, str]:
-        """Exit code and standard error; a run that hangs fails the test."""
-        try:
-            _, told = self.process.communicate(timeout=200)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            raise
-        return self.process.returncode, told
-
-
-def started(run_dir: Path, tree: dict[str, Any]) -> Started:
+def start(run_dir: Path, tree: dict[str, Any]) -> subprocess.Popen[str]:
     """A run from the command line, in a process group of its own."""
     file = run_dir.with_suffix(".json")
     file.write_text(json.dumps(tree))
     command = [sys.executable, "-m", "distill", "fit", str(file), "--run_dir", str(run_dir)]
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [*command, "--trust", "tests"],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
@@ -81,7 +68,16 @@ def started(run_dir: Path, tree: dict[str, Any]) -> Started:
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         start_new_session=True,
     )
-    return Started(process)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit code and standard error; a run that hangs fails the test."""
+    try:
+        _, told = process.communicate(timeout=200)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    return process.returncode, told
 
 
 @pytest.mark.slow
@@ -90,7 +86,7 @@ def test_two_processes_train_as_one_with_the_same_global_batch(tmp_path: Path) -
     one, two = tmp_path / "one", tmp_path / "two"
     run.fit(recipe(32, None), one, trusted=("tests",), console=QUIET)
     cache = tmp_path / "cache.sqlite"
-    code, told = started(two, recipe(16, cache, devices=2, strategy="ddp")).finish()
+    code, told = finish(start(two, recipe(16, cache, devices=2, strategy="ddp")))
     assert code == 0, told
     assert len(losses(two)) == 8
     torch.testing.assert_close(losses(one), losses(two), rtol=1e-5, atol=1e-6)
@@ -109,16 +105,14 @@ def test_a_signal_to_either_process_stops_both_with_one_checkpoint(
 ) -> None:
     """The other one would wait for it forever, in the next step's exchange of gradients."""
     run_dir = tmp_path / "two"
-    tree = recipe(16, None, devices=2, strategy="ddp") | {"seed_everything": 0}
-    tree["trainer"]["max_epochs"] = 5000
-    found = started(run_dir, tree)
-    while len(losses(run_dir)) < 8 if (run_dir / "metrics.csv").is_file() else True:
-        assert found.process.poll() is None
-        time.sleep(0.2)
-    pid = found.process.pid
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    os.kill(pid if first else int(children[0]), signal.SIGTERM)
-    code, told = found.finish()
+    process = start(run_dir, recipe(16, None, devices=2, strategy="ddp", max_epochs=5000))
+    while not (run_dir / "checkpoints" / "last.ckpt").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    own = process.pid
+    children = Path(f"/proc/{own}/task/{own}/children").read_text().split()
+    os.kill(own if first else int(children[0]), signal.SIGTERM)
+    code, told = finish(process)
     assert (code, told.count("SIGTERM: saved")) == (143, 1)
     saved = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
     assert f"at step {saved['global_step']}; go on with: distill resume {run_dir}" in told

@@ -21,7 +21,8 @@ class StopOnSignal(Checkpoint):
     averages are swapped back and schedules have moved. A second SIGINT stops at once.
 
     Of several processes any one may get the signal. It appoints the step after which all stop, the
-    one after its own: nobody can finish that one without it, so nobody can miss the appointment.
+    one after its own: nobody can finish that one without it, so nobody can miss the appointment. A
+    run whose last step is over then ends as if there had been no signal.
 
     Args:
         folder: Where the checkpoint goes.

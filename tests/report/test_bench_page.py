@@ -21,7 +21,9 @@ def table(found: Page) -> Table:
 
 
 def test_one_seed_says_that_nothing_is_sure(tmp_path: Path) -> None:
-    told = " ".join(page(tmp_path / "b", seeds=1, with_runs=False).answer)
+    found = page(tmp_path / "b", seeds=1, with_runs=False)
+    told = " ".join(found.answer)
+    assert table(found).caption.startswith("One seed, best epoch in brackets.")
     assert "83.00 % on the test images (one seed)" in told
     assert "with one common seed nobody can say how sure that is" in told
     assert "95 %" not in told
