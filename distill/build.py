@@ -15,7 +15,7 @@ from pytorch_lightning.cli import LightningArgumentParser
 from distill.callbacks import offline_if_unreachable
 from distill.errors import RecipeError
 from distill.recipe_check import blame, check
-from distill.recipes import Tree
+from distill.recipes import Tree, parse
 
 
 @dataclass
@@ -57,7 +57,7 @@ def build(tree: Tree, run_dir: str, trusted: Sequence[str] = ()) -> Built:
     pl.seed_everything(config.seed_everything, verbose=False)
     try:
         built = parser.instantiate(config)
-    except (ValueError, TypeError, RuntimeError) as error:
+    except (ValueError, TypeError, RuntimeError, LookupError, OSError, ImportError) as error:
         cause = _first_cause(error)
         raise RecipeError(blame(nodes, cause), " ".join(str(cause).split())) from error
     plain = _plain(parser, config)
@@ -74,8 +74,6 @@ def _parser() -> LightningArgumentParser:
 
 
 def _plain(parser: LightningArgumentParser, config: Namespace) -> Tree:
-    from distill.recipes import parse
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # It was checked when it was parsed.
@@ -83,9 +81,15 @@ def _plain(parser: LightningArgumentParser, config: Namespace) -> Tree:
 
 
 def _keep_loggers_inside(tree: Tree, run_dir: str) -> None:
-    trainer = tree.setdefault("trainer", {})
-    loggers = trainer.get("logger")
-    for spec in loggers if isinstance(loggers, list) else [loggers]:
+    tree["trainer"] = trainer = tree.get("trainer") or {}
+    given = trainer.get("logger")
+    loggers = [
+        {"class_path": spec} if isinstance(spec, str) else spec
+        for spec in (given if isinstance(given, list) else [given])
+    ]
+    if given is not None:
+        trainer["logger"] = loggers if isinstance(given, list) else loggers[0]
+    for spec in loggers:
         if isinstance(spec, dict) and "class_path" in spec:
             arguments = spec.setdefault("init_args", {})
             arguments.setdefault("save_dir", run_dir)

@@ -1,6 +1,7 @@
 """The command line: ``distill fit | resume | test | bench | cache | tune | augment | ls | ...``."""
 
 import argparse
+import errno
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,8 @@ from distill.errors import Interrupted, NonFiniteError, RecipeError
 
 _EPILOG = """exit codes: 0 done; 2 bad recipe or arguments; 3 a loss became infinite or NaN;
 143/130 stopped by SIGTERM/SIGINT with a checkpoint saved; 1 anything else"""
+_NOT_OURS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+"""A full or failing disk and missing rights: a line says it, a traceback adds nothing."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,6 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"distill: {error}\n")
         return _exit_code(error)
     except BrokenPipeError:
+        return 1
+    except OSError as error:
+        if error.errno not in _NOT_OURS:
+            raise
+        sys.stderr.write(f"distill: {error}\n")
         return 1
     return 0
 
@@ -75,7 +83,9 @@ def _parser() -> argparse.ArgumentParser:
 
     bench = kinds.add_parser("bench", help="compare recipes over seeds", allow_abbrev=False)
     bench.add_argument("bench", type=Path, metavar="BENCH.yaml")
-    bench.add_argument("--out", type=Path, help="where runs and tables go (default: runs/<name>)")
+    bench.add_argument(
+        "--out", type=Path, help="where runs and tables go (default: runs/<folder>/<name>)"
+    )
     bench.add_argument("--jobs", type=int, default=1, help="runs at once (default: 1)")
     bench.usage = f"{bench.prog} BENCH.yaml [--out DIR] [--jobs N] [--dotted.key=value ...]"
     bench.set_defaults(command=commands.bench, overrides=[])
@@ -93,10 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     cache = kinds.add_parser(
         "cache", help="keep what a recipe's teacher says; `ls`, `rm NAME`", allow_abbrev=False
     )
-    cache.usage = (
-        f"{cache.prog} RECIPE [--dotted.key=value ...] | ls [FOLDER] | rm NAME [FOLDER]\n\n"
-        "`cache RECIPE` fills the recipe's cache, `model.cache` or one in runs/cache"
-    )
+    cache.usage = f"{cache.prog} RECIPE [--dotted.key=value ...] | ls [FOLDER] | rm NAME [FOLDER]"
+    cache.description = "RECIPE: fills its cache, `model.cache` or one in runs/cache"
     cache.add_argument("what", metavar="RECIPE", help="a file or a name; or `ls`, or `rm`")
     cache.add_argument("names", nargs="*", metavar="NAME", help="of `rm`: the cache; the folder")
     cache.add_argument("--trust", action="append", default=[], metavar="PACKAGE")

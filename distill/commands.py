@@ -19,7 +19,7 @@ def fit(options: argparse.Namespace) -> None:
     tree = recipes.load(path, options.overrides, options.config)
     if options.seed is not None:
         tree["seed_everything"] = options.seed
-    name = f"{path.parent.name}/{path.stem}"
+    name = _name(path)
     run_dir = options.run_dir or _run_dir(name, tree.get("seed_everything", 0))
     fit(tree, run_dir, name=name, trusted=options.trust)
 
@@ -57,7 +57,7 @@ def bench(options: argparse.Namespace) -> None:
     """Compare recipes over seeds."""
     from distill.bench import RunsFailedError, bench
 
-    out = options.out or Path("runs") / options.bench.parent.name
+    out = options.out or Path("runs") / _name(options.bench)
     try:
         bench(options.bench, out, overrides=options.overrides, jobs=options.jobs)
     except RunsFailedError as error:
@@ -70,7 +70,7 @@ def chain(options: argparse.Namespace) -> None:
 
     path = recipes.find(options.recipe)
     tree = recipes.load(path, options.overrides)
-    name = f"{path.parent.name}/{path.stem}"
+    name = _name(path)
     run_dir = options.run_dir or Path("runs") / name
     chain(tree, run_dir, options.generations, name=name, trusted=options.trust)
 
@@ -101,6 +101,8 @@ def ssld(options: argparse.Namespace) -> None:
     from distill.ssld import prepare
 
     given = [f"--top_k {options.top_k}", f"--bits {options.bits}"]
+    given += [f"--from {options.begin}"] if options.begin != "clean" else []
+    given += [f"--trust {package}" for package in options.trust]
     changes = [f"--{override}" for override in options.overrides]
     prepare(
         recipes.load(recipes.find(options.recipe), options.overrides),
@@ -118,7 +120,7 @@ def sweep(options: argparse.Namespace) -> None:
     from distill.bench.sweep import sweep
 
     path, given = options.sweep, options.overrides
-    out = options.out or Path("runs") / path.parent.name / path.stem
+    out = options.out or Path("runs") / _name(path)
     try:
         sweep(path, out, None, given, options.jobs, options.seed, options.ray)
     except RunsFailedError as error:
@@ -163,6 +165,11 @@ def show(options: argparse.Namespace) -> None:
 def copy(options: argparse.Namespace) -> None:
     """Copy a recipe."""
     sys.stdout.write(f"{recipes.copy(options.name, options.file)}\n")
+
+
+def _name(path: Path) -> str:
+    """What a file is called: its folder and itself, without the ending."""
+    return "/".join(part for part in (path.parent.name, path.stem) if part)
 
 
 def _run_dir(name: str, seed: int) -> Path:

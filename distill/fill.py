@@ -104,4 +104,9 @@ def _epochs(built: Built) -> int:
         needed = "needs a datamodule of distill.data"
         raise RecipeError("data", f"{needed}, got {type(built.data).__name__}")
     views = pipeline.views()
-    return 1 if views.fixed else int(views.repeat or built.trainer["max_epochs"] or 1)
+    if views.fixed:
+        return 1
+    epochs = int(views.repeat or built.trainer["max_epochs"] or 1)
+    if epochs < 1:
+        raise RecipeError("trainer.max_epochs", f"needs a number of epochs, got {epochs}")
+    return epochs

@@ -38,6 +38,7 @@ TRUSTED = (
     "torchmetrics",
     "pytorch_lightning",
 )
+LARGEST_SEED = 2**32 - 1  # of numpy's generators
 _SECTIONS = ("model", "data", "trainer", "seed_everything")
 
 
@@ -76,7 +77,10 @@ def check(tree: Mapping[str, Any], trusted: Sequence[str] = ()) -> list[Node]:
         walk.visit(section, tree[section], object)
     trainer = tree.get("trainer") or {}
     walk.arguments("trainer", pl.Trainer, trainer, complete=False)
-    walk.visit("seed_everything", tree.get("seed_everything", 0), int)
+    seed = tree.get("seed_everything", 0)
+    walk.visit("seed_everything", seed, int)
+    if not 0 <= seed <= LARGEST_SEED:
+        raise RecipeError("seed_everything", f"must be 0 to {LARGEST_SEED}, got {seed}")
     return walk.nodes
 
 

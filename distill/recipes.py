@@ -1,5 +1,6 @@
 """Recipes as files: find, read, override and copy them."""
 
+import json
 import re
 import shutil
 from collections.abc import Iterable, Mapping
@@ -106,6 +107,7 @@ def load(path: Path, overrides: Iterable[str] = (), overlays: Iterable[Path] = (
         if not equals or not key:
             raise RecipeError(override, "an override is written --dotted.key=value")
         put(tree, key, _value(key, value))
+    tree["trainer"] = tree.get("trainer") or {}
     if tree.get("stages") is None:
         tree.pop("stages", None)
         return resolve(tree)
@@ -174,10 +176,11 @@ def _lay_over(tree: Tree, path: Path) -> None:
         if section != "trainer" or not scalars:
             key = f"{path}: {section}"
             if isinstance(values, Mapping):
-                key += "." + next(iter(values), "")
+                own = [name for name, v in values.items() if isinstance(v, (dict, list))]
+                key += "." + next(iter(own if section == "trainer" else values), "")
             message = "a second file may only set trainer scalars; copy the recipe and edit it"
             raise RecipeError(key, message)
-        tree.setdefault("trainer", {}).update(values)
+        tree["trainer"] = (tree.get("trainer") or {}) | values
 
 
 def _value(key: str, text: str) -> object:
@@ -188,14 +191,15 @@ def _value(key: str, text: str) -> object:
 
 
 def resolve(tree: Tree) -> Tree:
-    """Replace ``${...}`` by what stands there.
+    """Replace ``${dotted.key}`` by what stands there.
 
     Raises:
-        RecipeError: If nothing does, or it would be an environment's value.
+        RecipeError: If nothing does, or it is more than a dotted key.
     """
-    text = str(tree)
-    if "${oc." in text or "${env" in text:
-        raise RecipeError("${oc.env:...}", "environment values may be secret, recipes hold none")
+    for found in re.findall(r"\$\{[^}]*\}?", json.dumps(tree, default=str)):
+        if re.fullmatch(r"\$\{[\w.\-\[\]]+\}", found) is None:
+            told = "only ${dotted.key} is replaced; environment values may be secret"
+            raise RecipeError(found, told)
     try:
         resolved = cast(Tree, OmegaConf.to_container(OmegaConf.create(tree), resolve=True))
     except OmegaConfBaseException as error:
@@ -219,6 +223,10 @@ class _StrictLoader(yaml.SafeLoader):
         seen: set[object] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, (str, int, float)):
+                raise yaml.MarkedYAMLError(
+                    problem=f"a key must be plain, got {key!r}", problem_mark=key_node.start_mark
+                )
             if key in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"duplicate key {key!r}", problem_mark=key_node.start_mark

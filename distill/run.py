@@ -14,8 +14,11 @@ import torch
 import yaml
 from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
+from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
 from distill.build import Built, build
 from distill.callbacks import (
@@ -68,16 +71,17 @@ def fit(
 
         return fit_stages(tree, run_dir, name=name, resume=resume, trusted=trusted, console=console)
     console = console or Console(quiet=not first_process())
-    if not resume and first_process():
-        refuse_second_run(run_dir)
     with calm(), claimed(run_dir):
+        if not resume and first_process():
+            refuse_second_run(run_dir)
         built = build(tree, str(run_dir), trusted)
         settle_precision(built, console)
         open_data(built)
         checkpoint = checkpoint_to_resume(run_dir) if resume else None
         record = RunRecord(console, each_epoch=not console.is_terminal)
         trainer = _trainer(built, run_dir, record, checkpoint)
-        trainer.fit(built.model, built.data, ckpt_path=checkpoint, weights_only=True)
+        with _one_value_per_channel_told():
+            trainer.fit(built.model, built.data, ckpt_path=checkpoint, weights_only=True)
         result = write_result(built, trainer, record, run_dir, name)
     tell(console, result, run_dir)
     return result
@@ -116,7 +120,9 @@ def evaluate(
     with calm():
         built = build(tree, str(run_dir), trusted)
         settle_precision(built, console)
-        built.model.student.load_state_dict(load_file(student))
+        built.model.student.load_state_dict(_weights(student))
+        if (average := run_dir / "teacher.safetensors").is_file():
+            built.model.teacher.load_state_dict(_weights(average))
         _open_test_images(built, json.loads(record.read_text())["dataset"]["classes"])
         plain = {"logger": False, "enable_checkpointing": False, "callbacks": []}
         trainer = pl.Trainer(**(own_settings(built, run_dir) | plain))
@@ -128,6 +134,13 @@ def evaluate(
         line = f"{network:8} {value:.2f} % of {result['images']} images, {where}"
         console.print(line, highlight=False, soft_wrap=True)
     return result
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise RecipeError(str(path), f"is damaged: {error}") from error
 
 
 def _test_on(data: Tree, source: str) -> None:
@@ -178,21 +191,29 @@ def _trainer(built: Built, run_dir: Path, record: RunRecord, checkpoint: Path | 
         StopOnSignal(folder),
     ]
     arguments["plugins"] = [SafeCheckpointIO(), *_listed(arguments["plugins"])]
+    try:
+        trainer = pl.Trainer(**arguments)
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
+        raise RecipeError("trainer", " ".join(str(error).split())) from error
     if first_process():
         config = yaml.safe_dump(built.config, sort_keys=False)
         (run_dir / "config.yaml").write_text(config)
-    return pl.Trainer(**arguments)
+    return trainer
 
 
 def own_settings(built: Built, run_dir: Path) -> dict[str, Any]:
-    """The recipe's arguments of the Trainer, with those that the toolkit sets itself."""
-    return built.trainer | {
-        "default_root_dir": run_dir,
+    """The recipe's arguments of the Trainer, with the toolkit's defaults and what it insists on."""
+    defaults = {
         "num_sanity_val_steps": 0,  # the dry pass does more
         "enable_model_summary": False,
         "enable_progress_bar": sys.stdout.isatty(),
+    }
+    given = {name: value for name, value in built.trainer.items() if value is not None}
+    insisted = {
+        "default_root_dir": run_dir,
         "use_distributed_sampler": False,  # the keyed sampler shares batches among processes
     }
+    return built.trainer | defaults | given | insisted
 
 
 def _listed(given: object) -> list[Any]:
@@ -200,6 +221,18 @@ def _listed(given: object) -> list[Any]:
     if given is None or isinstance(given, bool):
         return []
     return list(given) if isinstance(given, (list, tuple)) else [given]
+
+
+@contextmanager
+def _one_value_per_channel_told() -> Iterator[None]:
+    """What torch says of a batch norm in the first step, as an error of the recipe."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        told = f"is too small for a batch norm: {error}"
+        raise RecipeError("data.batch_size", told) from error
 
 
 @contextmanager

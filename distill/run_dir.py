@@ -20,9 +20,9 @@ STAGES = "stages"
 
 @contextmanager
 def claimed(run_dir: Path) -> Iterator[None]:
-    """Own a run directory; one that was made for a recipe that turns out wrong is removed.
+    """Own a run directory; what was written for a recipe that turns out wrong is removed.
 
-    One that holds a finished stage is kept. Of a run's processes the first owns it for all.
+    Once some work was done, everything is kept. Of a run's processes the first owns it for all.
 
     Raises:
         RecipeError: If another process owns it, with its number.
@@ -38,17 +38,27 @@ def claimed(run_dir: Path) -> Iterator[None]:
     except Timeout as error:
         pid = owner.read_text() if owner.exists() else "unknown"
         raise RecipeError(str(run_dir), f"is in use by process {pid}") from error
+    config = run_dir / "config.yaml"
+    held_a_run = config.exists()
     try:
         owner.write_text(str(os.getpid()))
         yield
     except RecipeError:
-        if made and not any(run_dir.glob(f"{STAGES}/*/result.json")):
-            shutil.rmtree(run_dir)
-            _remove_empty(made[1:])
+        if not held_a_run and not _holds_work(run_dir):
+            config.unlink(missing_ok=True)
+            if made:
+                shutil.rmtree(run_dir)
+                _remove_empty(made[1:])
         raise
     finally:
         owner.unlink(missing_ok=True)
         lock.release()
+
+
+def _holds_work(run_dir: Path) -> bool:
+    """Whether it came as far as a checkpoint, a result or a manifest."""
+    patterns = ("**/*.ckpt", "*.json", f"{STAGES}/*/*.json")
+    return any(any(run_dir.glob(pattern)) for pattern in patterns)
 
 
 def _remove_empty(folders: list[Path]) -> None:

@@ -90,9 +90,8 @@ def _learning_rate(built: Built, trainer: pl.Trainer, steps: int) -> float | Non
 
 def _batch_size(built: Built, trainer: pl.Trainer) -> int:
     first = top = built.data.batch_size
-    limit = _LARGEST_BATCH
-    if not torch.cuda.is_available():
-        limit = min(limit, len(built.data.pipeline.train.ids) // 4)
+    images = len(built.data.pipeline.train.ids)
+    limit = min(_LARGEST_BATCH, images if torch.cuda.is_available() else images // 4)
     while 2 * top <= limit:
         top *= 2
     if top == first:

@@ -1,9 +1,12 @@
+import argparse
+import errno
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from distill import __version__, recipes
+from distill import __version__, commands, recipes, run
 from distill.cli import main
 
 
@@ -58,11 +61,47 @@ def test_fit_chooses_a_free_directory_and_says_where(
         assert "device   cpu, 32-true" in printed
 
 
+def test_a_recipe_in_the_working_directory_runs_below_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def fit(tree: dict[str, Any], run_dir: Path, **options: Any) -> None:
+        asked.append((run_dir, options["name"]))
+
+    monkeypatch.setattr(run, "fit", fit)
+    monkeypatch.setenv("DISTILL_RUN_DIR", "")  # so that it is put back
+    monkeypatch.chdir(tmp_path)
+    assert main(["cp", "digits/student", "mine.yaml"]) == 0
+    assert main(["fit", "mine.yaml"]) == 0
+    assert asked == [(Path("runs/mine/seed0"), "mine")]
+
+
 def test_bench_reports_a_bad_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "bench.yaml"
     path.write_text("baseline: digits/student\nmethod: [digits/kd]\nseeds: [0]\n")
     assert main(["bench", str(path), "--out", str(tmp_path / "out")]) == 2
     assert "has no argument 'method', did you mean 'methods'?" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(options: argparse.Namespace) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "runs/mine/result.json")
+
+    monkeypatch.setattr(commands, "ls", full)
+    assert main(["ls"]) == 1
+    told = capsys.readouterr().err
+    assert told == "distill: [Errno 28] No space left on device: 'runs/mine/result.json'\n"
+
+
+def test_usage_is_at_most_three_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("fit", "resume", "test", "bench", "sweep", "cache", "report", "chain", "ssld"):
+        with pytest.raises(SystemExit) as caught:
+            main([command])
+        assert caught.value.code == 2
+        assert 1 <= len(capsys.readouterr().err.splitlines()) <= 3, command
 
 
 CUTMIX = "[{class_path: distill.augment.CutMix, init_args: {num_classes: 10}}]"

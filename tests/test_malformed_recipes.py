@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from distill.cli import main
 
@@ -22,6 +24,19 @@ model:
 data: {class_path: distill.data.Digits, init_args: {batch_size: 16, train_samples: 64}}
 trainer: {max_epochs: 1, accelerator: cpu}
 """
+
+
+def from_file() -> nn.Module:
+    """A teacher whose file is missing."""
+    network: nn.Module = torch.load("weights.pt", weights_only=True)
+    return network
+
+
+def flat_norm() -> nn.Module:
+    """A student with a batch norm over one value per image and channel."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.BatchNorm1d(10))
+
+
 KD = "{student: student.logits, teacher: teacher.logits}"
 # What is replaced in the recipe, by what, and what the message must hold.
 EDITS = {
@@ -97,8 +112,23 @@ EDITS = {
     "yaml tag": ("weight: 0.9", "weight: !!python/name:os.system ''", "recipe.yaml:8", "tag"),
     "yaml anchor": ("weight: 0.9", "weight: &w 0.9", "recipe.yaml:8", "anchor"),
     "environment": ("weight: 0.9", "weight: ${oc.env:HOME}", "oc.env", "secret"),
+    "environment in disguise": (
+        "weight: 0.9",
+        "weight: '${${model.optimizer.class_path}:HOME}'",
+        "${${",
+        "secret",
+    ),
     "unknown interpolation": ("max_epochs: 1", "max_epochs: '${epochs}'", "max_epochs", "epochs"),
     "dot in a term's name": ("    kd:", "    k.d:", "model.losses.k.d", "dot"),
+    "unknown accelerator": ("accelerator: cpu", "accelerator: gpuu", "trainer", "gpuu"),
+    "fewer epochs than none": ("max_epochs: 1", "max_epochs: -5", "trainer", "-5"),
+    "mapping for a key": ("lr: 0.1", "lr: {{rate}}", "recipe.yaml:10", "plain"),
+    "file that is missing": (
+        "tests.networks.tiny, init_args: {width: 12}",
+        "tests.test_malformed_recipes.from_file",
+        "model.teacher",
+        "weights.pt",
+    ),
     "unknown mode": ("  losses:", "  teacher_mode: evil\n  losses:", "teacher_mode", "'eval'"),
 }
 
@@ -137,6 +167,17 @@ BAD_ARGUMENTS = {
         "no keys",
     ),
     "second file": (["{recipe}", "--config", "{recipe}"], "model.teacher", "second file"),
+    "no settings of the trainer": (
+        ["{recipe}", "--trainer=null", "--model.losses.kd.weight=-2"],
+        "losses.kd.weight",
+        "-2",
+    ),
+    "a single sample for a batch norm": (
+        ["{recipe}", "--data.batch_size=1", f"--model.student={__name__}.flat_norm"],
+        "data.batch_size",
+        "batch norm",
+    ),
+    "negative seed": (["{recipe}", "--seed=-1"], "seed_everything", "-1"),
     "missing data": (["{recipe}", "--data=null"], "data", "missing"),
 }
 

@@ -4,6 +4,7 @@ import copy
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -127,6 +128,13 @@ def test_a_directory_in_use_is_refused_with_its_owner(tmp_path: Path) -> None:
     with FileLock(tmp_path / ".lock"), pytest.raises(RecipeError, match="process 4711"):
         fit(recipe(), tmp_path)
     assert (tmp_path / ".pid").read_text() == "4711"
+
+
+def test_a_run_in_progress_is_told_with_its_owner_too(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").touch()
+    (tmp_path / ".pid").write_text("4711")
+    with FileLock(tmp_path / ".lock"), pytest.raises(RecipeError, match="process 4711"):
+        fit(recipe(), tmp_path)
 
 
 def test_an_infinite_loss_stops_and_names_the_term(tmp_path: Path) -> None:
@@ -259,6 +267,14 @@ def test_resume_needs_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 def test_testing_needs_a_finished_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["test", str(tmp_path)]) == 2
     assert "not the directory of a finished run" in capsys.readouterr().err
+
+
+def test_damaged_weights_are_named(finished: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(finished, tmp_path / "damaged"))
+    weights = folder / "student.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(RecipeError, match=r"student\.safetensors: is damaged"):
+        run.evaluate(folder, trusted=("tests",), console=QUIET)
 
 
 def image_folder(root: Path, classes: list[str], size: int = 8, n: int = 6) -> Path:

@@ -19,7 +19,7 @@ from distill.errors import RecipeError
 from distill.recipes import Tree
 from distill.result import Result
 from distill.run_dir import claimed
-from distill.stages import check
+from distill.stages import check, last
 
 
 class RunsFailedError(RuntimeError):
@@ -82,7 +82,10 @@ def _teacher(spec: Bench, out: Path, overrides: Sequence[str]) -> Run | None:
         return None
     tree = _load(spec.teacher, spec.teacher_overrides, 0, overrides)
     check(tree)
-    return Run(tree, out / "teacher", spec.teacher, digest(tree, ""))
+    _check_validates(last(tree))
+    run = Run(tree, out / "teacher", spec.teacher, digest(tree, ""))
+    run.refuse_foreign()
+    return run
 
 
 def _cells(spec: Bench, out: Path, overrides: Sequence[str], teacher: Run | None) -> list[_Cell]:
@@ -92,14 +95,25 @@ def _cells(spec: Bench, out: Path, overrides: Sequence[str], teacher: Run | None
         against = "" if method == baseline else variant.against or baseline
         for seed in spec.seeds:
             tree = _load(variant.recipe, spec.overrides | variant.overrides, seed, overrides)
-            if teacher and tree["model"]["init_args"].get("teacher") is not None:
-                recipes.put(tree, "model.teacher.run_dir", str(teacher.run_dir))
+            taught_by = teacher if tree["model"]["init_args"].get("teacher") is not None else None
+            if taught_by is not None:
+                recipes.put(tree, "model.teacher.run_dir", str(taught_by.run_dir))
             if seed == spec.seeds[0]:
                 check(tree)
-            told = digest(tree, teacher.digest if teacher else "")
+                _check_validates(last(tree))
+            told = digest(tree, taught_by.digest if taught_by else "")
             run = Run(tree, out / method / f"seed{seed}", variant.recipe, told)
+            run.refuse_foreign()
             cells.append(_Cell(method, seed, against, run))
     return cells
+
+
+def _check_validates(tree: Tree) -> None:
+    every = tree["trainer"].get("check_val_every_n_epoch") or 1
+    epochs = tree["trainer"].get("max_epochs")
+    if isinstance(epochs, int) and 0 <= epochs < every:
+        told = f"is {every}, so {epochs} epochs would never be validated"
+        raise RecipeError("trainer.check_val_every_n_epoch", told)
 
 
 def _load(name: str, changes: Overrides, seed: int, overrides: Sequence[str]) -> Tree:

@@ -9,10 +9,13 @@ from pathlib import Path
 from rich.console import Console
 
 from distill.callbacks.wandb_connection import finish
+from distill.errors import RecipeError
 from distill.recipes import Tree
 from distill.result import Result
 from distill.run import fit
 from distill.run_dir import resumable
+
+_NOTE = "bench.sha256"
 
 
 @dataclass(frozen=True)
@@ -42,18 +45,34 @@ class Run:
         return finished
 
     def _is_ours(self) -> bool:
-        note = self.run_dir / "bench.sha256"
+        note = self.run_dir / _NOTE
         return note.is_file() and note.read_text() == self.digest
 
+    def refuse_foreign(self) -> None:
+        """Check that the directory holds no run of somebody else's.
+
+        Raises:
+            RecipeError: If it does.
+        """
+        held = (self.run_dir / name for name in ("config.yaml", "result.json"))
+        if any(path.exists() for path in held) and not (self.run_dir / _NOTE).exists():
+            told = "holds a run that was trained by itself: take another --out or --run_dir"
+            raise RecipeError(str(self.run_dir), told)
+
     def carry_out(self) -> Result:
-        """Train, go on from a checkpoint, or read what is there, whichever is due."""
+        """Train, go on from a checkpoint, or read what is there, whichever is due.
+
+        Raises:
+            RecipeError: If the recipe is wrong, or the directory holds somebody else's run.
+        """
+        self.refuse_foreign()
         if (finished := self.result()) is not None:
             return finished
         resume = self._is_ours() and resumable(self.run_dir)
         if not resume:
             shutil.rmtree(self.run_dir, ignore_errors=True)
         self.run_dir.mkdir(parents=True, exist_ok=True)
-        (self.run_dir / "bench.sha256").write_text(self.digest)
+        (self.run_dir / _NOTE).write_text(self.digest)
         (self.run_dir / "error.txt").unlink(missing_ok=True)
         quiet = Console(quiet=True)
         try:

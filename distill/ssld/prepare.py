@@ -86,7 +86,9 @@ def _clean(data: PartlyLabelled, folder: Path, most: int, command: str) -> str:
     pool = _looked(samples, pipeline.workers)
     sets = {"val": pipeline.val, "test": pipeline.test}
     held: dict[str, tuple[duplicates.Looked, Samples]] = {
-        split: (_looked(own, pipeline.workers), own) for split, own in sets.items() if own
+        split: (_looked(own, pipeline.workers), own)
+        for split, own in sets.items()
+        if own and len(own.ids)
     }
     looked = {split: own for split, (own, _) in held.items()}
     pairs = duplicates.near_duplicates(pool, looked, most)

@@ -39,12 +39,12 @@ def fit_stages(
     kept, and the one that was stopped goes on from its newest checkpoint.
     """
     console = console or Console(quiet=not first_process())
-    if not resume and first_process():
-        refuse_second_run(run_dir)
     tree = deepcopy(tree)
     check(tree, trusted)
     with claimed(run_dir):
         if not resume:
+            if first_process():
+                refuse_second_run(run_dir)
             rehearse(tree, run_dir, trusted, console)
         if first_process():
             _write_config(tree, run_dir)

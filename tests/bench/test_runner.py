@@ -6,12 +6,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from rich.console import Console
 
 from distill.bench import RunsFailedError, bench
+from distill.bench.runs import Run
 from distill.bench.spec import read_bench
 from distill.cli import main
 from distill.errors import RecipeError
@@ -168,6 +170,43 @@ def test_overrides_are_keys_and_values_of_any_depth(tmp_path: Path) -> None:
 def test_two_benches_do_not_share_a_directory(finished: Path) -> None:
     with claimed(finished / "out"), pytest.raises(RecipeError, match="is in use by process"):
         bench(finished / "bench.yaml", finished / "out", QUIET)
+
+
+@pytest.mark.parametrize("place", ["teacher", "kd/seed1"])
+def test_a_run_that_was_trained_by_itself_is_never_touched(place: str, tmp_path: Path) -> None:
+    own = tmp_path / "out" / place
+    (own / "checkpoints").mkdir(parents=True)
+    for name in ("config.yaml", "result.json", "checkpoints/last.ckpt"):
+        (own / name).write_text("mine")
+    with pytest.raises(RecipeError, match=f"{place}: holds a run that was trained by itself"):
+        bench(write(tmp_path / "bench.yaml"), tmp_path / "out", QUIET)
+    assert (own / "checkpoints" / "last.ckpt").read_text() == "mine"
+
+
+def test_a_budget_in_which_nothing_is_validated_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "bench.yaml", overrides={"trainer.max_epochs": 5})
+    told = "check_val_every_n_epoch: is 10, so 5 epochs would never be validated"
+    with pytest.raises(RecipeError, match=told):
+        bench(path, tmp_path / "out", QUIET)
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_teacher_leaves_the_student_alone(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what learns from the teacher is run again."""
+    trained = []
+
+    def carry_out(run: Run) -> dict[str, Any]:
+        if run.result() is None:
+            trained.append(run.run_dir.parent.name)
+        return json.loads((run.run_dir / "result.json").read_text())
+
+    monkeypatch.setattr(Run, "carry_out", carry_out)
+    shutil.copytree(finished / "out", tmp_path / "out")
+    other = {"trainer.max_epochs": 2, "data.train_samples": 128}
+    bench(write(tmp_path / "bench.yaml", teacher_overrides=other), tmp_path / "out", QUIET)
+    assert trained == ["out", "kd", "kd"]
 
 
 def test_at_least_one_run_at_once(finished: Path) -> None:

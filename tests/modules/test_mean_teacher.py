@@ -113,6 +113,13 @@ def test_the_accuracy_of_the_teacher_is_measured_each_time() -> None:
     assert running.callback_metrics["val/top1/teacher"].item() == pytest.approx(100 * right / total)
 
 
+def test_a_finished_run_is_tested_with_the_average_that_it_left(tmp_path: Path) -> None:
+    quiet = Console(quiet=True)
+    result = run.fit(recipe(), tmp_path / "run", trusted=("tests",), console=quiet)
+    measured = run.evaluate(tmp_path / "run", trusted=("tests",), console=quiet)
+    assert measured["top1"]["teacher"] == result["teacher"]["top1"]["test"]["last"]
+
+
 @pytest.mark.parametrize("average", [-0.1, 1.0])
 def test_the_decay_must_be_below_one(average: float) -> None:
     with pytest.raises(ValueError, match=r"^average must be at least 0 and below 1, got"):

@@ -17,6 +17,7 @@ from distill.bench.sweep.spec import Sweep, read_sweep
 from distill.bench.sweep.trials import Plan, Row, columns, row
 from distill.bench.tables import write_csv
 from distill.errors import RecipeError
+from distill.run_dir import write_json
 from distill.stages import check
 
 _MEANS = {
@@ -35,7 +36,7 @@ def sweep(
     seed: int = 0,
     ray: str | None = None,
 ) -> list[Row]:
-    """Run a sweep and write ``results.csv``, ``table.md``, ``parallel.png``, ``importance.png``.
+    """Run a sweep and write ``results.csv``, ``table.md``, ``sweep.json`` and two plots.
 
     Args:
         path: The sweep file.
@@ -60,6 +61,8 @@ def sweep(
     plan = make_plan(path, out, overrides, seed)
     console.print(f"sweep    {plan.sweep.method}: {_MEANS[plan.sweep.method]}", highlight=False)
     with closing(Search(plan.sweep, out, seed, plan.digest())) as search:
+        metric = {"metric": plan.sweep.metric.name, "goal": plan.sweep.metric.goal}
+        write_json(out / "sweep.json", metric)
         board = Board(plan, search, console)
         if ray is not None:
             carry_out_on_ray(plan, search, board, ray, jobs)
@@ -82,6 +85,9 @@ def make_plan(path: Path, out: Path, overrides: Sequence[str], seed: int) -> Pla
     plan = Plan(spec, out, tuple(overrides), seed)
     run = plan.run(Trial(0, _middle(spec), ""))
     check(run.tree, run.trusted)
+    if spec.early_terminate and "stages" in run.tree:
+        told = "cannot compare trials that train in stages: leave it out"
+        raise RecipeError(f"{path}: early_terminate", told)
     return plan
 
 

@@ -40,7 +40,9 @@ class Plan:
     def digest(self) -> str:
         """SHA-256 of what its trials depend on; more of them may be asked for later."""
         sweep = self.sweep
-        told = [sweep.command.recipe, *sweep.command.overrides, *self.overrides, sweep.method]
+        given = (*sweep.command.overrides, *self.overrides)
+        tree = recipes.load(recipes.find(sweep.command.recipe), given)
+        told = [digest(tree, ""), sweep.method]
         told += [str(sweep.metric), str(sweep.early_terminate), sweep.written, str(self.seed)]
         return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
@@ -67,7 +69,7 @@ def _log_to_group(tree: Tree, sweep: Sweep, trial: Trial) -> None:
     The group is written into the logger: there it holds for any process, whereas one that has
     spoken to W&B before reads WANDB_RUN_GROUP no more.
     """
-    loggers = tree.get("trainer", {}).get("logger")
+    loggers = tree["trainer"].get("logger")
     for logger in loggers if isinstance(loggers, list) else [loggers]:
         if isinstance(logger, dict) and str(logger.get("class_path")).endswith(f".{_WANDB}"):
             arguments = logger.setdefault("init_args", {})
@@ -87,7 +89,7 @@ def _stop_early(tree: Tree, sweep: Sweep, run_dir: Path) -> None:
         "brackets": list(sweep.early_terminate.brackets),
         "eta": sweep.early_terminate.eta,
     }
-    trainer = tree.setdefault("trainer", {})
+    trainer = tree["trainer"]
     given = trainer.get("callbacks") or []
     callbacks = given if isinstance(given, list) else [given]
     hyperband = {"class_path": "distill.bench.sweep.Hyperband", "init_args": arguments}

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,10 +16,11 @@ from rich.console import Console
 
 from distill.bench import RunsFailedError
 from distill.bench.sweep import sweep
+from distill.bench.sweep.runner import make_plan
 from distill.cli import main
 from distill.errors import RecipeError
 from distill.randomness import fold, uniform
-from distill.recipes import read
+from distill.recipes import find, read
 from tests.bench.sweep.test_spec import write
 from tests.forks import start, wait_for
 
@@ -54,6 +56,8 @@ def table(out: Path) -> list[dict[str, str]]:
 def test_a_sweep_has_a_row_per_trial(finished: Path) -> None:
     rows = table(finished / "out")
     assert [row["trial"] for row in rows] == ["0", "1", "2"]
+    sought = json.loads((finished / "out" / "sweep.json").read_text())
+    assert sought == {"metric": "val/top1", "goal": "maximize"}
     for row in rows:
         run_dir = finished / "out" / f"trial{int(row['trial']):03d}"
         result = json.loads((run_dir / "result.json").read_text())
@@ -189,6 +193,26 @@ def test_it_says_that_bayes_is_tpe(finished: Path, capsys: pytest.CaptureFixture
 def test_a_wrong_override_is_named(overrides: list[str], message: str, finished: Path) -> None:
     with pytest.raises(RecipeError, match=message):
         sweep(finished / "sweep.yaml", finished / "out", QUIET, overrides)
+
+
+def test_a_recipe_that_was_edited_is_another_sweep(tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.yaml"
+    shutil.copyfile(find("digits/student"), recipe)
+    command = ["distill", "fit", str(recipe), *BUDGET, "${args}"]
+    plans = []
+    for rate in ("0.05", "0.06"):
+        recipe.write_text(recipe.read_text().replace("lr: 0.05", f"lr: {rate}"))
+        path = write(tmp_path, **(SPEC | {"command": command}))
+        plans.append(make_plan(path, tmp_path / "out", (), 0).digest())
+    assert plans[0] != plans[1]
+
+
+def test_trials_in_stages_are_not_stopped_early(tmp_path: Path) -> None:
+    command = ["distill", "fit", "digits/hint_then_kd", "${args}"]
+    path = write(tmp_path, **(SPEC | {"command": command}))
+    with pytest.raises(RecipeError, match="early_terminate: cannot compare trials that train in"):
+        sweep(path, tmp_path / "out", QUIET)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_wrong_sweep_makes_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
