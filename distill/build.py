@@ -16,6 +16,7 @@ from distill.callbacks import offline_if_unreachable
 from distill.errors import RecipeError
 from distill.recipe_check import blame, check
 from distill.recipes import Tree, parse
+from distill.trust import trusting
 
 
 @dataclass
@@ -56,7 +57,8 @@ def build(tree: Tree, run_dir: str, trusted: Sequence[str] = ()) -> Built:
         raise _short(error) from error
     pl.seed_everything(config.seed_everything, verbose=False)
     try:
-        built = parser.instantiate(config)
+        with trusting(trusted):
+            built = parser.instantiate(config)
     except (ValueError, TypeError, RuntimeError, LookupError, OSError, ImportError) as error:
         cause = _first_cause(error)
         raise RecipeError(blame(nodes, cause), " ".join(str(cause).split())) from error
@@ -83,7 +85,7 @@ def _plain(parser: LightningArgumentParser, config: Namespace) -> Tree:
 def _keep_loggers_inside(tree: Tree, run_dir: str) -> None:
     tree["trainer"] = trainer = tree.get("trainer") or {}
     given = trainer.get("logger")
-    loggers = [
+    loggers: list[Any] = [
         {"class_path": spec} if isinstance(spec, str) else spec
         for spec in (given if isinstance(given, list) else [given])
     ]

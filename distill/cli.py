@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     bench.add_argument("--jobs", type=int, default=1, help="runs at once (default: 1)")
     bench.usage = f"{bench.prog} BENCH.yaml [--out DIR] [--jobs N] [--dotted.key=value ...]"
+    bench.add_argument("--trust", action="append", default=[], metavar="PACKAGE")
     bench.set_defaults(command=commands.bench, overrides=[])
 
     sweep = kinds.add_parser("sweep", help="search hyper-parameters", allow_abbrev=False)

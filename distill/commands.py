@@ -59,7 +59,13 @@ def bench(options: argparse.Namespace) -> None:
 
     out = options.out or Path("runs") / _name(options.bench)
     try:
-        bench(options.bench, out, overrides=options.overrides, jobs=options.jobs)
+        bench(
+            options.bench,
+            out,
+            overrides=options.overrides,
+            jobs=options.jobs,
+            trusted=options.trust,
+        )
     except RunsFailedError as error:
         raise SystemExit(f"distill: {error}") from error
 

@@ -27,17 +27,8 @@ from distill.annotations import (
 )
 from distill.errors import RecipeError
 from distill.suggest import nearest
+from distill.trust import TRUSTED
 
-TRUSTED = (
-    "distill",
-    "teachers",
-    "students",
-    "torch",
-    "torchvision",
-    "timm",
-    "torchmetrics",
-    "pytorch_lightning",
-)
 LARGEST_SEED = 2**32 - 1  # of numpy's generators
 _SECTIONS = ("model", "data", "trainer", "seed_everything")
 

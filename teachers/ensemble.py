@@ -28,7 +28,7 @@ class Ensemble(nn.Module):
 
     Raises:
         ValueError: If there are no members, weights do not fit, the combination is unknown, or
-            normalisations differ and a member carries none.
+            normalisations differ and a member carries none or one of other channels.
 
     Example:
         >>> pair = Ensemble([nn.Linear(3, 2), nn.Linear(3, 2)])
@@ -92,6 +92,10 @@ def _own_normalizations(members: Sequence[nn.Module]) -> list[Normalization | No
         told = " and ".join(str(normalization) for normalization in sorted(found))
         missing = f"member {carried.index(None)} carries none"
         raise ValueError(f"members must all carry their input_normalization: {missing}, got {told}")
+    channels = [len(mean) for mean, _ in found]
+    if len(set(channels)) > 1:
+        counts = " and ".join(str(count) for count in sorted(set(channels)))
+        raise ValueError(f"members must take images of the same channels, got {counts}")
     return carried
 
 

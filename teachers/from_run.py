@@ -10,18 +10,8 @@ from typing import cast
 import yaml
 from torch import nn
 
+from distill.trust import TRUSTED, further
 from teachers.weights import load_exactly, read_tensors
-
-_TRUSTED = (
-    "distill",
-    "teachers",
-    "students",
-    "torch",
-    "torchvision",
-    "timm",
-    "torchmetrics",
-    "pytorch_lightning",
-)
 
 
 def from_run(run_dir: str) -> nn.Module:
@@ -29,7 +19,8 @@ def from_run(run_dir: str) -> nn.Module:
 
     The network is built as the run's ``config.yaml`` says and filled from its
     ``student.safetensors``; it carries the ``input_normalization`` that its ``result.json`` says it
-    was trained with.
+    was trained with. What it is built of must come from the toolkit's packages, or from those that
+    the command trusts that builds the teacher (``--trust``; in Python ``distill.trust.trusting``).
 
     Args:
         run_dir: What ``distill fit`` left behind.
@@ -102,15 +93,25 @@ def _argument(value: object) -> object:
 
 
 def _resolve(path: str) -> Callable[..., nn.Module]:
-    if path.split(".")[0] not in _TRUSTED:
-        raise ValueError(f"{path} is outside the trusted packages ({', '.join(_TRUSTED)})")
+    trusted = (*TRUSTED, *further())
+    if path.split(".")[0] not in trusted:
+        known = ", ".join(trusted)
+        raise ValueError(f"{path} is outside the trusted packages ({known}); see --trust")
     module, _, name = path.rpartition(".")
     try:
         target = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"{path} cannot be imported: {error}") from error
     # Said by the annotation, before the call: torch.load is a function of a trusted package too.
-    gives = inspect.signature(target).return_annotation if inspect.isfunction(target) else target
+    gives = _returned(target) if inspect.isfunction(target) else target
     if not (inspect.isclass(gives) and issubclass(gives, nn.Module)):
         raise ValueError(f"{path} is neither a network nor a function annotated to return one")
     return cast(Callable[..., nn.Module], target)
+
+
+def _returned(function: Callable[..., object]) -> object:
+    try:
+        signature = inspect.signature(function, eval_str=True)
+    except (NameError, AttributeError, TypeError):  # some are for type checkers alone
+        signature = inspect.signature(function)
+    return signature.return_annotation

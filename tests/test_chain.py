@@ -23,6 +23,15 @@ def recipe() -> dict[str, Any]:
     return tree
 
 
+def test_what_the_command_trusts_teaches_every_generation(tmp_path: Path) -> None:
+    tree = recipe()
+    arguments = {"width": 4, "num_classes": 10, "in_channels": 1}
+    student = {"class_path": "tests.networks.TinyNet", "init_args": arguments}
+    recipes.put(tree, "model.student", student)
+    results = chain(tree, tmp_path, 1, trusted=("tests",), console=QUIET)
+    assert [result["teacher"] is None for result in results] == [True, False]
+
+
 def test_every_generation_learns_from_the_one_before(tmp_path: Path) -> None:
     results = chain(recipe(), tmp_path, 2, name="digits/born_again", console=QUIET)
     assert [result["teacher"] is None for result in results] == [True, False, False]

@@ -25,6 +25,7 @@ from distill.cli import main
 from distill.errors import Interrupted, RecipeError
 from distill.stages import last, trees
 from distill.stages.handover import going_on
+from distill.trust import trusting
 from tests.test_resume import RECIPE, assert_same, final_state
 from tests.test_run import QUIET, metrics
 
@@ -173,12 +174,12 @@ def test_the_run_is_told_as_one(whole: Path) -> None:
         assert (whole / name).read_bytes() == (whole / "stages/student" / name).read_bytes()
 
 
-def test_the_run_can_be_tested_and_teach(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_run_can_be_tested_and_teach(whole: Path) -> None:
     result = json.loads((whole / "result.json").read_text())
     tested = run.evaluate(whole, trusted=("tests",), console=QUIET)
     assert tested["top1"]["student"] == result["student"]["top1"]["test"]["last"]
-    monkeypatch.setattr(sys.modules["teachers.from_run"], "_TRUSTED", ("tests",))
-    teacher = teachers.from_run(str(whole)).state_dict()
+    with trusting(["tests"]):
+        teacher = teachers.from_run(str(whole)).state_dict()
     weights = load_file(whole / "student.safetensors")
     assert all(torch.equal(teacher[name], weights[name]) for name in weights)
 

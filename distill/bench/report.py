@@ -39,6 +39,12 @@ _WIDE = 150  # characters
 _IN_WIDE_TABLES = ("bootstrap interval", "p (Holm)", "gap closed")
 
 
+def teacher_accuracy(rows: Sequence[Row], split: str) -> float | None:
+    """The teacher's accuracy in percent on ``val`` or ``test``; None where no run has a teacher."""
+    known = (row.get(f"teacher_{split}") for row in rows)
+    return next((value for value in known if value is not None), None)
+
+
 def summary(rows: Sequence[Row], baseline: str) -> list[tuple[str, ...]]:
     """A line per method: accuracies, paired difference and how sure it is, time.
 
@@ -95,7 +101,7 @@ def plot(path: Path, rows: Sequence[Row], baseline: str) -> bool:
             [place - 0.25, place + 0.25], [spread(values)[0]] * 2, color=colour, linewidth=2.5
         )
     split = column.removesuffix("_last")
-    teacher = rows[-1][f"teacher_{split}"]
+    teacher = teacher_accuracy(rows, split)
     if teacher is not None:
         axes.axhline(teacher, color="black", linestyle="--", linewidth=1, label="teacher")
         axes.legend(frameon=False)
@@ -140,8 +146,8 @@ def _accuracy(one: Comparison, split: str) -> str:
 
 def _caption(rows: Sequence[Row]) -> str:
     seeds = len({row["seed"] for row in rows})
-    last = rows[-1]
-    teacher = [f"{last[f'teacher_{s}']:.2f} % {s}" for s in ("val", "test") if last[f"teacher_{s}"]]
+    found = {split: teacher_accuracy(rows, split) for split in ("val", "test")}
+    teacher = [f"{value:.2f} % {split}" for split, value in found.items() if value is not None]
     told = f"; teacher {', '.join(teacher)}" if teacher else ""
     over = "one seed" if seeds == 1 else f"mean and standard deviation over {seeds} seeds"
     return f"Last epoch, {over}{told}."

@@ -42,6 +42,7 @@ def bench(
     console: Console | None = None,
     overrides: Sequence[str] = (),
     jobs: int = 1,
+    trusted: Sequence[str] = (),
 ) -> list[Row]:
     """Run a bench and write ``results.csv``, ``table.md`` and ``plot.png``.
 
@@ -51,6 +52,7 @@ def bench(
         console: Where to print.
         overrides: ``dotted.key=value`` each, on top of the bench's, for every run and the teacher.
         jobs: Runs at once, in processes of their own that share the threads.
+        trusted: Further packages whose classes the recipes may name.
 
     Returns:
         One row per run, as in ``results.csv``.
@@ -64,8 +66,8 @@ def bench(
         raise RecipeError("--jobs", f"must be at least 1, got {jobs}")
     spec = read_bench(path)
     with claimed(out):
-        teacher = _teacher(spec, out, overrides)
-        cells = _cells(spec, out, overrides, teacher)
+        teacher = _teacher(spec, out, overrides, trusted)
+        cells = _cells(spec, out, overrides, trusted, teacher)
         if teacher is not None:
             _train_teacher(teacher, console)
         rows, failed = _carry_out(cells, out, console, jobs)
@@ -77,18 +79,26 @@ def bench(
     return rows
 
 
-def _teacher(spec: Bench, out: Path, overrides: Sequence[str]) -> Run | None:
+def _teacher(
+    spec: Bench, out: Path, overrides: Sequence[str], trusted: Sequence[str]
+) -> Run | None:
     if spec.teacher is None:
         return None
     tree = _load(spec.teacher, spec.teacher_overrides, 0, overrides)
-    check(tree)
+    check(tree, trusted)
     _check_validates(last(tree))
-    run = Run(tree, out / "teacher", spec.teacher, digest(tree, ""))
+    run = Run(tree, out / "teacher", spec.teacher, digest(tree, ""), tuple(trusted))
     run.refuse_foreign()
     return run
 
 
-def _cells(spec: Bench, out: Path, overrides: Sequence[str], teacher: Run | None) -> list[_Cell]:
+def _cells(
+    spec: Bench,
+    out: Path,
+    overrides: Sequence[str],
+    trusted: Sequence[str],
+    teacher: Run | None,
+) -> list[_Cell]:
     """Everything to run; a recipe that is wrong is found here, not hours later."""
     cells, baseline = [], Path(spec.baseline).stem
     for method, variant in spec.competitors().items():
@@ -99,10 +109,10 @@ def _cells(spec: Bench, out: Path, overrides: Sequence[str], teacher: Run | None
             if taught_by is not None:
                 recipes.put(tree, "model.teacher.run_dir", str(taught_by.run_dir))
             if seed == spec.seeds[0]:
-                check(tree)
+                check(tree, trusted)
                 _check_validates(last(tree))
             told = digest(tree, taught_by.digest if taught_by else "")
-            run = Run(tree, out / method / f"seed{seed}", variant.recipe, told)
+            run = Run(tree, out / method / f"seed{seed}", variant.recipe, told, tuple(trusted))
             run.refuse_foreign()
             cells.append(_Cell(method, seed, against, run))
     return cells

@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
-from functools import lru_cache
+from enum import Enum
+from functools import lru_cache, partial
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +15,8 @@ from distill.randomness import bits, fold
 
 Fields = Mapping[str, str]
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+# Of objects of these packages only the class is told: devices, paths, locks, loggers, trainers.
+_OPAQUE = {*sys.stdlib_module_names, "torch", "pytorch_lightning"}
 
 
 def view_hash(images: Tensor) -> Tensor:
@@ -49,21 +54,19 @@ def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
 def module_fields(key: str, module: nn.Module) -> dict[str, str]:
     """The class of a module and all that it was made with, and of the modules inside it.
 
+    That is what it keeps in attributes: numbers, texts, tensors, classes and functions (by name),
+    modules, objects with attributes of their own, and containers of these. Hooks, training mode,
+    devices and paths are left out.
+
     Args:
         key: What to call it, for instance ``data.augment.0``.
-        module: One that keeps its settings as attributes, as those of ``distill.augment`` do.
+        module: Any; outputs that depend on nothing else are the same where the fields are.
 
     Example:
         >>> module_fields("data.augment.0", nn.Dropout(0.1))["data.augment.0.p"]
         '0.1'
     """
-    fields = {key: _class(module)}
-    own = {name: value for name, value in vars(module).items() if name not in _OF_EVERY_MODULE}
-    tensors = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
-    fields |= {f"{key}.{name}": _told(value) for name, value in (*own.items(), *tensors)}
-    for name, inner in module.named_children():
-        fields |= module_fields(f"{key}.{name}", inner)
-    return fields
+    return _fields(key, module, {})
 
 
 def fingerprint(fields: Fields) -> str:
@@ -94,15 +97,56 @@ def _class(value: object) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
-def _told(value: object) -> str:
-    """A value as text that is the same in every process: no addresses."""
+def _fields(key: str, module: nn.Module, known: Mapping[int, str]) -> dict[str, str]:
+    """The fields of a module; ``known`` names objects, by id, that are told elsewhere."""
+    inside = module.named_modules(remove_duplicate=False)
+    places = [(f"{key}.{name}" if name else key, inner) for name, inner in inside]
+    names = {**known, **{id(inner): place for place, inner in places}}
+    fields = {}
+    for place, inner in places:
+        fields[place] = _class(inner)
+        own = {name: value for name, value in vars(inner).items() if name not in _OF_EVERY_MODULE}
+        own |= inner.named_parameters(recurse=False, remove_duplicate=False)
+        own |= inner.named_buffers(recurse=False, remove_duplicate=False)
+        fields |= {f"{place}.{name}": _told(value, names) for name, value in own.items()}
+    return fields
+
+
+def _told(value: object, known: dict[int, str]) -> str:
+    """A value as text that is the same in every process: no addresses, no order of a set."""
+    if isinstance(value, Enum):
+        return str(value)
+    if value is None or isinstance(value, (bool, int, float, complex, str, bytes, torch.dtype)):
+        return repr(value)
     if isinstance(value, Tensor):
         return tensors_digest({"": value})
+    if isinstance(name := getattr(value, "__qualname__", None), str):
+        return f"{value.__module__}.{name}"
+    if id(value) in known:
+        return known[id(value)]
+    known[id(value)] = f"^{len(known)}"  # what is inside may lead back to it
+    text = _inside(value, known)
+    del known[id(value)]
+    return text
+
+
+def _inside(value: object, known: dict[int, str]) -> str:
+    if isinstance(value, nn.Module):  # held in a list or another object, so not among the children
+        return fingerprint(_fields(known[id(value)], value, known))
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _told(value.tolist(), known)
     if isinstance(value, (list, tuple)):
-        return f"[{', '.join(_told(each) for each in value)}]"
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return str(value)
-    return _class(value)
+        return f"[{', '.join(_told(each, known) for each in value)}]"
+    if isinstance(value, Mapping):
+        pairs = sorted(f"{_told(k, known)}: {_told(each, known)}" for k, each in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, (set, frozenset)):
+        return f"{{{', '.join(sorted(_told(each, known) for each in value))}}}"
+    if isinstance(value, partial):
+        return _told([value.func, value.args, value.keywords], known)
+    opaque = type(value).__module__.split(".")[0] in _OPAQUE
+    own = {} if opaque else getattr(value, "__dict__", {})
+    return _class(value) + (_told(own, known) if own else "")
 
 
 def _short(value: str) -> str:

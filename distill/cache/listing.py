@@ -74,7 +74,7 @@ def rows(caches: Sequence[Listed]) -> list[tuple[str, str, str, str]]:
             str(cache.path),
             f"{cache.size / 2**20:.2f} MiB",
             ", ".join(f"{name} {n}" for name, n in cache.entries.items()) or "empty",
-            cache.fields.get("model.teacher", "?"),
+            cache.fields.get("model.teacher", "?").rpartition(".")[2],
         )
         for cache in caches
     ]

@@ -37,7 +37,6 @@ class CKA(pl.Callback):
             if len(places) != 2:
                 raise ValueError(f"pairs.{name} must be two places, got {pairs[name]}")
         self._metrics: dict[str, LinearCKA] = {}
-        self._copied: dict[str, set[str]] = {}
         self.values: dict[str, float] = {}
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

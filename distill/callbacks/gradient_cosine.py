@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from distill.errors import RecipeError
 from distill.metrics import gradient_cosines
+from distill.modules.logged_steps import logs_this_step
 from distill.suggest import nearest
 
 
@@ -18,7 +19,8 @@ class GradientCosine(pl.Callback):
 
     Over all of the student's parameters, as ``train/gradient_cosine/<name>``: 1 where both pull the
     same way, -1 where they undo each other. It reads the losses of the training step itself, so
-    training goes on exactly as without it; a backward pass per loss on those steps.
+    training goes on exactly as without it; a backward pass per loss on those steps. Of peers that
+    take turns it compares the losses of the one that the task trains.
 
     Args:
         task: The loss that the others are compared with, say ``ce``.
@@ -52,8 +54,8 @@ class GradientCosine(pl.Callback):
     ) -> None:
         """Compare the gradients of the losses that this step has just evaluated."""
         losses, self._losses = self._losses, {}
-        if (trainer.global_step + 1) % trainer.log_every_n_steps:  # type: ignore[attr-defined]
-            return
+        if not logs_this_step(trainer) or self._task not in losses:
+            return  # the task is not there while another peer takes its turn
         student: Any = pl_module.student
         weights = [weight for weight in student.parameters() if weight.requires_grad]
         for name, cosine in gradient_cosines(losses, self._task, weights).items():

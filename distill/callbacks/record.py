@@ -18,8 +18,8 @@ class RunRecord(pl.Callback):
         each_epoch: Print a line per epoch, for terminals without a progress bar.
 
     Attributes:
-        top1: The student's validation accuracy in percent, ``last`` and ``best``, and
-            ``best_epoch``.
+        top1: The student's validation accuracy in percent, ``last`` and ``best``, and the first
+            epoch that reached it, ``best_epoch``, counted from 0 as in ``metrics.csv``.
         wall_s: Seconds of training, over all parts of a resumed run.
     """
 
@@ -101,9 +101,7 @@ class RunRecord(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
         self.top1, self.wall_s = state_dict["top1"], state_dict["wall_s"]
-        # Checkpoints of version 0.1.0 hold no speed.
-        self._images = state_dict.get("images", 0)
-        self._training_s = state_dict.get("training_s", 0.0)
+        self._images, self._training_s = state_dict["images"], state_dict["training_s"]
 
 
 def data_sizes(trainer: pl.Trainer) -> dict[str, int]:

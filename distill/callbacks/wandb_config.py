@@ -6,11 +6,9 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import WandbLogger
 
-from distill.callbacks.wandb_connection import start
-
 
 class WandbConfig(pl.Callback):
-    """Starts each W&B run, and gives it the resolved recipe as its config.
+    """Gives each W&B run the resolved recipe as its config.
 
     Args:
         config: The recipe as plain values.
@@ -23,5 +21,4 @@ class WandbConfig(pl.Callback):
         """Log it."""
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                start(logger)
                 logger.experiment.config.update(dict(self._config), allow_val_change=True)

@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from distill.batch import Batch
 from distill.cache import CacheSettings, Encoding, Recall
+from distill.cache.fingerprint import module_fields
 from distill.errors import RecipeError
 from distill.modules.finite import check_total, check_weights
 from distill.modules.frozen import Frozen, TeacherMode
 from distill.modules.gradients import gradient_norms as norms_of_gradients
 from distill.modules.image_data import ImageData, fitting_logits, own_normalization, two_views
+from distill.modules.logged_steps import logs_this_step
 from distill.modules.normalization import Normalization
 from distill.modules.optimization import Decay, Optimization
 from distill.modules.scoring import accuracy_on, label_loss
@@ -160,7 +162,7 @@ class Distillation(pl.LightningModule):
         weighted = {name: self.terms[name].weight * value for name, value in values.items()}
         total = torch.stack(list(weighted.values())).sum()
         check_total(total, values, self.global_step)
-        if self._watched is not None and self._logs_this_step():
+        if self._watched is not None and logs_this_step(self.trainer):
             norms = norms_of_gradients(weighted, context[self._watched])
             self.log_dict({f"train/gradient/{name}": norm for name, norm in norms.items()})
         told = {f"train/loss/{name}": value.detach() for name, value in values.items()}
@@ -248,13 +250,12 @@ class Distillation(pl.LightningModule):
         if not hasattr(data, "fingerprint"):
             needed = "needs a datamodule with a fingerprint, as those of distill.data"
             raise RecipeError("model.cache", f"{needed}, got {type(data).__name__}")
-        fields = {
-            "model.teacher": type(self._frozen.network).__qualname__,
-            "model.teacher (weights)": self._frozen.digest(),
+        fields = module_fields("model.teacher", self._frozen.network) | {
             "model.teacher_mode": self._frozen.mode,
             "model.normalization.teacher": str(self.normalization["teacher"]),
             "trainer.precision": str(self.trainer.precision),
         }
+        fields.pop("model.teacher.input_normalization", None)  # the one in use is told above
         mode = self._frozen.mode
         try:
             fields |= data.fingerprint(of_batch=mode == "batch_statistics")
@@ -276,9 +277,6 @@ class Distillation(pl.LightningModule):
                 stored = Encoding(self._cache).round_trip if self._cache else None
                 self.shapes = self._wiring.dry_pass(batch, logits, stored)
         self.train()
-
-    def _logs_this_step(self) -> bool:
-        return (self.global_step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined, no-any-return]
 
     def _evaluate(self, batch: Batch, stage: str) -> None:
         logits = self._logits("student", batch.image).float()

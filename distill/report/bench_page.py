@@ -8,6 +8,7 @@ from typing import Any
 
 from distill.bench.comparison import Comparison, compare, headline
 from distill.bench.numbers import p_value, plus_minus
+from distill.bench.report import teacher_accuracy
 from distill.report.blocks import Block, Figure, Page, Section, Table
 from distill.report.curves import accuracy_chart
 from distill.report.differences import difference_chart
@@ -54,8 +55,7 @@ class _Bench:
 
     def teacher(self, split: str) -> float | None:
         """The teacher's accuracy in percent, where there is one."""
-        known = [row.get(f"teacher_{split}") for row in self.study.rows]
-        return next((value for value in known if value is not None), None)
+        return teacher_accuracy(self.study.rows, split)
 
 
 def bench_page(study: Study) -> Page:

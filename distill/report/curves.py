@@ -46,7 +46,10 @@ def accuracy_chart(runs: Mapping[str, Sequence[Run]], teacher: float | None) -> 
 
 
 def loss_charts(runs: Mapping[str, Sequence[Run]]) -> list[Chart]:
-    """A chart per term of the objectives: its value in training, unweighted, by epoch.
+    """A chart per loss in training, by epoch.
+
+    Terms are unweighted; ``train/loss/b`` beside ``train/loss/b/ce`` is the weighted sum of the
+    terms that train the peer b.
 
     Args:
         runs: By method, in the order of their colours.
@@ -59,7 +62,8 @@ def loss_charts(runs: Mapping[str, Sequence[Run]]) -> list[Chart]:
         for key in row
         if key.startswith("train/loss/")
     }
-    return [_loss_chart(key, runs) for key in sorted(columns)]
+    sums = {key for key in columns if any(other.startswith(f"{key}/") for other in columns)}
+    return [_loss_chart(key, runs, key in sums) for key in sorted(columns)]
 
 
 def curve(runs: Sequence[Run], column: str) -> Curve:
@@ -75,14 +79,14 @@ def curve(runs: Sequence[Run], column: str) -> Curve:
     return dict(sorted(found.items()))
 
 
-def _loss_chart(key: str, runs: Mapping[str, Sequence[Run]]) -> Chart:
+def _loss_chart(key: str, runs: Mapping[str, Sequence[Run]], weighted: bool) -> Chart:
     term = key.removeprefix("train/loss/")
     curves = {name: curve(found, key) for name, found in runs.items()}
     curves = {name: found for name, found in curves.items() if found}
     figure, plot = axes(2.6)
     _draw(plot, curves, list(runs))
     plot.set_xlabel("epoch")
-    plot.set_ylabel(f"{term}, unweighted")
+    plot.set_ylabel(f"{term}, {'weighted sum' if weighted else 'unweighted'}")
     values = [value for found in curves.values() for each in found.values() for value in each]
     if min(values) > 0 and max(values) >= 10 * min(values):
         plot.set_yscale("log")
@@ -93,7 +97,10 @@ def _loss_chart(key: str, runs: Mapping[str, Sequence[Run]]) -> Chart:
         f"{name} from {fmean(found[min(found)]):.3g} to {fmean(found[max(found)]):.3g}"
         for name, found in curves.items()
     ]
-    caption = f"Loss term “{term}” in training, before its weight, mean by epoch."
+    told = f"Loss term “{term}” in training, before its weight"
+    if weighted:
+        told = f"Weighted sum of the terms that train “{term}”"
+    caption = f"{told}, mean by epoch."
     return Chart(f"loss_{term}", caption, f"Line chart of {term}. {'; '.join(ends)}.", figure)
 
 

@@ -18,9 +18,9 @@ _ADVICE = (
 
 
 def loss_section(runs: Mapping[str, Sequence[Run]]) -> Section | None:
-    """What each term of the objective did in training; None where nothing was logged."""
+    """What each loss did in training; None where nothing was logged."""
     charts = loss_charts(runs)
-    text = "Each term of the objectives, before its weight"
+    text = "What each loss came to in training"
     several = any(len(found) > 1 for found in runs.values())
     text += ", mean over seeds; the band spans the lowest and highest." if several else "."
     return Section("Losses", text, charts) if charts else None
@@ -119,15 +119,12 @@ def _on_demand(runs: Mapping[str, Sequence[Run]]) -> list[Block]:
     }
     blocks: list[Block] = []
     for key, (caption, what) in titles.items():
-        rows = (
-            [
-                (name, place, number(value, 3))
-                for name, found in runs.items()
-                for place, value in (found[0].result.get("diagnostics") or {}).get(key, {}).items()
-            ]
-            if any(runs.values())
-            else []
-        )
+        rows = [
+            (name, place, number(value, 3))
+            for name, found in runs.items()
+            if found
+            for place, value in (found[0].result.get("diagnostics") or {}).get(key, {}).items()
+        ]
         if rows:
             blocks.append(Table(f"{caption} First seed.", ("method", what, "value"), rows))
     return blocks

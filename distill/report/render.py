@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup, escape
@@ -12,18 +13,16 @@ from markupsafe import Markup, escape
 from distill.report.blocks import Block, Chart, Gallery, Page
 from distill.report.style import VARIABLES, styled
 
-CHARTS = "report_charts"
-
 
 def html(page: Page) -> str:
     """The page as one HTML file: charts are inline SVG, images are data, no script, no network."""
     return _environment(autoescape=True).get_template("page.html.jinja").render(page=page)
 
 
-def markdown(page: Page) -> str:
-    """The page as Markdown, its charts being files in ``report_charts``."""
+def markdown(page: Page, charts: str) -> str:
+    """The page as Markdown, its charts being files in the folder ``charts`` beside it."""
     template = _environment(autoescape=False).get_template("page.md.jinja")
-    return re.sub(r"\n{3,}", "\n\n", template.render(page=page, charts=CHARTS))
+    return re.sub(r"\n{3,}", "\n\n", template.render(page=page, charts=quote(charts)))
 
 
 def write_charts(page: Page, folder: Path) -> None:

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from distill.bench.comparison import Row
+from distill.bench.sweep.spec import Metric
 from distill.errors import RecipeError
 from distill.predictions import Predictions, load_predictions
 
 Kind = Literal["run", "bench", "sweep"]
+_WORDS = ("method", "against", "state", "run_dir")
+"""Columns that are text whatever they look like: a variant may be called 100."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,27 @@ def read_run(folder: Path) -> Run:
     )
 
 
+def read_metric(folder: Path) -> Metric:
+    """Read what a sweep searched for.
+
+    Raises:
+        RecipeError: If ``sweep.json`` is missing, as in folders of older sweeps, or names no metric
+            and goal.
+    """
+    path = folder / "sweep.json"
+    needed = 'needs the metric and its goal, such as {"metric": "val/top1", "goal": "maximize"}'
+    if not path.is_file():
+        raise RecipeError(str(path), f"is missing, so no trial can be called the best; {needed}")
+    try:
+        told = json.loads(path.read_text())
+        name, goal = told["metric"], told["goal"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RecipeError(str(path), needed) from error
+    if not isinstance(name, str) or goal not in ("maximize", "minimize"):
+        raise RecipeError(str(path), f"{needed}, got {told}")
+    return Metric(name, goal)
+
+
 def _read_table(folder: Path, rows: list[Row]) -> Study:
     table = folder / "results.csv"
     if not rows:
@@ -118,7 +142,8 @@ def _rows(path: Path) -> list[Row]:
     try:
         with path.open(newline="") as file:
             return [
-                {key: _value(text) for key, text in row.items()} for row in csv.DictReader(file)
+                {key: text or None if key in _WORDS else _value(text) for key, text in row.items()}
+                for row in csv.DictReader(file)
             ]
     except (OSError, ValueError, csv.Error) as error:
         raise RecipeError(str(path), f"cannot be read: {error}") from error

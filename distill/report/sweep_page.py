@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from distill.bench.comparison import Row
+from distill.bench.sweep.report import best_first
+from distill.bench.sweep.spec import Metric
 from distill.report.blocks import Chart, Figure, Page, Section, Table
 from distill.report.curves import accuracy_chart
 from distill.report.evidence import diagnostics_section, difference_pictures, recipe_section
 from distill.report.numbers import DASH
-from distill.report.study import Study
+from distill.report.study import Study, read_metric
 from distill.report.style import FAINT, axes, colour
 
 _RESULTS = (
@@ -23,11 +25,13 @@ _RESULTS = (
     "run_dir",
 )
 _MOST_ROWS = 10
+_ENDS = {"finished": "finished", "stopped": "were stopped early"}
 
 
 def sweep_page(study: Study) -> Page:
     """Everything that a sweep found."""
-    ranked = _ranked(study.rows)
+    metric = read_metric(study.folder)
+    ranked = [row for row in best_first(study.rows, metric) if row["value"] is not None]
     parameters = [key for key in study.rows[0] if key not in _RESULTS]
     if not ranked:
         text = "No trial reached a value of the metric."
@@ -39,8 +43,8 @@ def sweep_page(study: Study) -> Page:
     sections = [
         Section(
             "Trials",
-            _text(study.rows, ranked),
-            [_table(ranked, parameters), _course(study.rows, ranked)],
+            _text(study.rows, ranked, metric),
+            [_table(ranked, parameters), _course(ranked, metric)],
         ),
         Section("The metric against each parameter", _ADVICE, _against(ranked, parameters)),
         Section("The best trial over its epochs", "", [chart]) if chart else None,
@@ -59,26 +63,20 @@ _ADVICE = (
 )
 
 
-def _ranked(rows: Sequence[Row]) -> list[Row]:
-    """Trials with a value, the best first."""
-    known = [row for row in rows if isinstance(row.get("value"), (int, float))]
-    return sorted(known, key=lambda row: row["value"], reverse=not _smaller_is_better(known))
-
-
-def _smaller_is_better(rows: Sequence[Row]) -> bool:
-    """Whether any trial's best value is below its last: the table does not name the goal."""
-    return any(row["best"] < row["value"] for row in rows if row.get("best") is not None)
+def _came_as_far(ranked: Sequence[Row]) -> list[Row]:
+    """The best and those that compare with it: finished ones, unless all were stopped early."""
+    return [row for row in ranked if row["state"] == ranked[0]["state"]]
 
 
 def _answer(rows: Sequence[Row], ranked: Sequence[Row], parameters: Sequence[str]) -> list[str]:
-    best = ranked[0]
+    best, *others = _came_as_far(ranked)
     chosen = ", ".join(f"{name} = {_cell(best.get(name))}" for name in parameters)
     told = [
         f"Trial {best['trial']} did best: {best['value']:.4g} in its last epoch, with {chosen}."
     ]
-    if len(ranked) > 1:
+    if others:
         told.append(
-            f"The next best reached {ranked[1]['value']:.4g}, the worst {ranked[-1]['value']:.4g}."
+            f"The next best reached {others[0]['value']:.4g}, the worst {others[-1]['value']:.4g}."
         )
     told.append(
         f"A trial is one seed, and the best of {len(rows)} is partly luck: run it again on fresh"
@@ -98,36 +96,48 @@ def _figures(rows: Sequence[Row], ranked: Sequence[Row]) -> list[Figure]:
     ]
 
 
-def _text(rows: Sequence[Row], ranked: Sequence[Row]) -> str:
-    goal = "smaller" if _smaller_is_better(ranked) else "larger"
+def _text(rows: Sequence[Row], ranked: Sequence[Row], metric: Metric) -> str:
+    better = "smaller" if metric.goal == "minimize" else "larger"
     left = len(rows) - len(ranked)
-    text = f"The metric's value in the last epoch; {goal} is better."
+    text = f"{metric.name} in the last epoch; {better} is better."
+    if len(_came_as_far(ranked)) < len(ranked):
+        text += " Trials that were stopped early come after all that finished."
     return f"{text} Diverged, without a value: {left}." if left else text
 
 
 def _table(ranked: Sequence[Row], parameters: Sequence[str]) -> Table:
     rows = [
-        (f"trial {row['trial']}", f"{row['value']:.4g}", *(_cell(row.get(p)) for p in parameters))
+        (
+            f"trial {row['trial']}",
+            f"{row['value']:.4g}",
+            row["state"],
+            *(_cell(row.get(name)) for name in parameters),
+        )
         for row in ranked[:_MOST_ROWS]
     ]
     caption = f"The best {len(rows)} of {len(ranked)} trials."
-    return Table(caption, ("trial", "value", *parameters), rows)
+    return Table(caption, ("trial", "value", "state", *parameters), rows)
 
 
-def _course(rows: Sequence[Row], ranked: Sequence[Row]) -> Chart:
+def _course(ranked: Sequence[Row], metric: Metric) -> Chart:
     figure, plot = axes(2.8)
-    known = sorted(ranked, key=lambda row: row["trial"])
-    trials = [row["trial"] for row in known]
-    values = [row["value"] for row in known]
-    better = min if _smaller_is_better(ranked) else max
-    so_far = [better(values[: place + 1]) for place in range(len(values))]
-    plot.plot(trials, values, "o", color=FAINT, markersize=5)
-    plot.step(trials, so_far, where="post", color=colour(0))
+    as_far = sorted(_came_as_far(ranked), key=lambda row: row["trial"])
+    values = [row["value"] for row in as_far]
+    so_far = [metric.best(values[: place + 1]) for place in range(len(values))]
+    plot.plot(
+        [row["trial"] for row in ranked],
+        [row["value"] for row in ranked],
+        "o",
+        color=FAINT,
+        markersize=5,
+    )
+    plot.step([row["trial"] for row in as_far], so_far, where="post", color=colour(0))
     plot.xaxis.get_major_locator().set_params(integer=True)
     plot.set_xlabel("trial")
     plot.set_ylabel("value")
-    alt = f"Values of {len(known)} trials; the best so far ends at {so_far[-1]:.4g}."
-    return Chart("trials", "Each trial's value, and the best so far.", alt, figure)
+    alt = f"Values of {len(ranked)} trials; the best so far ends at {so_far[-1]:.4g}."
+    caption = f"Each trial's value, and the best so far of those that {_ENDS[ranked[0]['state']]}."
+    return Chart("trials", caption, alt, figure)
 
 
 def _against(ranked: Sequence[Row], parameters: Sequence[str]) -> list[Chart]:
@@ -153,7 +163,7 @@ def _scatter(ranked: Sequence[Row], name: str) -> Chart:
     plot.set_xlabel(name)
     plot.set_ylabel("value")
     best, worst = (_cell(row[name]) for row in (known[0], known[-1]))
-    alt = f"Scatter plot. The best trial has {name} = {best}, the worst {worst}."
+    alt = f"Scatter plot. The best trial has {name} = {best}, the last in rank {worst}."
     return Chart(f"parameter_{name}", f"{name}", alt, figure)
 
 

@@ -10,7 +10,8 @@ def report(folder: Path, out: Path | None = None) -> list[Path]:
 
     Args:
         folder: Its directory.
-        out: The HTML file; the others go beside it. None: ``report.html`` in the directory.
+        out: The HTML file; the others go beside it, with its name. None: ``report.html`` in the
+            directory.
 
     Returns:
         The HTML file, the Markdown file and the folder of charts.
@@ -23,7 +24,7 @@ def report(folder: Path, out: Path | None = None) -> list[Path]:
         raise RecipeError("--out", f"must end in .html, got {out}")
     try:
         from distill.report.bench_page import bench_page
-        from distill.report.render import CHARTS, html, markdown, write_charts
+        from distill.report.render import html, markdown, write_charts
         from distill.report.run_page import run_page
         from distill.report.study import read_study
         from distill.report.sweep_page import sweep_page
@@ -32,8 +33,9 @@ def report(folder: Path, out: Path | None = None) -> list[Path]:
         raise RecipeError("distill report", problem) from error
     study = read_study(folder)
     page = {"run": run_page, "bench": bench_page, "sweep": sweep_page}[study.kind](study)
+    text, charts = out.with_suffix(".md"), out.with_name(f"{out.stem}_charts")
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(html(page))
-    out.with_suffix(".md").write_text(markdown(page))
-    write_charts(page, out.parent / CHARTS)
-    return [out, out.with_suffix(".md"), out.parent / CHARTS]
+    text.write_text(markdown(page, charts.name))
+    write_charts(page, charts)
+    return [out, text, charts]

@@ -70,6 +70,17 @@ def test_markdown_holds_every_method_and_the_teacher() -> None:
     assert "over 2 seeds; teacher 99.00 % val, 98.00 % test." in text
 
 
+def test_the_teacher_is_told_though_the_last_method_has_none(tmp_path: Path) -> None:
+    found = rows()[2:] + rows()[:2]
+    assert "over 2 seeds; teacher 99.00 % val, 98.00 % test." in report.markdown(found, "student")
+    assert report.plot(tmp_path / "with.png", found, "student")
+    alone = [row | {"teacher_val": None, "teacher_test": None} for row in found]
+    assert "teacher" not in report.markdown(alone, "student")
+    assert report.plot(tmp_path / "without.png", alone, "student")
+    # The same dots: only the teacher's line can make the difference.
+    assert (tmp_path / "with.png").read_bytes() != (tmp_path / "without.png").read_bytes()
+
+
 def test_the_terminal_table_shows_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     report.print_table(Console(width=160), rows(), "student")
     printed = capsys.readouterr().out

@@ -183,6 +183,24 @@ def test_a_run_that_was_trained_by_itself_is_never_touched(place: str, tmp_path:
     assert (own / "checkpoints" / "last.ckpt").read_text() == "mine"
 
 
+def test_what_the_command_trusts_may_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {"recipe": "digits/student", "overrides": {"model.student": "tests.networks.tiny"}}
+    path = write(tmp_path / "bench.yaml", teacher=None, methods=[], variants={"own": own})
+    with pytest.raises(RecipeError, match="outside the trusted packages"):
+        bench(path, tmp_path / "out", QUIET)
+
+    def carry_out(run: Run) -> dict[str, Any]:
+        raise RuntimeError(f"trusts {run.trusted}")
+
+    monkeypatch.setattr(Run, "carry_out", carry_out)
+    with pytest.raises(SystemExit, match="4 of 4 runs failed"):
+        main(["bench", str(path), "--out", str(tmp_path / "out"), "--trust", "tests"])
+    error = (tmp_path / "out" / "own" / "seed0" / "error.txt").read_text()
+    assert "trusts ('tests',)" in error
+
+
 def test_a_budget_in_which_nothing_is_validated_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "bench.yaml", overrides={"trainer.max_epochs": 5})
     told = "check_val_every_n_epoch: is 10, so 5 epochs would never be validated"

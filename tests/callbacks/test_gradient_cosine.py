@@ -8,7 +8,11 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from distill import run
+from distill.callbacks import GradientCosine
 from distill.errors import RecipeError
+from distill.modules import Distillation, MutualLearning, Term
+from tests.modules.test_distillation import digits, trainer
+from tests.networks import tiny
 from tests.test_resume import RECIPE
 
 
@@ -52,3 +56,43 @@ def test_an_unknown_loss_is_named_before_training(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"GradientCosine\.task: no loss 'kdd', .*'kd'"):
         fit(recipe("kdd"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def term(loss: nn.Module, network: str) -> Term:
+    return Term(loss, inputs={"input": f"{network}.logits", "target": "batch.target"})
+
+
+QUIET = pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*")
+
+
+@QUIET
+@pytest.mark.parametrize(
+    ("updates", "compared"),
+    [
+        ("alternating", {"student/opposite": -1}),
+        # The other peer's losses do not reach the student's weights.
+        ("simultaneous", {"student/opposite": -1, "b/ce": 0, "b/opposite": 0}),
+    ],
+)
+def test_peers_that_take_turns_are_compared_in_the_turn_of_the_task(
+    updates: Any, compared: dict[str, float]
+) -> None:
+    losses = {"ce": term(nn.CrossEntropyLoss(), "peer"), "opposite": term(Opposite(), "peer")}
+    module = MutualLearning(tiny(8), {"b": tiny(8)}, {"each": losses}, updates)
+    cosine = GradientCosine("student/ce")
+    trainer(log_every_n_steps=2, limit_val_batches=0, callbacks=[cosine]).fit(module, digits())
+    assert cosine.values == pytest.approx(compared, abs=1e-5)
+
+
+@QUIET
+def test_without_logged_steps_nothing_is_measured() -> None:
+    losses = {
+        "ce": term(nn.CrossEntropyLoss(), "student"),
+        "opposite": term(Opposite(), "student"),
+    }
+    module = Distillation(None, tiny(8), losses, gradient_norms="student.logits")
+    cosine = GradientCosine("ce")
+    running = trainer(log_every_n_steps=0, limit_val_batches=0, callbacks=[cosine])
+    running.fit(module, digits())
+    assert cosine.values == {}
+    assert not [name for name in running.callback_metrics if name.startswith("train/gradient")]

@@ -1,7 +1,10 @@
 import pytest
 import torch
 
-from distill.modules import Normalization
+from distill.errors import RecipeError
+from distill.modules import Distillation, Normalization
+from tests.modules.test_distillation import CE, KD, digits, trainer
+from tests.networks import tiny
 
 
 def test_bytes_and_unit_floats_give_the_same() -> None:
@@ -21,3 +24,27 @@ def test_each_channel_has_its_own_mean_and_deviation() -> None:
 def test_what_cannot_normalise_is_refused(mean: list[float], std: list[float]) -> None:
     with pytest.raises(ValueError, match="std"):
         Normalization(mean, std)
+
+
+@pytest.mark.parametrize(("channels", "images"), [(3, 1), (1, 3), (3, 4)])
+def test_it_is_never_stretched_to_other_channels(channels: int, images: int) -> None:
+    normalize = Normalization([0.5] * channels, [0.5] * channels)
+    message = rf"^its mean and std are for {channels} channels, the images have {images}$"
+    with pytest.raises(ValueError, match=message):
+        normalize(torch.zeros(2, images, 4, 4))
+
+
+@pytest.mark.parametrize("name", ["teacher", "student"])
+def test_networks_for_colour_are_refused_grey_images_before_training(name: str) -> None:
+    networks = {"teacher": tiny(12), "student": tiny(8)}
+    networks[name] = tiny(8, in_channels=3)
+    networks[name].input_normalization = ((0.5,) * 3, (0.25,) * 3)
+    module = Distillation(**networks, losses={"ce": CE, "kd": KD})
+    message = (
+        rf"^model\.{name}: TinyNet does not take images \(2, 1, 8, 8\): "
+        r"its mean and std are for 3 channels, the images have 1$"
+    )
+    running = trainer()
+    with pytest.raises(RecipeError, match=message):
+        running.fit(module, digits())
+    assert running.global_step == 0

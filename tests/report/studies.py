@@ -130,7 +130,12 @@ def write_sweep(folder: Path) -> Path:
         row |= {"model.optimizer.init_args.weight_decay": 0.01}
     write_run(folder / "trial001")
     write_table(folder / "results.csv", list(rows[0]), rows)
+    write_metric(folder)
     return folder
+
+
+def write_metric(folder: Path, name: str = "val/top1", goal: str = "maximize") -> None:
+    (folder / "sweep.json").write_text(json.dumps({"metric": name, "goal": goal}))
 
 
 def write_table(path: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:

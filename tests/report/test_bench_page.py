@@ -1,5 +1,7 @@
 """What a bench's page says, in the cases where it must be careful."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -79,3 +81,21 @@ def test_methods_beyond_the_sixth_are_in_the_table_only(
     found = page(tmp_path / "b", with_runs=False)
     assert len(table(found).rows) == 9
     assert "Curves show student and the best 5; 3 more are in the table." in found.sections[0].text
+
+
+def test_a_method_whose_runs_are_gone_leaves_the_others_figures(tmp_path: Path) -> None:
+    folder = studies.write_bench(tmp_path / "b", seeds=1)
+    path = folder / "kd" / "seed0" / "result.json"
+    told = json.loads(path.read_text())
+    told["diagnostics"]["cka"] = {"stage3": 0.75}
+    path.write_text(json.dumps(told))
+    shutil.rmtree(folder / "rkd")
+    section = next(
+        one
+        for one in bench_page(read_study(folder)).sections
+        if one.title == "What the student took over"
+    )
+    (similarity,) = (
+        one for one in section.blocks if isinstance(one, Table) and "CKA" in one.caption
+    )
+    assert similarity.rows == [("kd", "stage3", "0.750")]

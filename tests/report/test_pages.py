@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from distill.errors import RecipeError
 from distill.report.blocks import Chart, Table
 from distill.report.run_page import run_page
 from distill.report.study import read_study
 from distill.report.sweep_page import sweep_page
-from tests.report.studies import write_run, write_sweep, write_table
+from tests.report.studies import write_metric, write_run, write_sweep, write_table
 
 
 def test_a_run_stands_beside_its_teacher(tmp_path: Path) -> None:
@@ -69,7 +72,10 @@ def test_a_sweep_names_the_best_trial_and_warns_of_luck(tmp_path: Path) -> None:
     assert "partly luck" in told
     table, course = page.sections[0].blocks
     assert isinstance(table, Table)
-    assert [row[0] for row in table.rows] == ["trial 1", "trial 0"]
+    assert [row[:3] for row in table.rows] == [
+        ("trial 1", "84", "finished"),
+        ("trial 0", "70", "stopped"),
+    ]
     assert "Diverged, without a value: 1." in page.sections[0].text
     assert isinstance(course, Chart)
     against = page.sections[1].blocks
@@ -78,20 +84,65 @@ def test_a_sweep_names_the_best_trial_and_warns_of_luck(tmp_path: Path) -> None:
     assert any(section.title == "The best trial over its epochs" for section in page.sections)
 
 
-def test_a_metric_whose_best_is_below_its_last_is_made_small(tmp_path: Path) -> None:
+def trials(folder: Path, *values: tuple[str, float | None]) -> Path:
+    """A sweep's folder: by trial its state and value, which is its best too."""
     rows = [
-        {"trial": 0, "value": 0.7, "best": 0.6, "lr": 0.1},
-        {"trial": 1, "value": 0.5, "best": 0.5, "lr": 0.2},
+        {"trial": number, "state": state, "value": value, "best": value, "lr": 0.1 * (number + 1)}
+        for number, (state, value) in enumerate(values)
     ]
-    write_table(tmp_path / "results.csv", list(rows[0]), rows)
-    page = sweep_page(read_study(tmp_path))
+    write_table(folder / "results.csv", list(rows[0]), rows)
+    return folder
+
+
+def test_a_loss_is_made_small_though_every_trial_ends_at_its_best(tmp_path: Path) -> None:
+    study = read_study(trials(tmp_path, ("finished", 0.7), ("finished", 0.5)))
+    write_metric(tmp_path, "val/loss", "minimize")
+    page = sweep_page(study)
     assert page.answer[0].startswith("Trial 1 did best: 0.5")
-    assert "smaller is better" in page.sections[0].text
+    assert "val/loss in the last epoch; smaller is better" in page.sections[0].text
+    _, course = page.sections[0].blocks
+    assert isinstance(course, Chart)
+    assert "the best so far ends at 0.5" in course.alt
+
+
+def test_stopped_trials_are_ranked_and_compared_apart_from_finished_ones(tmp_path: Path) -> None:
+    found = [("stopped", 99.0), ("finished", 80.0), ("stopped", 70.0), ("finished", 90.0)]
+    study = read_study(trials(tmp_path, *found, ("finished", 85.0)))
+    write_metric(tmp_path)
+    page = sweep_page(study)
+    assert page.answer[0].startswith("Trial 3 did best: 90 in its last epoch")
+    assert page.answer[1] == "The next best reached 85, the worst 80."
+    table, course = page.sections[0].blocks
+    assert isinstance(table, Table)
+    assert isinstance(course, Chart)
+    assert [row[0][-1] for row in table.rows] == ["3", "4", "1", "0", "2"]
+    assert "stopped early come after all that finished" in page.sections[0].text
+    assert course.caption.endswith("the best so far of those that finished.")
+    assert "the best so far ends at 90" in course.alt
+
+
+@pytest.mark.parametrize(
+    ("told", "problem"),
+    [
+        (None, "is missing, so no trial can be called the best; needs the metric and its goal"),
+        ("{", "needs the metric and its goal"),
+        ("[]", "needs the metric and its goal"),
+        ('{"metric": "val/top1"}', "needs the metric and its goal"),
+        ('{"metric": "val/top1", "goal": "more"}', "needs the metric and its goal, .*'more'"),
+    ],
+)
+def test_a_sweep_that_does_not_tell_its_goal_is_refused(
+    told: str | None, problem: str, tmp_path: Path
+) -> None:
+    study = read_study(trials(tmp_path, ("finished", 0.7), ("finished", 0.5)))
+    if told is not None:
+        (tmp_path / "sweep.json").write_text(told)
+    with pytest.raises(RecipeError, match=rf"sweep\.json: {problem}"):
+        sweep_page(study)
 
 
 def test_a_sweep_whose_trials_all_diverged_says_so(tmp_path: Path) -> None:
-    rows = [{"trial": 0, "state": "diverged", "value": None, "lr": 0.1}]
-    write_table(tmp_path / "results.csv", list(rows[0]), rows)
+    write_metric(trials(tmp_path, ("diverged", None)))
     page = sweep_page(read_study(tmp_path))
     assert page.answer == ["No trial reached a value of the metric."]
     assert page.sections == []

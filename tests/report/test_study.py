@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 
 from distill.errors import RecipeError
+from distill.report.bench_page import bench_page
 from distill.report.study import read_study
+from tests.report import studies
 from tests.report.studies import write_bench, write_run, write_sweep, write_table
 
 
@@ -57,3 +59,15 @@ def test_what_is_none_of_the_three_is_refused_with_its_name(tmp_path: Path) -> N
     (tmp_path / "result.json").write_text("{")
     with pytest.raises(RecipeError, match=r"result\.json: cannot be read"):
         read_study(tmp_path)
+
+
+def test_a_method_may_be_called_by_a_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kd, student = studies.ACCURACIES["kd"], studies.ACCURACIES["student"]
+    monkeypatch.setattr(studies, "ACCURACIES", {"student": student, "100": kd})
+    study = read_study(write_bench(tmp_path / "b", seeds=2))
+    assert [row["method"] for row in study.rows] == ["student", "student", "100", "100"]
+    assert [row["seed"] for row in study.rows] == [0, 1, 0, 1]
+    assert "100 did best" in bench_page(study).answer[0]
+    assert len(study.runs["100"]) == 2

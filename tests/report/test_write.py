@@ -8,6 +8,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -128,6 +129,19 @@ def test_the_command_says_what_it_wrote(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["report", str(folder), "--out", str(out)]) == 0
     assert capsys.readouterr().out.split() == [str(out), str(out.with_suffix(".md"))]
     assert "kd did best on the validation images" in header(out.read_text())
+
+
+def test_pages_side_by_side_have_charts_of_their_own(tmp_path: Path) -> None:
+    pages = tmp_path / "pages"
+    charts = {}
+    for name, seeds in (("a", 2), ("b 2", 3)):
+        folder = write_bench(tmp_path / name, seeds, with_runs=False)
+        page, text, folder = report(folder, pages / f"{name}.html")
+        assert (page, text) == (pages / f"{name}.html", pages / f"{name}.md")
+        (shown,) = re.findall(r"\]\((\S+/differences\.png)\)", text.read_text())
+        assert pages / unquote(shown) == folder / "differences.png"
+        charts[name] = folder / "differences.png"
+    assert charts["a"].read_bytes() != charts["b 2"].read_bytes()
 
 
 def test_a_directory_of_something_else_is_refused(

@@ -128,6 +128,14 @@ def test_a_member_without_normalisation_beside_different_ones_is_refused() -> No
         Ensemble([normalized(0.5), nn.Linear(3, 2), normalized(0.25)])
 
 
+def test_members_of_other_channels_are_refused() -> None:
+    members = [normalized(0.5), normalized(0.25)]
+    members[1].input_normalization = ((0.5,) * 3, (1.0,) * 3)
+    message = r"^members must take images of the same channels, got 1 and 3$"
+    with pytest.raises(ValueError, match=message):
+        Ensemble(members)
+
+
 @pytest.mark.parametrize("weights", [None, [1.0, 1.1, 0.9]])
 def test_the_most_confident_member_speaks_for_an_image(weights: list[float] | None) -> None:
     members = np.random.default_rng(1).normal(0, 3, (3, 8, 5))

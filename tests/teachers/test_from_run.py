@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import students
+from distill.trust import trusting
 from teachers import Ensemble, from_run
 
 LENET = {"class_path": "students.lenet5", "init_args": {"num_classes": 4, "in_channels": 1}}
@@ -143,6 +144,50 @@ def test_untrusted_package_is_not_even_imported(
     monkeypatch.syspath_prepend(tmp_path)
     run_dir = write_run(tmp_path / "run", "harmful_package.Net", nn.Linear(3, 2))
     with pytest.raises(ValueError, match=r"^harmful_package\.Net is outside the trusted packages"):
+        from_run(run_dir)
+
+
+@pytest.fixture
+def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The run of a network of somebody's own package, whose annotations are texts."""
+    lines = [
+        "from __future__ import annotations",
+        "from torch import nn",
+        "def net(width: int) -> nn.Module:",
+        "    return nn.Linear(width, 2)",
+        "def unresolved(width: Nowhere) -> nn.Module:",
+        "    return nn.Linear(width, 2)",
+    ]
+    (tmp_path / "strangers_package.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    spec = {"class_path": "strangers_package.net", "init_args": {"width": 3}}
+    return write_run(tmp_path / "run", spec, nn.Linear(3, 2))
+
+
+def test_what_the_command_trusts_may_teach(stranger: str) -> None:
+    with trusting(["another", "strangers_package"]):
+        assert from_run(stranger)(torch.zeros(4, 3)).shape == (4, 2)
+
+
+def test_trust_ends_with_the_build_and_is_not_widened_inside(stranger: str) -> None:
+    refused = r"^strangers_package\.net is outside the trusted packages \(distill, .*"
+    with trusting(["strangers_package"]):
+        with (
+            trusting(["another"]),
+            pytest.raises(ValueError, match=rf"{refused}, another\); see --"),
+        ):
+            from_run(stranger)
+        from_run(stranger)
+    with pytest.raises(ValueError, match=rf"{refused}, pytorch_lightning\); see --trust$"):
+        from_run(stranger)
+
+
+def test_a_return_type_that_cannot_be_resolved_is_refused(stranger: str) -> None:
+    run_dir = write_run(Path(stranger), "strangers_package.unresolved", nn.Linear(3, 2))
+    with (
+        trusting(["strangers_package"]),
+        pytest.raises(ValueError, match="neither a network nor a function annotated to"),
+    ):
         from_run(run_dir)
 
 

@@ -61,8 +61,9 @@ def sweep(
     plan = make_plan(path, out, overrides, seed)
     console.print(f"sweep    {plan.sweep.method}: {_MEANS[plan.sweep.method]}", highlight=False)
     with closing(Search(plan.sweep, out, seed, plan.digest())) as search:
-        metric = {"metric": plan.sweep.metric.name, "goal": plan.sweep.metric.goal}
-        write_json(out / "sweep.json", metric)
+        sought = {"metric": plan.sweep.metric.name, "goal": plan.sweep.metric.goal}
+        with FileLock(out / "locks" / "tables"):
+            write_json(out / "sweep.json", sought)
         board = Board(plan, search, console)
         if ray is not None:
             carry_out_on_ray(plan, search, board, ray, jobs)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distill.losses.checks import at_least_float32, channels, same_shape
+from distill.losses.checks import at_least_float32, channels, maps, same_shape
 
 _POOLED_SIZES = (4, 2, 1)
 
@@ -83,12 +83,14 @@ class ReviewKDLoss(nn.Module):
         """The loss of the stages' maps (b, c, h, w), shallow to deep.
 
         Raises:
-            ValueError: If there are more or fewer, if a pair differs in size or, in training, a map
-                holds a single pixel (batch norm).
+            ValueError: If there are more or fewer, if a pair differs in batch or size, is empty or
+                of another rank or, in training, a map holds a single pixel (batch norm).
         """
         if not len(student) == len(teacher) == len(self.fusions):
             counts = f"{len(student)} and {len(teacher)}"
             raise ValueError(f"student and teacher need {len(self.fusions)} maps, got {counts}")
+        for pair in zip(student, teacher, strict=True):
+            maps(*pair)
         with torch.autocast(student[0].device.type, enabled=False):
             fused = self._fused([at_least_float32(value) for value in student])
         return torch.stack([hcl_loss(*pair) for pair in zip(fused, teacher, strict=True)]).sum()

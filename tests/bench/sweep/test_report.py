@@ -31,6 +31,12 @@ def test_the_best_finished_trial_comes_first() -> None:
     assert [one["trial"] for one in best_first(ROWS, losses)] == [0, 3, 1, 2]
 
 
+def test_rows_that_were_read_back_are_ranked_the_same() -> None:
+    """An empty cell of ``results.csv`` is None."""
+    read = [{"value": None, "best": None} | one for one in ROWS]
+    assert [one["trial"] for one in best_first(read, METRIC)] == [3, 0, 1, 2]
+
+
 def test_the_table_has_a_line_per_trial() -> None:
     lines = markdown(ROWS, METRIC, ["lr", "loss.kind"]).splitlines()
     assert (

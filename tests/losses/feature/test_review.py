@@ -58,6 +58,14 @@ class TestReviewKDLoss(LossContract):
             "need 1 maps, got 2 and 1",
         ),
         "size": (lambda: hcl_loss(MAPS, MAPS[..., :1]), "same shape"),
+        "rank": (
+            lambda: ReviewKDLoss([3, 3], [3, 3])([MAPS, MAPS[0, 0]], [MAPS, MAPS[0, 0]]),
+            r"need maps \(b, c, h, w\) of the same b, h, w, got shapes \(2, 2\)",
+        ),
+        "batches of a pair": (
+            lambda: ReviewKDLoss([3], [3])([MAPS], [MAPS[:1]]),
+            "need maps .* of the same b",
+        ),
     }
 
     def make(self) -> nn.Module:
