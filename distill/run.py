@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 import yaml
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+from PIL import Image
 from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.loggers import WandbLogger
 from rich.console import Console
@@ -251,6 +252,8 @@ def calm() -> Iterator[None]:
             warnings.filterwarnings("ignore", ".*exists and is not empty.*")
             # Whatever is in evaluation mode then, the recipe says so: MutualLearning.trained_parts.
             warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")
+            # The decoder says which image it is.
+            warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
             # Lightning calls a pytree function that torch 2.14 deprecates.
             warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
             yield

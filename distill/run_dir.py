@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from distill.callbacks import newest_valid
+from distill.callbacks import newest_valid, to_go_on_from
 from distill.errors import RecipeError
 from distill.rank import first_process
 
@@ -80,15 +80,15 @@ def refuse_second_run(run_dir: Path) -> None:
 
 
 def checkpoint_to_resume(run_dir: Path) -> Path:
-    """The newest valid checkpoint of a run.
+    """The newest valid checkpoint of a run, with a warning if a newer one is damaged.
 
     Raises:
-        RecipeError: If there is none.
+        RecipeError: If there is none, naming those that are damaged.
     """
-    checkpoint = newest_valid(run_dir / "checkpoints")
-    if checkpoint is None:
-        raise RecipeError(str(run_dir), "holds no valid checkpoint to resume from")
-    return checkpoint
+    try:
+        return to_go_on_from(run_dir / "checkpoints")
+    except ValueError as error:
+        raise RecipeError(str(run_dir), str(error)) from error
 
 
 def resumable(run_dir: Path) -> bool:

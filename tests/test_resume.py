@@ -2,7 +2,7 @@
 
 import copy
 import csv
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -62,6 +62,20 @@ RECIPE = {
         },
     },
     "trainer": {"max_epochs": 3, "accelerator": "cpu", "log_every_n_steps": 1},
+}
+PAIRS = {
+    place: {"student": f"student@{place}", "teacher": f"teacher@{place}"}
+    for place in ("fc:input", "relu")
+}
+WITH_MEMORY = {  # banks, drawn negatives, drawn masks, variances, paraphrasers, relations
+    "crd": (
+        {"student_dim": 8, "teacher_dim": 12, "n_samples": 1797, "n_negatives": 20},
+        PAIRS["fc:input"] | {"target": "batch.target", "index": "batch.index"},
+    ),
+    "mgd": ({"student_channels": 8, "teacher_channels": 12}, PAIRS["relu"]),
+    "vid": ({"student_channels": 8, "teacher_channels": 12}, PAIRS["relu"]),
+    "ft": ({"student_channels": 8, "teacher_channels": 12}, PAIRS["relu"]),
+    "rkd": ({}, PAIRS["fc:input"]),
 }
 EMA = {"class_path": "pytorch_lightning.callbacks.EMAWeightAveraging", "init_args": {"decay": 0.8}}
 
@@ -127,16 +141,33 @@ def resume_from(step: int, kept: Path, run_dir: Path, tree: dict) -> None:
     run.fit(tree, run_dir, resume=True, trusted=("tests",), console=Console(quiet=True))
 
 
-def check(tmp_path: Path, workers: int, ema: bool, steps: Iterable[int]) -> None:
+def with_memory(tree: dict) -> dict:
+    """The recipe with losses that keep or draw something; their labels are hard."""
+    losses = tree["model"]["init_args"]["losses"]
+    for name, (arguments, inputs) in WITH_MEMORY.items():
+        loss = {"class_path": f"distill.losses.{name.upper()}Loss", "init_args": arguments}
+        losses[name] = {"loss": loss, "weight": 1e-3, "inputs": inputs}
+    augment = tree["data"]["init_args"]["augment"]
+    augment[:] = [each for each in augment if not each["class_path"].endswith("Mixup")]
+    return tree
+
+
+def check(
+    tmp_path: Path,
+    workers: int,
+    ema: bool,
+    steps: Iterable[int],
+    change: Callable[[dict], dict] = lambda tree: tree,
+) -> None:
     whole = tmp_path / "whole"
     kept = whole / "kept"
-    tree = recipe(workers, ema, kept)
+    tree = change(recipe(workers, ema, kept))
     run.fit(tree, whole, trusted=("tests",), console=Console(quiet=True))
     expected, rows = final_state(whole), train_rows(whole)
     assert len(rows) == STEPS
     for step in steps:
         again = tmp_path / f"from{step}"
-        resume_from(step, kept, again, recipe(workers, ema))
+        resume_from(step, kept, again, change(recipe(workers, ema)))
         assert_same(expected, final_state(again), f"step {step}")
         assert train_rows(again) == rows, f"step {step}"
 
@@ -144,6 +175,15 @@ def check(tmp_path: Path, workers: int, ema: bool, steps: Iterable[int]) -> None
 @pytest.mark.parametrize("ema", [False, True], ids=["plain", "ema"])
 def test_every_step_resumes_bitwise(tmp_path: Path, ema: bool) -> None:
     check(tmp_path, 0, ema, range(1, STEPS))
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [(7,), pytest.param(range(1, STEPS), marks=pytest.mark.slow)],
+    ids=["one", "all"],
+)
+def test_losses_with_a_memory_resume_bitwise(tmp_path: Path, steps: Iterable[int]) -> None:
+    check(tmp_path, 0, False, steps, with_memory)
 
 
 # The first step, around the end of the first epoch, and the last.

@@ -218,6 +218,17 @@ def test_a_signal_saves_a_checkpoint_and_the_run_resumes_bitwise(
     assert metrics(tmp_path / "run") == metrics(tmp_path / "whole")
 
 
+def test_a_signal_that_nohup_ignores_stays_ignored(tmp_path: Path) -> None:
+    sender = {"signum": int(signal.SIGHUP), "step": 6}
+    callback = {"class_path": "tests.test_run.SendSignal", "init_args": sender}
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        result = fit(recipe(callbacks=[callback]), tmp_path / "run")
+    finally:
+        signal.signal(signal.SIGHUP, former)
+    assert result["steps"] == 15
+
+
 def test_a_second_sigint_stops_at_once(tmp_path: Path) -> None:
     sender = {"class_path": "tests.test_run.SendSignal", "init_args": {"signum": 2, "step": 6}}
     with pytest.raises(Interrupted, match="SIGINT: stopped at once") as caught:
@@ -255,7 +266,7 @@ def test_resume_needs_a_valid_checkpoint(tmp_path: Path) -> None:
     fit(recipe(max_epochs=1), run_dir)
     for path in run_dir.glob("checkpoints/*.ckpt"):
         path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(RecipeError, match="no valid checkpoint"):
+    with pytest.raises(RecipeError, match=r"no valid checkpoint to resume from; damaged: .*\.ckpt"):
         fit(recipe(), run_dir, resume=True)
 
 

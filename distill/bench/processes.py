@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from distill.callbacks.signals import SIGNALS
 from distill.errors import Interrupted, NonFiniteError, RecipeError
 
 # Its server imports torch once and forks each task from there: neither seconds of imports per run
@@ -61,7 +63,8 @@ def carry_out(tasks: Iterable[Task], jobs: int) -> Iterator[Outcome]:
         jobs: How many at once, at least 1.
 
     Raises:
-        Interrupted: After SIGTERM or SIGINT, once the tasks in progress have saved and stopped.
+        Interrupted: After a signal of those that a run listens to, once the tasks in progress have
+            saved and stopped.
     """
     if jobs == 1:
         for task in tasks:
@@ -117,14 +120,32 @@ def _line(error: Exception) -> str:
 def _start(task: Task, threads: int) -> _Running:
     ours, theirs = _CONTEXT.Pipe(duplex=False)
     process: BaseProcess = _CONTEXT.Process(target=_child, args=(theirs, task, threads))
-    process.start()
+    with _blocked_signals():
+        process.start()
     theirs.close()
     return _Running(task, ours, process)
 
 
+@contextmanager
+def _blocked_signals() -> Iterator[None]:
+    """What is started here outlives a signal to all processes of a terminal.
+
+    The server must, as it tells when the tasks' processes end.
+    """
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        # The server has it started, and it unblocks some when it starts.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+
+
 def _child(connection: Connection, task: Task, threads: int) -> None:
-    for signum in (signal.SIGTERM, signal.SIGINT):
+    for signum in _heeded():
         signal.signal(signum, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     threading.Thread(target=_die_with_the_parent, daemon=True).start()
     torch.set_num_threads(threads)
     try:
@@ -155,19 +176,33 @@ def _received(one: _Running) -> Outcome:
 
 @contextmanager
 def _stopped_by_signals(running: list[_Running]) -> Iterator[None]:
-    """On SIGTERM or SIGINT lets what is running save and stop, then raises Interrupted."""
+    """On a signal lets what is running save and stop, then raises Interrupted.
+
+    Until then further signals change nothing, but a second SIGINT ends it at once.
+    """
+    came: list[int] = []
 
     def stop(signum: int, frame: FrameType | None) -> None:
-        name = signal.Signals(signum).name
-        raise Interrupted(signum, f"{name}: stopped; the same command goes on from here")
+        came.append(signum)
+        if len(came) == 1:
+            name = signal.Signals(signum).name
+            raise Interrupted(signum, f"{name}: stopped; the same command goes on from here")
+        if came.count(signal.SIGINT) > 1:
+            for one in running:
+                one.process.kill()
 
-    former = {signum: signal.signal(signum, stop) for signum in (signal.SIGTERM, signal.SIGINT)}
+    former = {signum: signal.signal(signum, stop) for signum in _heeded()}
     try:
         yield
     finally:
-        for signum, handler in former.items():
-            signal.signal(signum, handler)
         for one in running:
             one.process.terminate()
         for one in running:
             one.process.join()
+        for signum, handler in former.items():
+            signal.signal(signum, handler)
+
+
+def _heeded() -> list[signal.Signals]:
+    """The signals that a run listens to, but for those that nohup or a shell has it ignore."""
+    return [signum for signum in SIGNALS if signal.getsignal(signum) != signal.SIG_IGN]

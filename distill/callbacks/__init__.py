@@ -1,6 +1,11 @@
 """Callbacks: checkpoints, signals, records and loggers of every run; diagnostics on demand."""
 
-from distill.callbacks.checkpoint import SafeCheckpointIO, checkpointers, newest_valid
+from distill.callbacks.checkpoint import (
+    SafeCheckpointIO,
+    checkpointers,
+    newest_valid,
+    to_go_on_from,
+)
 from distill.callbacks.cka import CKA
 from distill.callbacks.gradient_cosine import GradientCosine
 from distill.callbacks.metrics_file import metrics_file
@@ -22,4 +27,5 @@ __all__ = [
     "metrics_file",
     "newest_valid",
     "offline_if_unreachable",
+    "to_go_on_from",
 ]

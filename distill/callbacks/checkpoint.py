@@ -1,7 +1,23 @@
-"""Checkpoints that are whole or absent: written beside the old one, checked when read."""
+"""Checkpoints that are whole or absent: written beside the old one, checked when read.
+
+Beside each checkpoint a sidecar, ``NAME.sha256``, holds its hash. Saving takes four steps, each on
+the disk before the next begins:
+
+1. The new checkpoint is written to a temporary file in its folder.
+2. The sidecar is replaced by one that lists the new file's hash and all that the old one listed.
+3. The temporary file is renamed over the old checkpoint.
+4. The sidecar is replaced by one that lists the new file's hash alone.
+
+Wherever this is killed, a whole file is there, the old one before step 3 and the new one after it,
+and the sidecar lists its hash. It may list others too, those of files that came to be or not to be
+in saves that were killed before, since nothing tells which of them step 3 put there. The next save
+that ends drops them, and writes over a temporary file that was left.
+"""
 
 import hashlib
 import os
+import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +25,16 @@ import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from distill.rank import first_process
+
 _SIDECAR = ".sha256"
 
 
 class SafeCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint to a temporary file in its own folder, then renames it over the old one.
+    """Writes and reads checkpoints as this module says.
 
-    A sidecar holds the SHA-256 of the file; reading refuses what does not match, and never
-    executes anything in it (``weights_only``).
+    Reading refuses a file that does not match its sidecar, and never executes anything in it
+    (``weights_only``).
     """
 
     def save_checkpoint(
@@ -25,21 +43,21 @@ class SafeCheckpointIO(TorchCheckpointIO):
         path: str | os.PathLike[str],
         storage_options: Any | None = None,  # noqa: ANN401 - Lightning's signature
     ) -> None:
-        """Write atomically."""
+        """Write whole or not at all."""
         final = Path(path)
         final.parent.mkdir(parents=True, exist_ok=True)
-        temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+        temporary = final.with_name(f".{final.name}.tmp")
         try:
             with temporary.open("wb") as file:
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
-            # The sidecar lists the old file's hash too: whichever file a kill leaves is valid.
-            known = [_sha256(temporary), *_known(final)[:1]]
-            note = temporary.with_suffix(".note")
-            note.write_text("\n".join(known) + "\n")
-            note.replace(_sidecar(final))
+            new = _sha256(temporary)
+            _list_hashes(final, [new, *_listed(final)])
+            _sync_folder(final)
             temporary.replace(final)
+            _sync_folder(final)
+            _list_hashes(final, [new])
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -52,10 +70,13 @@ class SafeCheckpointIO(TorchCheckpointIO):
         """Read, after checking the hash.
 
         Raises:
-            ValueError: If the file is damaged, naming it.
+            ValueError: If the file is damaged, naming it, and an undamaged one beside it.
         """
         if not is_valid(Path(path)):
-            raise ValueError(f"{path} is damaged: it does not match {_sidecar(Path(path)).name}")
+            other = newest_valid(Path(path).parent)
+            instead = f"; {other} is not damaged" if other else ""
+            sidecar = _sidecar(Path(path)).name
+            raise ValueError(f"{path} is damaged: it does not match {sidecar}{instead}")
         loaded: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
         return loaded
 
@@ -93,13 +114,34 @@ class _Movable(ModelCheckpoint):
 
 def is_valid(path: Path) -> bool:
     """Whether a checkpoint is there and matches its sidecar."""
-    return path.is_file() and _sha256(path) in _known(path)
+    return path.is_file() and _sha256(path) in _listed(path)
 
 
 def newest_valid(folder: Path) -> Path | None:
     """The newest undamaged checkpoint in a folder."""
-    newest_first = sorted(folder.glob("*.ckpt"), key=lambda p: p.stat().st_mtime_ns, reverse=True)
-    return next((path for path in newest_first if is_valid(path)), None)
+    return next((path for path in _newest_first(folder) if is_valid(path)), None)
+
+
+def to_go_on_from(folder: Path) -> Path:
+    """The newest undamaged checkpoint in a folder, with a warning if a newer one is damaged.
+
+    Raises:
+        ValueError: If there is none, naming those that are damaged.
+    """
+    damaged: list[str] = []
+    for path in _newest_first(folder):
+        if is_valid(path):
+            if damaged and first_process():
+                told = f"damaged: {', '.join(damaged)}; going on from {path}"
+                warnings.warn(told, stacklevel=2)
+            return path
+        damaged.append(str(path))
+    told = f"; damaged: {', '.join(damaged)}" if damaged else ""
+    raise ValueError(f"holds no valid checkpoint to resume from{told}")
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.ckpt"), key=lambda p: p.stat().st_mtime_ns, reverse=True)
 
 
 def _replaced(value: Any, old: str, new: str) -> Any:  # noqa: ANN401 - any state value
@@ -110,9 +152,30 @@ def _sidecar(path: Path) -> Path:
     return path.with_name(path.name + _SIDECAR)
 
 
-def _known(path: Path) -> list[str]:
+def _listed(path: Path) -> list[str]:
     sidecar = _sidecar(path)
-    return sidecar.read_text().split() if sidecar.is_file() else []
+    return sidecar.read_text(errors="replace").split() if sidecar.is_file() else []
+
+
+def _list_hashes(path: Path, hashes: list[str]) -> None:
+    """Replace a checkpoint's sidecar."""
+    temporary = path.with_name(f".{path.name}{_SIDECAR}.tmp")
+    try:
+        with temporary.open("w") as file:
+            file.write("\n".join(hashes) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(_sidecar(path))
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(path: Path) -> None:
+    """Have a rename of a file on the disk before the next one."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    with suppress(OSError):  # some network file systems cannot; all keep the order for a kill
+        os.fsync(folder)
+    os.close(folder)
 
 
 def _sha256(path: Path) -> str:

@@ -40,7 +40,8 @@ class StopOnSignal(Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Listen, instead of Lightning, which puts the former handlers back when fit ends."""
         for signum in SIGNALS:
-            signal.signal(signum, self._note)
+            if signal.getsignal(signum) != signal.SIG_IGN:  # as nohup has it
+                signal.signal(signum, self._note)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
         """Save here, unless the epoch is about to end; this step's metrics are logged after it."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from distill.data.datasets import ImageTable
 from distill.data.keyed import KeyedData
-from distill.data.pipeline import Pipeline, keep, split
+from distill.data.pipeline import Pipeline, for_validation, keep, split
 from distill.randomness import fold
 
 
@@ -20,7 +20,7 @@ class Digits(KeyedData):
     The split does not depend on the run's seed, so every run of a study sees the same three sets.
 
     Args:
-        val: Share of all images for validation.
+        val: Share of all images for validation; above 0.
         test: Share of all images for testing.
         train_samples: Keep only this many training images, chosen by key; None keeps all.
         batch_size: Training images per step.
@@ -52,16 +52,21 @@ class Digits(KeyedData):
         views: int | None = None,
     ) -> None:
         super().__init__(Pipeline(batch_size, workers, augment, seed, views))
-        if not (0 <= val < 1 and 0 <= test < 1 and val + test < 1):
-            raise ValueError(f"val and test must be shares that leave some, got {val} and {test}")
+        if not (0 < val < 1 and 0 <= test < 1 and val + test < 1):
+            told = f"got {val} and {test}"
+            raise ValueError(f"val and test must be shares that leave some, val above 0, {told}")
         self._shares, self._train_samples = (val, test), train_samples
 
     def setup(self, stage: str) -> None:
-        """Make the three sets."""
+        """Make the three sets.
+
+        Raises:
+            ValueError: If there are no images for validation, or too few for ``train_samples``.
+        """
         images, targets = _load()
         val_share, test_share = self._shares
         test, rest = split(torch.arange(len(images)), test_share, fold("digits", "test"))
-        val, train = split(rest, val_share / (1 - test_share), fold("digits", "val"))
+        val, train = for_validation(rest, val_share / (1 - test_share), fold("digits", "val"))
         ids = {"train": keep(train, self._train_samples), "val": val, "test": test}
         for name, chosen in ids.items():
             setattr(self.pipeline, name, ImageTable(images, targets, chosen))

@@ -7,7 +7,7 @@ from torch import nn
 
 from distill.data.datasets import ImageFiles, ImageTable, Samples, load_table
 from distill.data.keyed import KeyedData
-from distill.data.pipeline import Pipeline, keep, split
+from distill.data.pipeline import Pipeline, for_validation, keep
 from distill.data.sources import open_source
 from distill.randomness import fold
 
@@ -57,7 +57,7 @@ class Images(KeyedData):
         views: int | None = None,
     ) -> None:
         super().__init__(Pipeline(batch_size, workers, augment, seed, views))
-        if isinstance(val, float) and not 0 < val < 1:
+        if not isinstance(val, str) and not 0 < val < 1:
             raise ValueError(f"val must be a source or a share between 0 and 1, got {val}")
         if not in_memory and image_size is None:
             raise ValueError("image_size must be given where in_memory is false")
@@ -73,7 +73,8 @@ class Images(KeyedData):
         """Open the sources that the stage needs.
 
         Raises:
-            ValueError: If a source is missing or unreadable, or classes differ between sources.
+            ValueError: If a source is missing or unreadable, classes differ between sources, or
+                there are too few images for ``val`` or ``train_samples``.
         """
         if stage == "fit" and self.pipeline.train is None:
             samples = self._open(self._train, train=True, views=self.pipeline.seed)
@@ -81,7 +82,7 @@ class Images(KeyedData):
             if isinstance(self._val, str):
                 self.pipeline.val = self._open(self._val, train=False)
             else:
-                val, ids = split(ids, self._val, fold("val"))
+                val, ids = for_validation(ids, self._val, fold("val"))
                 self.pipeline.val = self._subset(self._train, samples, val)
             samples.ids = keep(ids, self._train_samples)
             self.pipeline.train = samples

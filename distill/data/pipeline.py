@@ -131,6 +131,18 @@ def split(ids: Tensor, share: float, key: int) -> tuple[Tensor, Tensor]:
     return order[:taken].sort().values, order[taken:].sort().values
 
 
+def for_validation(ids: Tensor, share: float, key: int) -> tuple[Tensor, Tensor]:
+    """Divide samples by key: a share of them for validation, and the rest.
+
+    Raises:
+        ValueError: If none are left for validation.
+    """
+    val, rest = split(ids, share, key)
+    if len(val) == 0:
+        raise ValueError(f"data.val must give at least one image, it gives 0 of {len(ids)}")
+    return val, rest
+
+
 def keep(ids: Tensor, n: int | None) -> Tensor:
     """At most ``n`` samples, chosen by key; all of them for None.
 

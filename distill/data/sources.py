@@ -1,6 +1,6 @@
 """Where labelled images come from: class folders, a tar of them, parquet, or a torchvision set."""
 
-import io
+import os
 import posixpath
 import tarfile
 from collections.abc import Sequence
@@ -9,8 +9,11 @@ from typing import Protocol
 
 import torch
 import torchvision
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
+
+from distill.data.decoding import decode
+from distill.data.folders import class_of_each
 
 TORCHVISION_SETS = ("CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "KMNIST")
 UNLABELLED = -100
@@ -84,20 +87,21 @@ def _open(path: Path, labelled: bool) -> Source:
 
 
 class FolderSource:
-    """A folder with one sub-folder of images for each class; any folder, where not ``labelled``."""
+    """A folder with one sub-folder of images for each class; any folder, where not ``labelled``.
+
+    Which sub-folders are classes: :func:`distill.data.folders.class_of_each`. Files and folders
+    whose names begin with a dot are left out, as in a tar.
+    """
 
     def __init__(self, path: Path, labelled: bool = True) -> None:
-        images = [f for f in sorted(path.rglob("*")) if f.suffix.lower() in _IMAGE_SUFFIXES]
-        if not labelled:
-            self._files = images
-            self.classes, self.targets = _without_labels(len(images), path)
-            return
-        self._files = [file for file in images if file.parent != path]
-        labels = [file.relative_to(path).parts[0] for file in self._files]
-        empty = sorted({f.name for f in path.iterdir() if f.is_dir()} - set(labels))
-        if empty:
-            raise ValueError(f"class folder without images: {path / empty[0]}")
-        self.classes, self.targets = _classes_and_targets(labels, path)
+        names, folders = _walk(path)
+        if labelled:
+            labels = class_of_each(names, folders, f"{path}/")
+            names = [name for name, label in zip(names, labels, strict=True) if label]
+            self.classes, self.targets = _classes_and_targets(list(filter(None, labels)), path)
+        else:
+            self.classes, self.targets = _without_labels(len(names), path)
+        self._files = [path / name for name in names]
 
     def name(self, index: int) -> str:
         """The file's path."""
@@ -105,7 +109,7 @@ class FolderSource:
 
     def image(self, index: int) -> Image.Image:
         """Decode the file."""
-        return _decode(self._files[index].read_bytes(), self.name(index))
+        return decode(self._files[index].read_bytes(), self.name(index))
 
     def stamp(self) -> str:
         """Names, sizes and times of all files."""
@@ -115,6 +119,9 @@ class FolderSource:
 class TarSource:
     """An uncompressed tar with one folder of images for each class, or of any images.
 
+    The folders are classes as they would be unpacked: :func:`distill.data.folders.class_of_each`.
+    Links are left out.
+
     Members are read by their offsets, with a file handle of the reader's own each time: no handle
     is shared between loader workers, and nothing is written beside the tar.
     """
@@ -123,17 +130,21 @@ class TarSource:
         self._path = path
         try:
             with tarfile.open(path, "r:") as archive:
-                members = [member for member in archive if _is_image(member)]
+                members = archive.getmembers()
         except tarfile.TarError as error:
             raise ValueError(f"not an uncompressed tar: {path} ({error})") from error
-        members.sort(key=lambda member: member.name)
-        self._names = [member.name for member in members]
-        self._spans = [(member.offset_data, member.size) for member in members]
-        if not labelled:
-            self.classes, self.targets = _without_labels(len(members), path)
-            return
-        labels = [posixpath.basename(posixpath.dirname(name)) for name in self._names]
-        self.classes, self.targets = _classes_and_targets(labels, path)
+        images = [member for member in members if member.isfile() and _is_image(member.name)]
+        images.sort(key=lambda member: member.name)
+        if labelled:
+            inside = {m.name if m.isdir() else posixpath.dirname(m.name) for m in members}
+            folders = [name for name in inside if not _is_hidden(name)]
+            labels = class_of_each([member.name for member in images], folders, f"{path}:")
+            images = [member for member, label in zip(images, labels, strict=True) if label]
+            self.classes, self.targets = _classes_and_targets(list(filter(None, labels)), path)
+        else:
+            self.classes, self.targets = _without_labels(len(images), path)
+        self._names = [member.name for member in images]
+        self._spans = [(member.offset_data, member.size) for member in images]
 
     def name(self, index: int) -> str:
         """The tar's path and the member's name."""
@@ -144,7 +155,7 @@ class TarSource:
         offset, size = self._spans[index]
         with self._path.open("rb") as file:
             file.seek(offset)
-            return _decode(file.read(size), self.name(index))
+            return decode(file.read(size), self.name(index))
 
     def stamp(self) -> str:
         """Name, size and time of the tar."""
@@ -182,7 +193,7 @@ class ParquetSource:
         """Decode one row."""
         value = self._images[index].as_py()
         data = value["bytes"] if isinstance(value, dict) else value
-        return _decode(data, self.name(index))
+        return decode(data, self.name(index))
 
     def stamp(self) -> str:
         """Name, size and time of the file."""
@@ -219,11 +230,25 @@ def _stamp(path: Path) -> str:
     return f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
 
 
-def _is_image(member: tarfile.TarInfo) -> bool:
-    # Of strings, not of paths: a tar may hold a million members.
-    name = posixpath.basename(member.name)
-    image = posixpath.splitext(name)[1].lower() in _IMAGE_SUFFIXES
-    return image and not name.startswith(".") and member.isfile()
+def _walk(top: Path) -> tuple[list[str], list[str]]:
+    """Names of all images in a folder, in order, and of the folders in it."""
+    images, folders = list[str](), list[str]()
+    for place, inside, files in os.walk(top):
+        inside[:] = [name for name in inside if not _is_hidden(name)]
+        here = Path(place).relative_to(top)
+        folders += [(here / name).as_posix() for name in inside]
+        images += [(here / name).as_posix() for name in files if _is_image(name)]
+    return sorted(images, key=lambda name: name.split("/")), folders
+
+
+# Of strings, not of paths: a tar may hold a million members.
+def _is_image(name: str) -> bool:
+    return posixpath.splitext(name)[1].lower() in _IMAGE_SUFFIXES and not _is_hidden(name)
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether a file, or a folder that it is in, has a name that begins with a dot."""
+    return "/." in f"/{name.removeprefix('./')}"
 
 
 def _classes_and_targets(
@@ -248,12 +273,3 @@ def _column(table, names: tuple[str, ...], path: Path):  # type: ignore[no-untyp
             return table[name]
     have = ", ".join(table.column_names)
     raise ValueError(f"{path} needs a column named {' or '.join(names)}, it has {have}")
-
-
-def _decode(data: bytes, name: str) -> Image.Image:
-    try:
-        image = Image.open(io.BytesIO(data))
-        image.load()
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"cannot read image {name}: {error}") from error
-    return image

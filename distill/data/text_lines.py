@@ -30,7 +30,7 @@ class TextLines(KeyedData):
 
     Args:
         train: Training lines.
-        val: Validation lines.
+        val: Validation lines; at least 1.
         test: Test lines.
         alphabet: Characters that lines are made of, each once.
         shortest: Fewest characters of a line.
@@ -77,8 +77,9 @@ class TextLines(KeyedData):
         views: int | None = None,
     ) -> None:
         super().__init__(Pipeline(batch_size, workers, augment, seed, views))
-        if min(train, val, test) < 0:
-            raise ValueError(f"train, val and test must be at least 0, got {train}, {val}, {test}")
+        if min(train, test) < 0 or val < 1:
+            told = f"got {train}, {val}, {test}"
+            raise ValueError(f"train, val and test must be at least 0, 1 and 0, {told}")
         if len(set(alphabet)) != len(alphabet) or not alphabet or any(map(str.isspace, alphabet)):
             raise ValueError(f"alphabet must be characters, each once, no spaces, got {alphabet!r}")
         if not 1 <= shortest <= longest:

@@ -1,9 +1,13 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,7 @@ import torch
 
 from distill.bench import processes
 from distill.bench.processes import Task, carry_out
+from distill.callbacks.signals import SIGNALS
 from distill.errors import Interrupted, RecipeError
 
 
@@ -114,18 +119,128 @@ def test_a_signal_stops_the_tasks_and_then_this(tmp_path: Path) -> None:
     assert not any(alive(int(path.name)) for path in tmp_path.iterdir())
 
 
-def run_two(folder: Path) -> None:
-    list(carry_out([Task(x, wait_for_ever, (folder,)) for x in range(2)], jobs=2))
+def heed_nothing(folder: Path) -> None:
+    for signum in SIGNALS:
+        signal.signal(signum, signal.SIG_IGN)
+    wait_for_ever(folder)
+
+
+def save_when_told(folder: Path) -> None:
+    """Stop on SIGTERM alone, once it may: ``carry_out`` must pass on any other, and wait."""
+    told: list[int] = []
+    signal.signal(signal.SIGTERM, lambda signum, _: told.append(signum))
+    for signum in {*SIGNALS} - {signal.SIGTERM}:
+        signal.signal(signum, signal.SIG_IGN)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    (folder / f"begun {os.getpid()}, {len(blocked)} blocked").touch()
+    while not told:
+        time.sleep(0.005)
+    (folder / f"told {os.getpid()}").touch()
+    while not (folder / "save").exists():
+        time.sleep(0.005)
+    (folder / f"saved {os.getpid()}").touch()
+
+
+def save_two(folder: Path, ignored: tuple[signal.Signals, ...] = ()) -> None:
+    for signum in ignored:
+        signal.signal(signum, signal.SIG_IGN)
+    try:
+        list(carry_out([Task(x, save_when_told, (folder,)) for x in range(2)], jobs=2))
+    except Interrupted as error:
+        sys.exit(128 + error.signum)
+
+
+def wait_for_two(folder: Path, what: str) -> list[str]:
+    """The names of a folder's files that begin so, once there are two."""
+    deadline = time.monotonic() + 120
+    while len(names := [path.name for path in folder.glob(f"{what}*")]) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    return names
+
+
+@contextmanager
+def started(work: Callable[..., None], *arguments: object) -> Iterator[BaseProcess]:
+    """A forked process, ended at the end."""
+    process = _Forks.Process(target=work, args=arguments)
+    process.start()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.join()
+
+
+@pytest.mark.usefixtures("_forks")
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_tasks_save_on_every_signal_that_a_run_listens_to(
+    tmp_path: Path, signum: signal.Signals
+) -> None:
+    """A closed terminal sends SIGHUP twice, a batch system SIGUSR1 and later SIGTERM."""
+    with started(save_two, tmp_path) as parent:
+        assert all("0 blocked" in name for name in wait_for_two(tmp_path, "begun"))
+        os.kill(parent.pid, signum)
+        wait_for_two(tmp_path, "told")
+        for again in {*SIGNALS} - {signal.SIGINT}:
+            os.kill(parent.pid, again)
+        (tmp_path / "save").touch()
+        parent.join(timeout=30)
+        assert parent.exitcode == 128 + signum
+    wait_for_two(tmp_path, "saved")
+
+
+@pytest.mark.usefixtures("_forks")
+def test_a_second_sigint_ends_tasks_that_do_not_stop(tmp_path: Path) -> None:
+    with started(run_two, tmp_path, heed_nothing) as parent:
+        wait_for_two(tmp_path, "")
+        deadline = time.monotonic() + 10
+        while parent.is_alive():
+            os.kill(parent.pid, signal.SIGINT)
+            time.sleep(0.05)
+            assert time.monotonic() < deadline
+
+
+@pytest.mark.usefixtures("_forks")
+def test_a_signal_that_nohup_ignores_stays_ignored(tmp_path: Path) -> None:
+    (tmp_path / "save").touch()
+    with started(save_two, tmp_path, (signal.SIGHUP,)) as parent:
+        wait_for_two(tmp_path, "begun")
+        os.kill(parent.pid, signal.SIGHUP)
+        os.kill(parent.pid, signal.SIGTERM)
+        parent.join(timeout=30)
+        assert parent.exitcode == 128 + signal.SIGTERM
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [signal.SIGHUP, signal.SIGTERM])
+def test_a_signal_to_all_processes_at_once_leaves_time_to_save(
+    tmp_path: Path, signum: signal.Signals
+) -> None:
+    """With the server that benches have, which would die of it and take the waiting with it."""
+    code = "import sys, pathlib; from tests.bench import test_processes as here; "
+    code += "here.processes._PRELOAD = ['tests.bench.test_processes']; "
+    code += "here.save_two(pathlib.Path(sys.argv[1]))"
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, start_new_session=True) as parent:
+        try:
+            assert all("0 blocked" in name for name in wait_for_two(tmp_path, "begun"))
+            os.killpg(parent.pid, signum)
+            wait_for_two(tmp_path, "told")
+            (tmp_path / "save").touch()
+            assert parent.wait(timeout=60) == 128 + signum
+        finally:
+            parent.kill()
+    wait_for_two(tmp_path, "saved")
+
+
+def run_two(folder: Path, task: Callable[[Path], None]) -> None:
+    list(carry_out([Task(x, task, (folder,)) for x in range(2)], jobs=2))
 
 
 @pytest.mark.usefixtures("_forks")
 def test_tasks_do_not_outlive_a_process_that_is_killed(tmp_path: Path) -> None:
-    parent = _Forks.Process(target=run_two, args=(tmp_path,))
-    parent.start()
-    while len(list(tmp_path.iterdir())) < 2:
-        time.sleep(0.01)
-    parent.kill()
-    parent.join()
+    with started(run_two, tmp_path, wait_for_ever):
+        wait_for_two(tmp_path, "")
     deadline = time.monotonic() + 10
     while any(alive(int(path.name)) for path in tmp_path.iterdir()):
         assert time.monotonic() < deadline

@@ -32,7 +32,7 @@ def test_every_image_is_in_exactly_one_set() -> None:
     assert sorted(sets["train"] + sets["val"] + sets["test"]) == list(range(1797))
 
 
-@pytest.mark.parametrize(("val", "test"), [(0.15, 0.25), (0.5, 0.1), (0.0, 0.3), (0.2, 0.0)])
+@pytest.mark.parametrize(("val", "test"), [(0.15, 0.25), (0.5, 0.1), (0.001, 0.3), (0.2, 0.0)])
 def test_the_sets_have_their_shares_of_all_images(val: float, test: float) -> None:
     sets = ids(ready(val=val, test=test))
     assert len(sets["val"]) == pytest.approx(val * 1797, abs=1)
@@ -105,11 +105,18 @@ def test_only_training_batches_are_augmented(training: bool | None) -> None:
     assert batch.image.item() == 200
 
 
-@pytest.mark.parametrize(("val", "test"), [(-0.1, 0.2), (0.2, -0.1), (1.0, 0.0), (0.5, 0.5)])
+@pytest.mark.parametrize(
+    ("val", "test"), [(-0.1, 0.2), (0.2, -0.1), (1.0, 0.0), (0.5, 0.5), (0.0, 0.2)]
+)
 def test_shares_that_leave_nothing_are_refused(val: float, test: float) -> None:
-    message = f"val and test must be shares that leave some, got {val} and {test}"
+    message = f"val and test must be shares that leave some, val above 0, got {val} and {test}"
     with pytest.raises(ValueError, match=message):
         Digits(val=val, test=test)
+
+
+def test_a_share_of_less_than_one_image_for_validation_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^data\.val must give .* it gives 0 of 1348$"):
+        ready(val=0.0002)
 
 
 def test_more_training_samples_than_there_are_is_refused() -> None:

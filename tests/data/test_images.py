@@ -154,10 +154,17 @@ def test_only_training_batches_are_augmented(training: bool | None) -> None:
     assert images.on_after_batch_transfer(batch, 0).image.item() == (55 if training else 200)
 
 
-@pytest.mark.parametrize("val", [0.0, 1.0, -0.5, 1.5])
+@pytest.mark.parametrize("val", [0, 0.0, 1.0, -0.5, 1.5])
 def test_a_share_outside_zero_to_one_is_refused(val: float) -> None:
     with pytest.raises(ValueError, match=f"a source or a share between 0 and 1, got {val}"):
         Images("nowhere", val=val)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_a_share_of_less_than_one_image_is_refused(tmp_path: Path, in_memory: bool) -> None:
+    train = folder(tmp_path, each=2)
+    with pytest.raises(ValueError, match=r"^data\.val must give .* it gives 0 of 6$"):
+        ready(train, val=0.05, in_memory=in_memory, image_size=16)
 
 
 def test_decoding_on_demand_needs_a_size() -> None:

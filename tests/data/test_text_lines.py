@@ -116,7 +116,8 @@ def test_the_fingerprint_is_that_of_the_lines() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"val": -1}, "^train, val and test must be at least 0, got 60, -1, 30$"),
+        ({"val": 0}, "^train, val and test must be at least 0, 1 and 0, got 60, 0, 30$"),
+        ({"test": -1}, "^train, val and test must be at least 0, 1 and 0, got 60, 20, -1$"),
         ({"alphabet": "001"}, "^alphabet must be characters, each once, no spaces, got '001'$"),
         ({"alphabet": "a b"}, "^alphabet must be characters, each once, no spaces, got 'a b'$"),
         ({"alphabet": ""}, "^alphabet must be characters"),
