@@ -38,12 +38,14 @@ def tune(options: argparse.Namespace) -> None:
 def resume(options: argparse.Namespace) -> None:
     """Go on with a run that was stopped."""
     from distill.run import fit
+    from distill.run_dir import recipe_name
 
     config = options.run_dir / "config.yaml"
     if not config.is_file():
         raise RecipeError(str(config), "is missing: not a run directory")
     tree = recipes.load(config, options.overrides)
-    fit(tree, options.run_dir, name=str(options.run_dir), resume=True, trusted=options.trust)
+    name = recipe_name(options.run_dir)
+    fit(tree, options.run_dir, name=name, resume=True, trusted=options.trust)
 
 
 def test(options: argparse.Namespace) -> None:

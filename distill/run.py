@@ -37,7 +37,13 @@ from distill.precision import settle_precision
 from distill.rank import first_process
 from distill.recipes import Tree
 from distill.result import Result, measure, tell, write_result
-from distill.run_dir import checkpoint_to_resume, claimed, refuse_second_run, write_json
+from distill.run_dir import (
+    checkpoint_to_resume,
+    claimed,
+    refuse_second_run,
+    write_config,
+    write_json,
+)
 
 
 def fit(
@@ -80,7 +86,7 @@ def fit(
         open_data(built)
         checkpoint = checkpoint_to_resume(run_dir) if resume else None
         record = RunRecord(console, each_epoch=not console.is_terminal)
-        trainer = _trainer(built, run_dir, record, checkpoint)
+        trainer = _trainer(built, run_dir, name, record, checkpoint)
         with _one_value_per_channel_told():
             trainer.fit(built.model, built.data, ckpt_path=checkpoint, weights_only=True)
         result = write_result(built, trainer, record, run_dir, name)
@@ -175,7 +181,9 @@ def _open_test_images(built: Built, trained: Sequence[str]) -> None:
         raise RecipeError("data.test", f"{counts}; not in both: {odd}")
 
 
-def _trainer(built: Built, run_dir: Path, record: RunRecord, checkpoint: Path | None) -> pl.Trainer:
+def _trainer(
+    built: Built, run_dir: Path, name: str, record: RunRecord, checkpoint: Path | None
+) -> pl.Trainer:
     arguments = own_settings(built, run_dir)
     step = torch.load(checkpoint, weights_only=True)["global_step"] if checkpoint else None
     folder = run_dir / "checkpoints"
@@ -197,8 +205,7 @@ def _trainer(built: Built, run_dir: Path, record: RunRecord, checkpoint: Path | 
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         raise RecipeError("trainer", " ".join(str(error).split())) from error
     if first_process():
-        config = yaml.safe_dump(built.config, sort_keys=False)
-        (run_dir / "config.yaml").write_text(config)
+        write_config(run_dir, built.config, name)
     return trainer
 
 

@@ -8,14 +8,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
 from filelock import FileLock, Timeout
 
 from distill.callbacks import newest_valid, to_go_on_from
 from distill.errors import RecipeError
 from distill.rank import first_process
+from distill.recipes import Tree
 
 STAGES = "stages"
 """The folder in which a run of several stages keeps theirs."""
+_NAME = "# recipe: "
 
 
 @contextmanager
@@ -95,6 +98,18 @@ def resumable(run_dir: Path) -> bool:
     """Whether a run, or a stage of it, left a valid checkpoint."""
     folders = (run_dir / "checkpoints", *run_dir.glob(f"{STAGES}/*/checkpoints"))
     return any(newest_valid(folder) for folder in folders)
+
+
+def write_config(run_dir: Path, tree: Tree, name: str) -> None:
+    """Write ``config.yaml``, a run's recipe, under what it is called."""
+    text = yaml.safe_dump(tree, sort_keys=False)
+    (run_dir / "config.yaml").write_text(f"{_NAME}{name}\n{text}" if name else text)
+
+
+def recipe_name(run_dir: Path) -> str:
+    """What a run's recipe is called; the directory, where ``config.yaml`` does not say it."""
+    first = (run_dir / "config.yaml").read_text().partition("\n")[0]
+    return first.removeprefix(_NAME) if first.startswith(_NAME) else str(run_dir)
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

@@ -8,6 +8,8 @@ from PIL import Image
 
 from distill import __version__, commands, recipes, run
 from distill.cli import main
+from distill.recipes import read
+from distill.run_dir import write_config
 
 
 def test_ls_lists_every_recipe_with_its_title(capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,7 +63,7 @@ def test_fit_chooses_a_free_directory_and_says_where(
         assert "device   cpu, 32-true" in printed
 
 
-def test_a_recipe_in_the_working_directory_runs_below_it(
+def test_a_recipe_in_the_working_directory_runs_below_it_and_keeps_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
@@ -74,7 +76,10 @@ def test_a_recipe_in_the_working_directory_runs_below_it(
     monkeypatch.chdir(tmp_path)
     assert main(["cp", "digits/student", "mine.yaml"]) == 0
     assert main(["fit", "mine.yaml"]) == 0
-    assert asked == [(Path("runs/mine/seed0"), "mine")]
+    Path("runs/mine/seed0").mkdir(parents=True)
+    write_config(Path("runs/mine/seed0"), read(Path("mine.yaml")), "mine")
+    assert main(["resume", "runs/mine/seed0"]) == 0
+    assert asked == [(Path("runs/mine/seed0"), "mine")] * 2
 
 
 def test_bench_reports_a_bad_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,6 +26,9 @@ from distill import run
 from distill.callbacks import SafeCheckpointIO
 from distill.cli import main
 from distill.errors import Interrupted, NonFiniteError, RecipeError
+from distill.randomness import fold, uniform
+from distill.run_dir import resumable
+from tests.forks import start
 from tests.networks import tiny
 from tests.test_resume import EMA, RECIPE, assert_same, final_state
 
@@ -227,6 +230,31 @@ def test_a_signal_that_nohup_ignores_stays_ignored(tmp_path: Path) -> None:
     finally:
         signal.signal(signal.SIGHUP, former)
     assert result["steps"] == 15
+
+
+@pytest.mark.slow
+def test_runs_killed_at_random_fifty_times_end_bitwise_the_same(tmp_path: Path) -> None:
+    tree, whole = recipe(callbacks=[EMA]), tmp_path / "whole"
+    begun = time.monotonic()
+    fit(tree, whole)
+    seconds = time.monotonic() - begun
+    resumed = 0
+    moments = uniform(fold(0, "kill a run"), torch.arange(50)).flatten().tolist()
+    for number, moment in enumerate(moments):
+        run_dir = tmp_path / str(number)
+        child = start(fit, tree, run_dir)
+        child.join(moment * seconds)
+        child.kill()
+        child.join()
+        if resumable(run_dir):
+            resumed += 1
+            fit(tree, run_dir, resume=True)
+        else:  # killed before anything was saved
+            shutil.rmtree(run_dir, ignore_errors=True)
+            fit(tree, run_dir)
+        assert_same(final_state(whole), final_state(run_dir), f"killed after {moment:.2f}")
+        assert metrics(run_dir) == metrics(whole), f"killed after {moment:.2f}"
+    assert resumed >= 10
 
 
 def test_a_second_sigint_stops_at_once(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from distill.errors import RecipeError
-from distill.run_dir import claimed
+from distill.recipes import read
+from distill.run_dir import claimed, recipe_name, write_config
 
 
 def _fail_in(run_dir: Path, *files: str) -> None:
@@ -48,6 +49,13 @@ def test_a_run_that_was_there_is_kept(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").touch()
     _fail_in(tmp_path)
     assert (tmp_path / "config.yaml").is_file()
+
+
+@pytest.mark.parametrize("name", ["digits/kd", ""])
+def test_the_recipe_is_called_as_it_was(name: str, tmp_path: Path) -> None:
+    write_config(tmp_path, {"trainer": {"max_epochs": 3}}, name)
+    assert recipe_name(tmp_path) == (name or str(tmp_path))
+    assert read(tmp_path / "config.yaml") == {"trainer": {"max_epochs": 3}}
 
 
 def test_a_directory_in_use_is_told_with_its_owner(tmp_path: Path) -> None:

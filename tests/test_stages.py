@@ -85,6 +85,16 @@ def test_a_key_comes_before_those_below_it() -> None:
     assert last(tree)["model"]["init_args"]["optimizer"]["init_args"] == {"lr": 0.2}
 
 
+def test_stages_are_wandb_runs_of_their_own_where_a_sweep_gives_the_run_an_id() -> None:
+    arguments = {"id": "abc", "name": "trial001", "group": "sweep"}
+    tree = recipe(STAGES)
+    tree["trainer"]["logger"] = [{"class_path": "WandbLogger", "init_args": arguments}]
+    found = [own["trainer"]["logger"][0]["init_args"] for own in trees(tree).values()]
+    assert [each["id"] for each in found] == ["abc-connectors", "abc-student"]
+    assert [each["name"] for each in found] == ["trial001-connectors", "trial001-student"]
+    assert {each["group"] for each in found} == {"sweep"}
+
+
 def test_one_stage_is_plain_training(tmp_path: Path) -> None:
     tree = recipe({"all": {}})
     tree["trainer"]["max_epochs"] = 1

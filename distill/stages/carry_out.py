@@ -8,7 +8,6 @@ from copy import deepcopy
 from pathlib import Path
 
 import torch.distributed
-import yaml
 from rich.console import Console
 
 from distill import run
@@ -17,7 +16,7 @@ from distill.errors import Interrupted
 from distill.rank import first_process
 from distill.recipes import Tree
 from distill.result import Result
-from distill.run_dir import STAGES, claimed, refuse_second_run
+from distill.run_dir import STAGES, claimed, refuse_second_run, write_config
 from distill.stages.handover import going_on, leave_parts
 from distill.stages.outcome import write_outcome
 from distill.stages.rehearsal import rehearse
@@ -47,7 +46,7 @@ def fit_stages(
                 refuse_second_run(run_dir)
             rehearse(tree, run_dir, trusted, console)
         if first_process():
-            _write_config(tree, run_dir)
+            _write_config(tree, run_dir, name)
         results: dict[str, Result] = {}
         for stage, own in trees(tree).items():
             console.print(f"stage    {stage}", highlight=False)
@@ -62,11 +61,11 @@ def fit_stages(
     return result
 
 
-def _write_config(tree: Tree, run_dir: Path) -> None:
+def _write_config(tree: Tree, run_dir: Path, name: str) -> None:
     """The recipe as it is, its student resolved: whoever takes it as a teacher reads that."""
     model = {**tree["model"]["init_args"], "student": last(tree)["model"]["init_args"]["student"]}
     whole = {**tree, "model": {**tree["model"], "init_args": model}}
-    (run_dir / "config.yaml").write_text(yaml.safe_dump(whole, sort_keys=False))
+    write_config(run_dir, whole, name)
 
 
 def _carried_out(

@@ -42,6 +42,7 @@ def trees(tree: Tree) -> dict[str, Tree]:
         _check(f"stages.{name}", name, changes)
         with in_stage(tree, name):
             found[name] = _changed(tree, changes or {})
+            _log_apart(found[name], name)
     return found
 
 
@@ -121,6 +122,16 @@ def _changed(tree: Tree, changes: Mapping[str, Any]) -> Tree:
     if "train" in changes:
         _train_only(own, changes["train"])
     return resolve(own)
+
+
+def _log_apart(own: Tree, stage: str) -> None:
+    """A stage is a run of its own in W&B, also where the recipe gives the run an id."""
+    loggers = (own.get("trainer") or {}).get("logger")
+    for logger in loggers if isinstance(loggers, list) else [loggers]:
+        arguments = (logger.get("init_args") or {}) if isinstance(logger, dict) else {}
+        if isinstance(arguments.get("id"), str):
+            for key in {"id", "name"} & set(arguments):
+                arguments[key] = f"{arguments[key]}-{stage}"
 
 
 def _keep_losses(own: Tree, names: list[str]) -> None:
