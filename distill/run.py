@@ -89,6 +89,8 @@ def fit(
         trainer = _trainer(built, run_dir, name, record, checkpoint)
         with _one_value_per_channel_told():
             trainer.fit(built.model, built.data, ckpt_path=checkpoint, weights_only=True)
+        if checkpoint is not None and not record.trained:
+            _end_as_trained(built, trainer, checkpoint)
         result = write_result(built, trainer, record, run_dir, name)
     tell(console, result, run_dir)
     return result
@@ -229,6 +231,16 @@ def _listed(given: object) -> list[Any]:
     if given is None or isinstance(given, bool):
         return []
     return list(given) if isinstance(given, (list, tuple)) else [given]
+
+
+def _end_as_trained(built: Built, trainer: pl.Trainer, checkpoint: Path) -> None:
+    """Where nothing was left to train, do what Lightning then skips with the training.
+
+    The weights that a run ends with are a checkpoint's, be they averages; and who looks at the
+    validation images asks how many batches there are.
+    """
+    built.model.load_state_dict(SafeCheckpointIO().load_checkpoint(checkpoint)["state_dict"])
+    trainer.fit_loop.epoch_loop.val_loop.setup_data()
 
 
 @contextmanager

@@ -232,6 +232,23 @@ def test_a_signal_that_nohup_ignores_stays_ignored(tmp_path: Path) -> None:
     assert result["steps"] == 15
 
 
+def test_a_run_killed_after_its_last_step_leaves_the_same_weights_and_results(
+    tmp_path: Path,
+) -> None:
+    tree, whole = recipe(callbacks=[EMA]), tmp_path / "whole"
+    expected = fit(tree, whole)
+    killed = Path(shutil.copytree(whole, tmp_path / "killed"))
+    for name in ("result.json", "student.safetensors", "validation.safetensors"):
+        (killed / name).unlink()
+    found = fit(tree, killed, resume=True)
+    for key in ("epochs", "steps", "diagnostics"):
+        assert found[key] == expected[key]
+    assert found["student"]["top1"] == expected["student"]["top1"]
+    for name in ("student.safetensors", "validation.safetensors"):
+        assert (killed / name).read_bytes() == (whole / name).read_bytes()
+    assert metrics(killed) == metrics(whole)
+
+
 @pytest.mark.slow
 def test_runs_killed_at_random_fifty_times_end_bitwise_the_same(tmp_path: Path) -> None:
     tree, whole = recipe(callbacks=[EMA]), tmp_path / "whole"

@@ -21,6 +21,7 @@ class RunRecord(pl.Callback):
         top1: The student's validation accuracy in percent, ``last`` and ``best``, and the first
             epoch that reached it, ``best_epoch``, counted from 0 as in ``metrics.csv``.
         wall_s: Seconds of training, over all parts of a resumed run.
+        trained: Whether anything was left to train.
     """
 
     def __init__(self, console: Console, each_epoch: bool) -> None:
@@ -28,6 +29,7 @@ class RunRecord(pl.Callback):
         self._started = 0.0
         self.top1: dict[str, float] = {}
         self.wall_s = 0.0
+        self.trained = False
         self._mark = 0.0
         self._images, self._training_s = 0, 0.0
 
@@ -53,6 +55,10 @@ class RunRecord(pl.Callback):
             self._console.print(f"cache    {recall.store.path}", highlight=False, soft_wrap=True)
         for key, shape in getattr(pl_module, "shapes", {}).items():
             self._console.print(f"tap      {key} {shape[1:]}", highlight=False)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note that something is trained."""
+        self.trained = True
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Time steps from here."""
