@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -70,8 +71,12 @@ def bench_page(study: Study) -> Page:
         _recipes(bench),
     ]
     kept = [section for section in sections if section is not None]
-    title = f"Bench {study.folder.resolve().name}"
-    return Page(title, _answer(bench), _figures(bench), kept)
+    return Page(f"Bench {_name(study.folder.resolve())}", _answer(bench), _figures(bench), kept)
+
+
+def _name(folder: Path) -> str:
+    """By default a bench goes to ``runs/<folder of its file>/bench``."""
+    return folder.parent.name if folder.name == "bench" else folder.name
 
 
 def _found(study: Study) -> _Bench:
@@ -91,7 +96,8 @@ def _answer(bench: _Bench) -> list[str]:
     seeds = len({row["seed"] for row in bench.study.rows if row["method"] == bench.best})
     over = f" (mean and standard deviation over {seeds} seeds)" if seeds > 1 else " (one seed)"
     lead = f"{bench.best} did best on the validation images: {accuracy} % on the {images} images"
-    return [f"{lead}{over}.", *_how_sure(bench, best), *_at_what_cost(bench)]
+    found = [*_how_sure(bench, best), *_against_the_baseline(bench, best)]
+    return [f"{lead}{over}.", *found, *_at_what_cost(bench)]
 
 
 def _how_sure(bench: _Bench, best: Comparison) -> list[str]:
@@ -117,6 +123,23 @@ def _how_sure(bench: _Bench, best: Comparison) -> list[str]:
         "The interval excludes 0, but of so many comparisons one may do so by chance"
         f" ({corrected}): more seeds would tell.",
     ]
+
+
+def _against_the_baseline(bench: _Bench, best: Comparison) -> list[str]:
+    """Of a method that is compared with another one, how much better it is all in all."""
+    if best.against in ("", bench.baseline):
+        return []
+    rows = [
+        row | {"against": bench.baseline if row["method"] == best.method else ""}
+        for row in bench.study.rows
+        if row["method"] in (best.method, bench.baseline)
+    ]
+    difference = next(one.difference for one in compare(rows) if one.method == best.method)
+    if difference is None:
+        return []
+    interval = f" ({signed(difference.low)} to {signed(difference.high)})"
+    told = "" if math.isnan(difference.low) else interval
+    return [f"Against {bench.baseline} it is {signed(difference.mean)} points{told}."]
 
 
 def _at_what_cost(bench: _Bench) -> list[str]:

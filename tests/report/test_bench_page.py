@@ -73,6 +73,22 @@ def test_a_table_alone_still_answers(tmp_path: Path) -> None:
     assert "parameters" not in " ".join(found.answer)
 
 
+def test_what_is_compared_with_another_method_is_also_told_beside_the_baseline(
+    tmp_path: Path,
+) -> None:
+    study = read_study(studies.write_bench(tmp_path / "study" / "bench", with_runs=False))
+    for row in study.rows:
+        if row["method"] == "kd":
+            row["against"] = "rkd"
+    found = bench_page(study)
+    told = " ".join(found.answer)
+    assert found.title == "Bench study"
+    assert "4.67 points above rkd" in told
+    assert "Against student it is +4.83 points (+2.94 to +6.73)." in told
+    before = " ".join(page(tmp_path / "b", with_runs=False).answer)
+    assert "Against student it is" not in before
+
+
 def test_methods_beyond_the_sixth_are_in_the_table_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
