@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -71,12 +70,9 @@ def bench_page(study: Study) -> Page:
         _recipes(bench),
     ]
     kept = [section for section in sections if section is not None]
-    return Page(f"Bench {_name(study.folder.resolve())}", _answer(bench), _figures(bench), kept)
-
-
-def _name(folder: Path) -> str:
-    """By default a bench goes to ``runs/<folder of its file>/bench``."""
-    return folder.parent.name if folder.name == "bench" else folder.name
+    folder = study.folder.resolve()  # by default runs/<folder of the bench's file>/bench
+    title = f"Bench {(folder.parent if folder.name == 'bench' else folder).name}"
+    return Page(title, _answer(bench), _figures(bench), kept)
 
 
 def _found(study: Study) -> _Bench:

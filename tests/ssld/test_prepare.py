@@ -264,7 +264,7 @@ def test_the_command_tells_what_it_did(
     assert f"clean    {n} unlabelled images, 1 repeated, " in told
     assert "select   " in told
     command = manifest(tmp_path / "ssld", "select")["command"]
-    assert command == f"distill ssld {path} --top_k 4 --bits 6 --seed_everything=3"
+    assert command == f"distill ssld {path} --top_k 4 --bits 6 --trust tests --seed_everything=3"
     for wrong, message in (
         (["--top_k", "0"], "--top_k: must be at least 1, got 0"),
         (["--top_k", "1", "--bits", "126"], "--bits: must be in 0..125, got 126"),
