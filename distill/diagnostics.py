@@ -59,16 +59,18 @@ def examine(model: Any, trainer: pl.Trainer) -> Examination:  # noqa: ANN401 - a
 
 
 def cost(network: nn.Module, shape: tuple[int, ...]) -> dict[str, float | None]:
-    """What a network on the CPU costs per image (c, h, w).
+    """What a network on the CPU costs per image (c, h, w), in the precision of its weights.
 
     Returns:
         ``flops``, two per multiply-add, and ``cpu_latency_ms``, the median at batch size 1; None,
         with a warning, where the network cannot be measured.
     """
+    weights = next(network.parameters(), torch.empty(0))
+    image = dummy_image(shape).to(weights.dtype)
     try:
         return {
-            "flops": flops(network, dummy_image(shape)),
-            "cpu_latency_ms": round(cpu_latency_ms(network, dummy_image(shape)), 3),
+            "flops": flops(network, image),
+            "cpu_latency_ms": round(cpu_latency_ms(network, image), 3),
         }
     except RuntimeError as error:  # a finished run is not lost for a figure
         problem = str(error).strip().splitlines()[0]

@@ -73,7 +73,8 @@ class CKA(pl.Callback):
     def _features(self, model: Any, image: Tensor) -> dict[TapKey, Tensor]:  # noqa: ANN401
         found: dict[TapKey, Tensor] = {}
         for name, taps in self._taps(model).items():
-            network, normalized = getattr(model, name), model.normalization[name](image)
+            network = getattr(model, name)
+            normalized = model.normalization[name](image).to(model.dtype)
             network(normalized[:1])
             taps.find_in_place()
             network(normalized)

@@ -18,6 +18,7 @@ from distill.modules.frozen import Frozen, TeacherMode
 from distill.modules.gradients import gradient_norms as norms_of_gradients
 from distill.modules.image_data import ImageData, fitting_logits, own_normalization, two_views
 from distill.modules.logged_steps import logs_this_step
+from distill.modules.loss_modules import LossModules
 from distill.modules.normalization import Normalization
 from distill.modules.optimization import Decay, Optimization
 from distill.modules.scoring import accuracy_on, label_loss
@@ -90,7 +91,7 @@ class Distillation(pl.LightningModule):
         if teacher is not None:
             self._frozen = Frozen(teacher.to(memory_format=self._format), teacher_mode)
         self.terms = losses
-        self.losses = nn.ModuleDict({name: term.loss for name, term in losses.items()})
+        self.losses = LossModules({name: term.loss for name, term in losses.items()})
         self._optimization = Optimization(optimizer, scheduler, decay)
         self._interval = scheduler_interval
         self._watched = gradient_norms
@@ -235,7 +236,7 @@ class Distillation(pl.LightningModule):
         return networks | ({"teacher": self.teacher} if self.teacher is not None else {})
 
     def _logits(self, name: str, image: Tensor) -> Tensor:
-        normalized = self.normalization[name](image)
+        normalized = self.normalization[name](image).to(self.dtype)
         run: Callable[[Tensor], Tensor] = self._networks()[name]
         if self._compile and self.training:
             if name not in self._compiled:

@@ -20,6 +20,7 @@ from distill.modules.batch_norms import statistics_kept
 from distill.modules.finite import check_total, check_weights
 from distill.modules.image_data import ImageData, fitting_logits, own_normalization, two_views
 from distill.modules.leave import leave_weights
+from distill.modules.loss_modules import LossModules
 from distill.modules.normalization import Normalization
 from distill.modules.optimization import Decay, Optimization
 from distill.modules.parts import TrainedParts
@@ -98,7 +99,7 @@ class MutualLearning(pl.LightningModule):
             for peer, terms in self._objectives.items()
             for name, term in terms.items()
         }
-        self.losses = nn.ModuleDict({name: term.loss for name, term in self.terms.items()})
+        self.losses = LossModules({name: term.loss for name, term in self.terms.items()})
         self._gradients: Gradients = gradients
         # Which peers a pass trains: all, or the one whose turn it is.
         names = list(self._objectives)
@@ -227,7 +228,7 @@ class MutualLearning(pl.LightningModule):
         return self.trainer.world_size > 1
 
     def _logits(self, name: str, image: Tensor) -> Tensor:
-        normalized = self.normalization[name](image)
+        normalized = self.normalization[name](image).to(self.dtype)
         logits: Tensor = self.networks[name](normalized.contiguous(memory_format=self._format))
         return logits
 

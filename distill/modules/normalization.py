@@ -30,7 +30,7 @@ class Normalization:
             raise ValueError(f"std must be positive, got {self.std}")
 
     def __call__(self, image: Tensor) -> Tensor:
-        """Normalise images (b, c, h, w), uint8 in 0..255 or floating point in 0..1.
+        """Normalise images (b, c, h, w), uint8 in 0..255 or floating point in 0..1; in float32.
 
         Raises:
             ValueError: If they have more or fewer channels.
@@ -39,6 +39,8 @@ class Normalization:
             counts = f"{len(self.mean)} channels, the images have {image.shape[1]}"
             raise ValueError(f"its mean and std are for {counts}")
         unit = 255.0 if image.dtype == torch.uint8 else 1.0
-        mean = torch.tensor(self.mean, device=image.device).view(-1, 1, 1) * unit
-        std = torch.tensor(self.std, device=image.device).view(-1, 1, 1) * unit
+        mean, std = (
+            torch.tensor(values, dtype=torch.float32, device=image.device).view(-1, 1, 1) * unit
+            for values in (self.mean, self.std)
+        )
         return (image.float() - mean) / std
