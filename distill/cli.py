@@ -81,6 +81,16 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("--data.test", dest="source", metavar="SOURCE", help="other test images")
     test.set_defaults(command=commands.test)
 
+    export = kinds.add_parser(
+        "export", help="a finished run's student as one file", allow_abbrev=False
+    )
+    export.add_argument("run_dir", type=Path)
+    export.add_argument(
+        "--out", type=Path, help="FILE.onnx or FILE.pt2 (default: RUN_DIR/student.onnx)"
+    )
+    export.add_argument("--trust", action="append", default=[], metavar="PACKAGE")
+    export.set_defaults(command=commands.export)
+
     bench = kinds.add_parser("bench", help="compare recipes over seeds", allow_abbrev=False)
     bench.add_argument("bench", type=Path, metavar="BENCH.yaml")
     bench.add_argument(

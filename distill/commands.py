@@ -55,6 +55,13 @@ def test(options: argparse.Namespace) -> None:
     evaluate(options.run_dir, options.source, options.trust)
 
 
+def export(options: argparse.Namespace) -> None:
+    """Write a finished run's student as one file."""
+    from distill.export import export
+
+    export(options.run_dir, options.out, options.trust)
+
+
 def bench(options: argparse.Namespace) -> None:
     """Compare recipes over seeds."""
     from distill.bench import RunsFailedError, bench

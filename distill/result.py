@@ -91,6 +91,7 @@ def _facts(built: Built, trainer: pl.Trainer, record: RunRecord, name: str) -> R
         "dataset": {
             "class": type(data).__name__,
             "classes": list(data.classes),
+            "shape": list(shape),
             "images": data_sizes(trainer),
         },
         "epochs": trainer.current_epoch,

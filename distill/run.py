@@ -1,6 +1,5 @@
 """A run: a recipe carried out in a run directory."""
 
-import json
 import logging
 import sys
 import warnings
@@ -11,15 +10,11 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import yaml
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from PIL import Image
 from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.loggers import WandbLogger
 from rich.console import Console
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
 
 from distill.build import Built, build
 from distill.callbacks import (
@@ -40,6 +35,8 @@ from distill.result import Result, measure, tell, write_result
 from distill.run_dir import (
     checkpoint_to_resume,
     claimed,
+    read_finished,
+    read_weights,
     refuse_second_run,
     write_config,
     write_json,
@@ -119,20 +116,17 @@ def evaluate(
     from distill.stages import last
 
     console = console or Console()
-    student, record = run_dir / "student.safetensors", run_dir / "result.json"
-    for path in (student, record):
-        if not path.is_file():
-            raise RecipeError(str(path), "is missing: not the directory of a finished run")
-    tree: Tree = last(yaml.safe_load((run_dir / "config.yaml").read_text()))
+    written, trained = read_finished(run_dir)
+    tree = last(written)
     if source is not None:
         _test_on(tree["data"], source)
     with calm():
         built = build(tree, str(run_dir), trusted)
         settle_precision(built, console)
-        built.model.student.load_state_dict(_weights(student))
+        built.model.student.load_state_dict(read_weights(run_dir / "student.safetensors"))
         if (average := run_dir / "teacher.safetensors").is_file():
-            built.model.teacher.load_state_dict(_weights(average))
-        _open_test_images(built, json.loads(record.read_text())["dataset"]["classes"])
+            built.model.teacher.load_state_dict(read_weights(average))
+        _open_test_images(built, trained["dataset"]["classes"])
         plain = {"logger": False, "enable_checkpointing": False, "callbacks": []}
         trainer = pl.Trainer(**(own_settings(built, run_dir) | plain))
         measured = measure(trainer, built)
@@ -143,13 +137,6 @@ def evaluate(
         line = f"{network:8} {value:.2f} % of {result['images']} images, {where}"
         console.print(line, highlight=False, soft_wrap=True)
     return result
-
-
-def _weights(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise RecipeError(str(path), f"is damaged: {error}") from error
 
 
 def _test_on(data: Tree, source: str) -> None:

@@ -10,6 +10,9 @@ from typing import Any
 
 import yaml
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
 
 from distill.callbacks import newest_valid, to_go_on_from
 from distill.errors import RecipeError
@@ -110,6 +113,33 @@ def recipe_name(run_dir: Path) -> str:
     """What a run's recipe is called; the directory, where ``config.yaml`` does not say it."""
     first = (run_dir / "config.yaml").read_text().partition("\n")[0]
     return first.removeprefix(_NAME) if first.startswith(_NAME) else str(run_dir)
+
+
+def read_finished(run_dir: Path) -> tuple[Tree, dict[str, Any]]:
+    """The recipe of a finished run and what is in its ``result.json``.
+
+    Raises:
+        RecipeError: If the run is not finished, or there is none.
+    """
+    recipe, weights, result = (
+        run_dir / name for name in ("config.yaml", "student.safetensors", "result.json")
+    )
+    for path in (weights, result, recipe):
+        if not path.is_file():
+            raise RecipeError(str(path), "is missing: not the directory of a finished run")
+    return yaml.safe_load(recipe.read_text()), json.loads(result.read_text())
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        RecipeError: If it is damaged.
+    """
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise RecipeError(str(path), f"is damaged: {error}") from error
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
