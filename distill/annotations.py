@@ -103,17 +103,18 @@ def argument_types(target: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _spell(annotation: Any) -> str:  # noqa: ANN401
-    literals = _literals(annotation)
-    if literals:
-        return " or ".join(literals)
     names = {type(None): "null", float: "a number", int: "a whole number", bool: "true or false"}
     names |= {str: "a text"}
     return " or ".join(names.get(o) or _spell_container(o) for o in alternatives(annotation))
 
 
 def _spell_container(annotation: Any) -> str:  # noqa: ANN401
-    origin = get_origin(annotation)
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " or ".join(str(value) for value in arguments)
     if not inspect.isclass(origin) or not issubclass(origin, Collection):
         return str(annotation)
     kind = "a mapping" if issubclass(origin, Mapping) else "a list"
+    if origin is tuple and Ellipsis not in arguments:
+        kind = f"a list of {len(arguments)}"
     return f"{kind}, each {_spell(item_type(annotation))}"

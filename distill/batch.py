@@ -17,11 +17,18 @@ class Boxes:
             (row 0, column 2) alone is (2, 0, 3, 1).
         image: The row of the batch that each box belongs to (m,), int64.
         label: Class numbers (m,), int64.
+
+    Raises:
+        ValueError: If the edges are whole numbers, which cannot be moved by parts of a pixel.
     """
 
     xyxy: Tensor
     image: Tensor
     label: Tensor
+
+    def __post_init__(self) -> None:
+        if not self.xyxy.is_floating_point():
+            raise ValueError(f"xyxy of boxes must be floating point, got {self.xyxy.dtype}")
 
     def where(self, kept: Tensor) -> "Boxes":
         """Those boxes that a mask or index (m,) chooses."""
@@ -43,6 +50,9 @@ class Batch:
         step: The number of the batch in the run, the same in all processes.
         mask: The class of every pixel (b, h, w), integers; 255 where it is not known.
         boxes: Labelled boxes.
+
+    Raises:
+        ValueError: If the mask has another size than the images.
     """
 
     image: Tensor
@@ -52,6 +62,14 @@ class Batch:
     step: int = 0
     mask: Tensor | None = None
     boxes: Boxes | None = None
+
+    def __post_init__(self) -> None:
+        expected = (len(self.image), *self.image.shape[-2:])
+        if self.mask is not None and self.mask.shape != expected:
+            shape = tuple(self.mask.shape)
+            raise ValueError(
+                f"a mask must have its images' size, (b, h, w) = {expected}, got {shape}"
+            )
 
     @property
     def line_length(self) -> int | None:

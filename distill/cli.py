@@ -156,7 +156,9 @@ def _parser() -> argparse.ArgumentParser:
     views = augment.add_subparsers(required=True, metavar="COMMAND").add_parser(
         "show", help="draw the first training samples and their views", allow_abbrev=False
     )
-    views.usage = f"{views.prog} RECIPE [--out FILE.png] [--dotted.key=value ...]"
+    views.usage = (
+        f"{views.prog} RECIPE [--out FILE.png] [--rows N] [--views N] [--dotted.key=value ...]"
+    )
     views.add_argument("recipe", help="a file, or a name from `distill ls`")
     views.add_argument("--out", type=Path, default=Path("augment.png"), help="the picture's file")
     views.add_argument("--rows", type=int, default=8, help="samples, one below the other")

@@ -156,8 +156,9 @@ def augment_show(options: argparse.Namespace) -> None:
 
     if options.out.suffix != ".png":
         raise RecipeError("--out", f"must end in .png, got {options.out}")
-    if options.rows < 1:
-        raise RecipeError("--rows", f"must be at least 1, got {options.rows}")
+    for name in ("rows", "views"):
+        if (number := getattr(options, name)) < 1:
+            raise RecipeError(f"--{name}", f"must be at least 1, got {number}")
     tree = recipes.load(recipes.find(options.recipe), options.overrides)
     sheet = preview(tree, options.rows, options.views, options.trust)
     options.out.parent.mkdir(parents=True, exist_ok=True)

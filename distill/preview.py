@@ -16,7 +16,7 @@ def preview(tree: Tree, rows: int = 8, views: int = 6, trusted: Sequence[str] = 
     """A contact sheet of the original samples and of their views in the first epochs.
 
     The views are those of a run with the recipe's seed, unless images of a batch are mixed: then
-    the partners come from these few.
+    the partners come from these few. Sizes drawn for each step are those of the epochs' first.
 
     Args:
         tree: What ``recipes.load`` returned. Its teacher need not be there.
@@ -40,8 +40,11 @@ def preview(tree: Tree, rows: int = 8, views: int = 6, trusted: Sequence[str] = 
         columns = {"original": data.example(rows)}
     except ValueError as error:
         raise RecipeError("data", str(error)) from error
+    shown, steps = pipeline.views(), len(data.train_dataloader())
     for epoch in range(views):
-        key = BatchKey(epoch, columns["original"].index, step=epoch)
+        view = shown.of_epoch(epoch)
+        step = (view if shown.mixed else epoch) * steps
+        key = BatchKey(view, columns["original"].index, step=step)
         try:
             columns[f"epoch {epoch}"] = pipeline.augmented(pipeline.train[key])
         except ValueError as error:

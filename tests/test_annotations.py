@@ -40,6 +40,8 @@ def test_takes_what_the_annotation_allows(value: object, annotation: Any) -> Non
         ([1, "2"], Sequence[int], r"needs a list, each a whole number, got \[1, '2'\]"),
         ({"a": "b"}, dict[str, float], "needs a mapping, each a number, got {'a': 'b'}"),
         ([1, "a"], Sequence[int], r"got \[1, 'a'\]"),
+        ([0.5], tuple[float, float], r"needs a list of 2, each a number, got \[0\.5\]"),
+        ([], float | Literal["auto"], r"needs a number or auto, got \[\]"),
     ],
 )
 def test_refuses_the_rest_by_name(value: object, annotation: Any, message: str) -> None:

@@ -133,6 +133,7 @@ def test_augment_show_draws_the_views_of_a_recipe(
     [
         (["--out", "x.jpg"], "--out: must end in .png, got x.jpg"),
         (["--rows", "0"], "--rows: must be at least 1, got 0"),
+        (["--views", "-1"], "--views: must be at least 1, got -1"),
         (
             [f"--data.augment={CUTMIX.replace('10', '3')}"],
             "data.augment: num_classes must be above",

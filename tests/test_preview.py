@@ -1,7 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
+from distill import recipes
 from distill.batch import Batch
+from distill.build import build
 from distill.preview import preview
 
 
@@ -30,3 +34,27 @@ def test_the_views_are_of_the_samples_beside_them(monkeypatch: pytest.MonkeyPatc
     for batch in drawn.values():  # nothing is augmented
         assert torch.equal(batch.image, drawn["original"].image)
         assert torch.equal(batch.target, drawn["original"].target)
+
+
+def test_views_that_repeat_are_shown_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: dict[str, Batch] = {}
+    monkeypatch.setattr("distill.preview.contact_sheet", lambda columns, _: drawn.update(columns))
+    tree = recipes.load(recipes.find("digits/student"), ["data.views=2"])
+    preview(tree, rows=4, views=3)
+    assert torch.equal(drawn["epoch 2"].image, drawn["epoch 0"].image)
+    assert not torch.equal(drawn["epoch 1"].image, drawn["epoch 0"].image)
+
+
+def test_a_size_is_that_of_the_epochs_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: dict[str, Batch] = {}
+    monkeypatch.setattr("distill.preview.contact_sheet", lambda columns, _: drawn.update(columns))
+    scale = "{class_path: distill.augment.MultiScale, init_args: {sizes: [8, 9, 10, 11, 12]}}"
+    tree = recipes.load(recipes.find("digits/student"), [f"data.augment=[{scale}]"])
+    preview(tree, rows=2, views=8)
+    data = build(tree, "runs").data
+    data.setup("fit")
+    steps = len(data.train_dataloader())
+    for epoch in range(8):
+        batch = replace(data.example(2), epoch=epoch, step=epoch * steps)
+        expected = data.pipeline.augmented(batch)
+        assert torch.equal(drawn[f"epoch {epoch}"].image, expected.image)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distill.augment.checks import check_number, check_range
+from distill.augment.checks import check_number, check_range, check_whole
 from distill.augment.draws import between, chosen, on_grid, only
 from distill.augment.pixels import as_float, like, per_image
 from distill.batch import Batch
@@ -70,7 +70,7 @@ class MedianBlur(nn.Module):
 
     def __init__(self, size: int = 3, probability: float = 0.5) -> None:
         super().__init__()
-        if size not in (3, 5, 7):
+        if size not in (3, 5, 7) or not isinstance(size, int):
             raise ValueError(f"size must be 3, 5 or 7, got {size}")
         check_number("probability", probability, 0, 1)
         self.size, self.probability = size, probability
@@ -98,6 +98,8 @@ class Pixelate(nn.Module):
     def __init__(self, size: tuple[int, int] = (2, 4), probability: float = 0.5) -> None:
         super().__init__()
         check_range("size", size, 1, 64)
+        for side in size:
+            check_whole("each size", side, 1)
         check_number("probability", probability, 0, 1)
         self.size, self.probability = size, probability
 

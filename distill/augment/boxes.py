@@ -24,15 +24,26 @@ def move(boxes: Boxes, forward: Tensor, height: int, width: int) -> Boxes:
     left, top, right, bottom = boxes.xyxy.double().unbind(1)
     corners = torch.stack([left, right, right, left], 1), torch.stack([top, top, bottom, bottom], 1)
     x, y = project(forward[boxes.image], *corners)
-    moved = torch.stack([x.amin(1), y.amin(1), x.amax(1), y.amax(1)], 1)
-    return clip(replace(boxes, xyxy=moved.to(boxes.xyxy.dtype)), height, width)
+    xyxy = torch.stack([x.amin(1), y.amin(1), x.amax(1), y.amax(1)], 1)
+    moved = (forward != torch.eye(3).to(forward)).flatten(1).any(1)[boxes.image]
+    return clip(replace(boxes, xyxy=xyxy.to(boxes.xyxy.dtype)), height, width, moved)
 
 
-def clip(boxes: Boxes, height: int, width: int) -> Boxes:
-    """The parts inside the image; without boxes thinner than a pixel or hardly visible."""
+def clip(boxes: Boxes, height: int, width: int, moved: Tensor | None = None) -> Boxes:
+    """The parts inside the image; without boxes thinner than a pixel or hardly visible.
+
+    Args:
+        boxes: Where they would be if the image had no edges.
+        height: Of the images, in pixels.
+        width: Likewise.
+        moved: Which boxes (m,) to look at; others stay as they are. None: all.
+    """
     limit = boxes.xyxy.new_tensor([width, height, width, height])
-    clipped = replace(boxes, xyxy=boxes.xyxy.clamp(min=0).minimum(limit))
-    return clipped.where(still_there(clipped.xyxy, area(boxes.xyxy)))
+    clipped = boxes.xyxy.clamp(min=0).minimum(limit)
+    kept = still_there(clipped, area(boxes.xyxy))
+    if moved is not None:
+        clipped, kept = torch.where(moved[:, None], clipped, boxes.xyxy), kept | ~moved
+    return replace(boxes, xyxy=clipped).where(kept)
 
 
 def still_there(xyxy: Tensor, whole: Tensor) -> Tensor:
@@ -42,7 +53,8 @@ def still_there(xyxy: Tensor, whole: Tensor) -> Tensor:
 
 
 def area(xyxy: Tensor) -> Tensor:
-    """Areas (m,) of boxes (m, 4), in pixels."""
+    """Areas (m,) of boxes (m, 4), in pixels, float64."""
+    xyxy = xyxy.double()
     return (xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1])
 
 

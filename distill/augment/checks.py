@@ -2,25 +2,45 @@
 
 import math
 from collections.abc import Sequence
+from numbers import Integral, Real
 
 
 def check_number(name: str, value: float, low: float, high: float = math.inf) -> None:
-    """Refuse a number outside ``low..high``.
+    """Refuse what is no number in ``low..high``.
 
     Raises:
-        ValueError: With the argument's name, the bounds and the number.
+        ValueError: With the argument's name, the bounds and the value.
     """
-    if not low <= value <= high:
-        needed = f"at least {low}" if high == math.inf else f"in {low}..{high}"
-        raise ValueError(f"{name} must be {needed}, got {value}")
+    if not (_is(Real, value) and low <= value <= high and value < math.inf):
+        raise ValueError(f"{name} must be {_bounds(low, high)}, got {value}")
+
+
+def check_whole(name: str, value: int, low: int, high: float = math.inf) -> None:
+    """Refuse what is no whole number in ``low..high``.
+
+    Raises:
+        ValueError: With the argument's name, the bounds and the value.
+    """
+    if not _is(Integral, value):
+        raise ValueError(f"{name} must be a whole number, got {value}")
+    check_number(name, value, low, high)
 
 
 def check_range(name: str, value: Sequence[float], low: float, high: float = math.inf) -> None:
     """Refuse what is not two ascending numbers in ``low..high``.
 
     Raises:
-        ValueError: With the argument's name, the bounds and the numbers.
+        ValueError: With the argument's name, the bounds and the value.
     """
-    if len(value) != 2 or not low <= value[0] <= value[1] <= high:
-        bounds = f"at least {low}" if high == math.inf else f"in {low}..{high}"
-        raise ValueError(f"{name} must be two ascending numbers {bounds}, got {list(value)}")
+    pair = isinstance(value, Sequence) and len(value) == 2 and all(_is(Real, v) for v in value)
+    if not (pair and low <= value[0] <= value[1] <= high):
+        told = list(value) if isinstance(value, Sequence) else value
+        raise ValueError(f"{name} must be two ascending numbers {_bounds(low, high)}, got {told}")
+
+
+def _is(kind: type, value: object) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _bounds(low: float, high: float) -> str:
+    return f"at least {low}" if high == math.inf else f"in {low}..{high}"

@@ -34,7 +34,7 @@ def contrast(pixels: Tensor, factor: Tensor) -> Tensor:
 
 def saturation(pixels: Tensor, factor: Tensor) -> Tensor:
     """Greyscale for factor 0, unchanged for 1 and for images of one channel."""
-    return blend(pixels, grey(pixels), factor) if pixels.shape[1] == 3 else pixels
+    return pixels if pixels.shape[1] == 1 else blend(pixels, grey(pixels), factor)
 
 
 def hue(pixels: Tensor, turn: Tensor) -> Tensor:
@@ -44,6 +44,7 @@ def hue(pixels: Tensor, turn: Tensor) -> Tensor:
         pixels: (b, c, h, w) in 0..1.
         turn: Share of the whole circle (b,), in -0.5..0.5.
     """
+    check_channels(pixels)
     if pixels.shape[1] == 1:
         return pixels
     red, green, blue = pixels.unbind(1)
@@ -63,12 +64,21 @@ def grey(pixels: Tensor) -> Tensor:
     Raises:
         ValueError: If there are neither one nor three channels.
     """
+    check_channels(pixels)
     if pixels.shape[1] == 1:
         return pixels
-    if pixels.shape[1] != 3:
-        raise ValueError(f"colours need images of 1 or 3 channels, got {pixels.shape[1]}")
     red, green, blue = pixels[:, 0:1], pixels[:, 1:2], pixels[:, 2:3]
     return (0.299 * red).add_(0.587 * green).add_(0.114 * blue)
+
+
+def check_channels(pixels: Tensor) -> None:
+    """Refuse images (b, c, h, w) whose channels are no colours.
+
+    Raises:
+        ValueError: If there are neither one nor three.
+    """
+    if pixels.shape[1] not in (1, 3):
+        raise ValueError(f"colours need images of 1 or 3 channels, got {pixels.shape[1]}")
 
 
 def blend(pixels: Tensor, other: Tensor, factor: Tensor) -> Tensor:
@@ -113,6 +123,7 @@ class ColorJitter(nn.Module):
 
     def forward(self, batch: Batch, key: int) -> Batch:
         """Change the colours of every chosen image of a batch."""
+        check_channels(batch.image)
         steps: list[tuple[_Change, float, int]] = [(brightness, self.brightness, 1)]
         steps += [(contrast, self.contrast, 1), (saturation, self.saturation, 1)]
         steps += [(hue, self.hue, 0)]

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distill.augment.boxes import LEAST_VISIBLE, joined, reordered, require_places
-from distill.augment.checks import check_number
+from distill.augment.checks import check_number, check_whole
 from distill.augment.draws import chosen, partners
 from distill.batch import IGNORED, Batch, Boxes
 from distill.randomness import fold, uniform
@@ -22,7 +22,8 @@ class CopyPaste(nn.Module):
     """Puts about half of the objects of another image into each image.
 
     With boxes alone, what is inside a box is pasted; with a mask too, only its pixels that belong
-    to an object. A box that the pasted objects hide is dropped. Targets stay.
+    to an object. A box comes along, or stays, where at least a tenth of its object does: pieces of
+    other objects in a pasted box bring their boxes too. Targets stay.
 
     Args:
         background: The class of a mask's pixels that belong to no object.
@@ -36,7 +37,7 @@ class CopyPaste(nn.Module):
 
     def __init__(self, background: int = 0, probability: float = 0.5) -> None:
         super().__init__()
-        check_number("background", background, 0, 255)
+        check_whole("background", background, 0, 255)
         check_number("probability", probability, 0, 1)
         self.background, self.probability = background, probability
 
@@ -44,19 +45,26 @@ class CopyPaste(nn.Module):
         """Paste into every chosen image of a batch."""
         require_places(batch, "CopyPaste")
         rows = chosen(fold(key, "pasted"), batch.index, self.probability)
-        other = reordered(batch, partners(fold(key, "partner"), batch.index))
-        samples = batch.index
-        if other.boxes is not None:
-            half = _half_of_boxes(fold(key, "objects"), samples, other.boxes)
-            other = replace(other, boxes=other.boxes.where(half & rows[other.boxes.image]))
-        pasted = self._pasted(fold(key, "objects"), samples, other) & rows[:, None, None]
+        partner = partners(fold(key, "partner"), batch.index)
+        rows &= partner != torch.arange(len(partner), device=partner.device)
+        other = reordered(batch, partner)
+        pasted = self._pasted(fold(key, "objects"), batch.index, other) & rows[:, None, None]
         image = torch.where(pasted[:, None], other.image, batch.image)
         mask, boxes = batch.mask, batch.boxes
         if mask is not None and other.mask is not None:
             mask = torch.where(pasted, other.mask, mask)
         if boxes is not None and other.boxes is not None:
-            boxes = joined(_visible(boxes, pasted), other.boxes)
+            stay = seen(boxes, self._objects(batch), ~pasted)
+            come = seen(other.boxes, self._objects(other), pasted)
+            come &= _inside(other.boxes, pasted) > 0
+            boxes = joined(boxes.where(stay), other.boxes.where(come))
         return replace(batch, image=image, mask=mask, boxes=boxes)
+
+    def _objects(self, batch: Batch) -> Tensor:
+        """The pixels (b, h, w) that may be an object's, also where it is not known."""
+        if batch.mask is None:
+            return torch.ones_like(batch.image[:, 0], dtype=torch.bool)
+        return batch.mask != self.background
 
     def _pasted(self, key: int, samples: Tensor, other: Batch) -> Tensor:
         """The pixels (b, h, w) of the other images that are pasted."""
@@ -66,8 +74,9 @@ class CopyPaste(nn.Module):
             return half.gather(1, other.mask.flatten(1).long()).view(other.mask.shape)
         pasted = torch.zeros_like(other.image[:, 0], dtype=torch.bool)
         if other.boxes is not None:
-            edges = _whole(other.boxes, pasted).tolist()
-            rows = other.boxes.image.tolist()
+            chosen_ones = other.boxes.where(_half_of_boxes(key, samples, other.boxes))
+            edges = _whole(chosen_ones, pasted).tolist()
+            rows = chosen_ones.image.tolist()
             for row, (left, top, right, bottom) in zip(rows, edges, strict=True):
                 pasted[row, top:bottom, left:right] = True
         if other.mask is not None:
@@ -84,15 +93,25 @@ def _half_of_boxes(key: int, samples: Tensor, boxes: Boxes) -> Tensor:
     return draws.gather(1, number).squeeze(1) < 0.5
 
 
-def _visible(boxes: Boxes, pasted: Tensor) -> Boxes:
-    """Boxes that are not hidden by what is pasted."""
-    left, top, right, bottom = _whole(boxes, pasted).unbind(1)
-    below = F.pad(pasted.long().cumsum(1).cumsum(2), (1, 0, 1, 0))
+def seen(boxes: Boxes, objects: Tensor, shown: Tensor) -> Tensor:
+    """Which boxes (m,) have at least a tenth of their objects' pixels shown.
+
+    Args:
+        boxes: In whole images.
+        objects: The pixels (b, h, w) of all objects.
+        shown: The pixels (b, h, w) that are not hidden.
+    """
+    whole, left = _inside(boxes, objects), _inside(boxes, objects & shown)
+    return left >= LEAST_VISIBLE * whole
+
+
+def _inside(boxes: Boxes, pixels: Tensor) -> Tensor:
+    """How many of the pixels (b, h, w) are in each box (m,)."""
+    left, top, right, bottom = _whole(boxes, pixels).unbind(1)
+    below = F.pad(pixels.long().cumsum(1).cumsum(2), (1, 0, 1, 0))
     row = boxes.image
-    hidden = below[row, bottom, right] - below[row, top, right]
-    hidden -= below[row, bottom, left] - below[row, top, left]
-    whole = (right - left) * (bottom - top)
-    return boxes.where(whole - hidden >= LEAST_VISIBLE * whole)
+    lower = below[row, bottom, right] - below[row, bottom, left]
+    return lower - (below[row, top, right] - below[row, top, left])
 
 
 def _whole(boxes: Boxes, pixels: Tensor) -> Tensor:

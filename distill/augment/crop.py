@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distill.augment.boxes import clip
+from distill.augment.checks import check_whole
 from distill.batch import IGNORED, Batch
 from distill.randomness import uniform
 
@@ -18,7 +19,7 @@ class RandomCrop(nn.Module):
         padding: Pixels added on each side; at least 1.
 
     Raises:
-        ValueError: If ``padding`` is not positive.
+        ValueError: If ``padding`` is not a positive whole number.
 
     Example:
         >>> images = torch.arange(32).reshape(2, 1, 4, 4)
@@ -29,8 +30,7 @@ class RandomCrop(nn.Module):
 
     def __init__(self, padding: int) -> None:
         super().__init__()
-        if padding < 1:
-            raise ValueError(f"padding must be at least 1, got {padding}")
+        check_whole("padding", padding, 1)
         self.padding = padding
 
     def forward(self, batch: Batch, key: int) -> Batch:
@@ -41,7 +41,8 @@ class RandomCrop(nn.Module):
             mask = self._cropped(mask.unsqueeze(1), offsets, IGNORED).squeeze(1)
         if boxes is not None:
             shift = (self.padding - offsets.flip(1))[boxes.image].repeat(1, 2)
-            boxes = clip(replace(boxes, xyxy=boxes.xyxy + shift), *batch.image.shape[-2:])
+            shifted = replace(boxes, xyxy=boxes.xyxy + shift)
+            boxes = clip(shifted, *batch.image.shape[-2:], moved=(shift != 0).any(1))
         image = self._cropped(batch.image, offsets, 0)
         return replace(batch, image=image, mask=mask, boxes=boxes)
 

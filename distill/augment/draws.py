@@ -54,5 +54,6 @@ def partners(key: int, samples: Tensor) -> Tensor:
 
     Which samples meet depends on which are in the batch together, but not on their order.
     """
-    order = uniform(key, samples)[:, 0].argsort(stable=True)
+    numbered = samples.argsort(stable=True)  # where two draws are the same
+    order = numbered[uniform(key, samples)[numbered, 0].argsort(stable=True)]
     return torch.empty_like(order).scatter_(0, order, order.roll(-1))

@@ -10,8 +10,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from distill.augment.boxes import area, clip, still_there
-from distill.augment.checks import check_number
+from distill.augment.boxes import area, still_there
+from distill.augment.checks import check_number, check_whole
 from distill.augment.draws import chosen
 from distill.augment.warp import grid, resample
 from distill.batch import Batch, Boxes
@@ -36,7 +36,7 @@ class ElasticTransform(nn.Module):
     ) -> None:
         super().__init__()
         check_number("displacement", displacement, 0, 0.25)
-        check_number("cells", cells, 1, 16)
+        check_whole("cells", cells, 1, 16)
         check_number("probability", probability, 0, 1)
         self.displacement, self.cells, self.probability = displacement, cells, probability
 
@@ -88,9 +88,10 @@ def _boxes(boxes: Boxes, x: Tensor, y: Tensor, moved: Tensor) -> Boxes:
     inside = (x >= left) & (x < right) & (y >= top) & (y < bottom)
     (left, right), (top, bottom) = _extent(inside.any(1)), _extent(inside.any(2))
     bounds = torch.stack([left, top, right, bottom], 1).to(boxes.xyxy.dtype)
-    xyxy = torch.where(moved[boxes.image, None], bounds, boxes.xyxy)
-    kept = still_there(xyxy, area(boxes.xyxy))
-    return clip(replace(boxes, xyxy=xyxy).where(kept), *x.shape[1:])
+    rows = moved[boxes.image]
+    xyxy = torch.where(rows[:, None], bounds, boxes.xyxy)
+    kept = still_there(xyxy, area(boxes.xyxy)) | ~rows
+    return replace(boxes, xyxy=xyxy).where(kept)
 
 
 def _extent(inside: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from scipy.special import betaincinv
 from torch import Tensor, nn
 
-from distill.augment.checks import check_number
+from distill.augment.checks import check_number, check_whole
 from distill.augment.draws import chosen, from_quantiles, partners, quantiles
 from distill.augment.pixels import as_float, like, per_image
 from distill.augment.window import Window, filled
@@ -40,7 +40,7 @@ class Mixup(nn.Module):
 
     def __init__(self, num_classes: int, alpha: float = 0.2, probability: float = 1.0) -> None:
         super().__init__()
-        check_number("num_classes", num_classes, 1)
+        check_whole("num_classes", num_classes, 1)
         check_number("alpha", alpha, 0.01, 100)
         check_number("probability", probability, 0, 1)
         self.num_classes, self.alpha, self.probability = num_classes, alpha, probability
@@ -78,7 +78,7 @@ class CutMix(nn.Module):
 
     def __init__(self, num_classes: int, alpha: float = 1.0, probability: float = 1.0) -> None:
         super().__init__()
-        check_number("num_classes", num_classes, 1)
+        check_whole("num_classes", num_classes, 1)
         check_number("alpha", alpha, 0.01, 100)
         check_number("probability", probability, 0, 1)
         self.num_classes, self.alpha, self.probability = num_classes, alpha, probability
@@ -111,7 +111,12 @@ def _soft_target(batch: Batch, num_classes: int, name: str) -> Tensor:
     if batch.mask is not None or batch.boxes is not None:
         raise ValueError(f"{name} mixes class labels, got a mask or boxes; for these use CopyPaste")
     target = batch.target
+    if batch.line_length is not None:
+        shape = tuple(target.shape)
+        raise ValueError(f"{name} needs one class for each image, got text lines {shape}")
     if target.ndim == 1:
+        if target.dtype != torch.int64:
+            raise ValueError(f"{name} needs class numbers of type int64, got {target.dtype}")
         if len(target) and int(target.max()) >= num_classes:
             largest = int(target.max())
             raise ValueError(f"num_classes must be above class {largest}, got {num_classes}")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from distill.augment.boxes import joined, reordered, require_places
+from distill.augment.boxes import clip, joined, reordered, require_places
 from distill.augment.checks import check_number, check_range
 from distill.augment.draws import between, chosen, partners
 from distill.augment.warp import grid, warp
@@ -38,10 +38,13 @@ class Mosaic(nn.Module):
     def forward(self, batch: Batch, key: int) -> Batch:
         """Make a mosaic of every chosen image of a batch and its three successors."""
         require_places(batch, "Mosaic")
+        if min(batch.image.shape[-2:]) < 2:
+            shape = tuple(batch.image.shape[-2:])
+            raise ValueError(f"Mosaic needs images of at least 2 x 2 pixels, got {shape}")
         rows = chosen(fold(key, "changed"), batch.index, self.probability)
         successor = partners(fold(key, "partner"), batch.index)
         centre = self._centre(batch, key)
-        result, part = _unchanged(batch, rows), batch
+        result, part = _unchanged(batch, rows), _inside(batch)
         for place in ((0, 0), (0, 1), (1, 0), (1, 1)):
             result = _with_field(result, part, rows, centre, place)
             part = reordered(part, successor)
@@ -51,7 +54,7 @@ class Mosaic(nn.Module):
         """Where the fields meet, x and y in whole pixels, (b,) each."""
         height, width = batch.image.shape[-2:]
         x, y = (between(fold(key, name), batch.index, *self.centre).double() for name in "xy")
-        return (x * width).round(), (y * height).round()
+        return (x * width).round().clamp(1, width - 1), (y * height).round().clamp(1, height - 1)
 
 
 def _unchanged(batch: Batch, rows: Tensor) -> Batch:
@@ -59,6 +62,13 @@ def _unchanged(batch: Batch, rows: Tensor) -> Batch:
     if batch.boxes is None:
         return batch
     return replace(batch, boxes=batch.boxes.where(~rows[batch.boxes.image]))
+
+
+def _inside(batch: Batch) -> Batch:
+    """The batch with its boxes cut off at the edges: beyond them is another field."""
+    if batch.boxes is None:
+        return batch
+    return replace(batch, boxes=clip(batch.boxes, *batch.image.shape[-2:]))
 
 
 def _with_field(

@@ -30,7 +30,7 @@ class MultiScale(nn.Module):
 
     def __init__(self, sizes: Sequence[int]) -> None:
         super().__init__()
-        if not sizes or min(sizes) < 1:
+        if not sizes or not all(isinstance(size, int) and size >= 1 for size in sizes):
             raise ValueError(f"sizes must be one or more lengths from 1 on, got {list(sizes)}")
         self.sizes = tuple(sizes)
 

@@ -34,7 +34,7 @@ class GaussianNoise(nn.Module):
         """Add noise to every chosen image of a batch."""
         image, samples = batch.image, batch.index
         pixels = as_float(image)
-        noise = from_quantiles(self._normal, fold(key, "noise"), samples, image[0].numel())
+        noise = from_quantiles(self._normal, fold(key, "noise"), samples, image.shape[1:].numel())
         std = per_image(between(fold(key, "std"), samples, *self.std), pixels)
         noisy = like(image, pixels + std * noise.view(image.shape).to(pixels.dtype))
         rows = chosen(fold(key, "changed"), samples, self.probability)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from distill.augment.checks import check_number, check_range
+from distill.augment.checks import check_number, check_range, check_whole
 from distill.augment.draws import chosen
 from distill.augment.pixels import like
 from distill.augment.window import Window, filled, random_windows
@@ -18,6 +18,8 @@ from distill.randomness import fold, uniform
 
 class RandomErasing(nn.Module):
     """Hides a rectangle of each image (Zhong et al., AAAI 2020, arXiv 1708.04896).
+
+    An image that ten draws do not fit loses nothing.
 
     Args:
         area: Smallest and largest share of the image, in 0.001..1.
@@ -65,7 +67,7 @@ class Cutout(nn.Module):
 
     def __init__(self, size: int, fill: float = 0.0, probability: float = 1.0) -> None:
         super().__init__()
-        check_number("size", size, 1)
+        check_whole("size", size, 1)
         check_number("fill", fill, 0, 1)
         check_number("probability", probability, 0, 1)
         self.size, self.fill, self.probability = size, fill, probability

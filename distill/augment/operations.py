@@ -82,7 +82,11 @@ def operate(batch: Batch, operation: Tensor, strength: Tensor, space: Space) -> 
         operation: Places (b,) in ``OPERATIONS``.
         strength: In -1..1 (b,); operations without a direction use its absolute value.
         space: What full strength is.
+
+    Raises:
+        ValueError: If images have neither one nor three channels.
     """
+    color.check_channels(batch.image)
     batch = warp(batch, _matrices(operation, strength, space, batch))
     image = batch.image.clone()
     for name, change in _CHANGES.items():

@@ -17,7 +17,7 @@ class RandomPerspective(nn.Module):
 
     Args:
         distortion: Each corner moves inwards by up to this share of half the width and half the
-            height, in 0..0.9.
+            height, in 0..0.66: beyond two thirds the image could be turned inside out.
         probability: Of an image to be distorted, in 0..1.
 
     Raises:
@@ -26,7 +26,7 @@ class RandomPerspective(nn.Module):
 
     def __init__(self, distortion: float = 0.5, probability: float = 0.5) -> None:
         super().__init__()
-        check_number("distortion", distortion, 0, 0.9)
+        check_number("distortion", distortion, 0, 0.66)
         check_number("probability", probability, 0, 1)
         self.distortion, self.probability = distortion, probability
 

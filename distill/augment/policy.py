@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import transforms
 
-from distill.augment.checks import check_number
+from distill.augment.checks import check_number, check_whole
 from distill.augment.operations import AUTO, OPERATIONS, WIDE, operate
 from distill.batch import Batch
 from distill.randomness import fold, uniform
@@ -29,7 +29,7 @@ class RandAugment(nn.Module):
 
     def __init__(self, operations: int = 2, magnitude: float = 9) -> None:
         super().__init__()
-        check_number("operations", operations, 1, len(_RANDOM))
+        check_whole("operations", operations, 1, len(_RANDOM))
         check_number("magnitude", magnitude, 0, _FULL)
         self.operations, self.magnitude = operations, magnitude
 

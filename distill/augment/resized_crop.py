@@ -7,12 +7,14 @@ from torch import Tensor, nn
 
 from distill.augment.checks import check_range
 from distill.augment.warp import warp
-from distill.augment.window import Window, random_windows
+from distill.augment.window import Window, or_central, random_windows
 from distill.batch import Batch
 
 
 class RandomResizedCrop(nn.Module):
     """Stretches a keyed crop of each image to the image's own size.
+
+    Where ten draws do not fit the image, the crop is the largest central one of such an aspect.
 
     Args:
         area: Smallest and largest share of the image, in 0.01..1.
@@ -34,7 +36,7 @@ class RandomResizedCrop(nn.Module):
         """Crop and stretch every image of a batch."""
         size = batch.image.shape[-2:]
         crop = random_windows(key, batch.index, size, self.area, self.aspect)
-        return warp(batch, _to_whole(crop, size))
+        return warp(batch, _to_whole(or_central(crop, size, self.aspect), size))
 
 
 def _to_whole(crop: Window, size: Sequence[int]) -> Tensor:

@@ -37,7 +37,8 @@ def contact_sheet(
         for row in range(len(batch.image)):
             top = _GAP + _LINE + row * (step + _LINE)
             sheet.paste(_tile(batch, row, side), (left, top))
-            draw.text((left, top + side), _caption(batch.target[row], classes), fill="black")
+            caption = _shortened(_caption(batch.target[row], classes), side, draw)
+            draw.text((left, top + side), caption, fill="black")
     return sheet
 
 
@@ -77,6 +78,15 @@ def _caption(target: Tensor, classes: Sequence[str]) -> str:
 
     if target.ndim == 0:
         return name(int(target))
+    if not target.is_floating_point():  # a text line
+        return "".join(name(number) for number in target.tolist() if number)
     shares = {name(i): share for i, share in enumerate(target.tolist()) if share > 0}
     largest = sorted(shares.items(), key=lambda item: -item[1])[:2]
     return " + ".join(f"{label} ({share:.2f})" for label, share in largest)
+
+
+def _shortened(text: str, width: int, draw: ImageDraw.ImageDraw) -> str:
+    """As much of a text as is not wider than so many pixels."""
+    while draw.textlength(text) > width:
+        text = f"{text[:-4]}..." if len(text) > 4 else ""
+    return text

@@ -31,8 +31,7 @@ def random_windows(
 ) -> Window:
     """Windows inside the image with a uniform area and a log-uniform aspect.
 
-    Of ten draws the first that fits is taken; if none does, the largest central window whose
-    aspect is in the range.
+    Of ten draws the first that fits is taken; if none does, the window has no pixels.
 
     Args:
         key: From ``fold``.
@@ -52,9 +51,14 @@ def random_windows(
     height = heights.gather(1, first).squeeze(1)
     width = widths.gather(1, first).squeeze(1)
     top, left = ((size[0] - height + 1) * down).floor(), ((size[1] - width + 1) * right).floor()
-    central = _central(size, aspect)
-    parts = zip((top, left, height, width), central, strict=True)
-    return Window(*(torch.where(fits.any(1), drawn, other).long() for drawn, other in parts))
+    parts = (top, left, height, width)
+    return Window(*(torch.where(fits.any(1), drawn, 0).long() for drawn in parts))
+
+
+def or_central(window: Window, size: Sequence[int], aspect: Sequence[float]) -> Window:
+    """The largest central windows whose aspect is in the range, where windows have no pixels."""
+    parts = zip(window, _central(size, aspect), strict=True)
+    return Window(*(torch.where(window.height > 0, drawn, other) for drawn, other in parts))
 
 
 def filled(window: Window, size: Sequence[int]) -> Tensor:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from distill.augment import ElasticTransform, RandomAffine, RandomPerspective
 from distill.augment.boxes import clip, joined, move, project, reordered, require_places
 from distill.batch import Boxes
 from tests.augment.scenes import assert_same, listed, noise, rectangles, rows_of
@@ -85,3 +86,18 @@ def test_a_mask_or_boxes_are_enough() -> None:
     require_places(replace(batch, boxes=None), "This")
     with pytest.raises(ValueError, match=r"This needs .* got class labels alone; .* CutMix"):
         require_places(noise(1), "This")
+
+
+def test_a_box_that_does_not_move_stays_whatever_is_left_of_it() -> None:
+    thin = replace(rectangles(2), boxes=boxes((3, 3, 3.5, 9), (-40, 3, 2, 9)))
+    for module in (
+        RandomAffine(degrees=20, probability=0.0),
+        RandomPerspective(probability=0.0),
+        ElasticTransform(probability=0.0),
+    ):
+        assert listed(module(thin, 1).boxes) == listed(thin.boxes)
+
+
+def test_large_boxes_of_half_precision_have_areas() -> None:
+    large = replace(boxes((0, 0, 300, 300)), xyxy=torch.tensor([[0.0, 0, 300, 300]]).half())
+    assert len(clip(large, 400, 400).xyxy) == 1

@@ -3,8 +3,9 @@ from collections.abc import Callable
 import pytest
 import torch
 import torchvision.transforms.functional as TF
+from torch import nn
 
-from distill.augment import ColorJitter, color
+from distill.augment import ColorJitter, RandAugment, color
 from tests.augment.scenes import assert_same, noise
 
 FACTORS = torch.tensor([0.0, 0.3, 0.8, 1.0, 1.4, 2.0])
@@ -106,3 +107,12 @@ def test_the_four_changes_have_streams_of_their_own() -> None:
 def test_arguments_out_of_range_are_refused(argument: str, value: float) -> None:
     with pytest.raises(ValueError, match=rf"{argument} must be in 0\.\.(1|0\.5), got {value}"):
         ColorJitter(**{argument: value})
+
+
+@pytest.mark.parametrize(
+    "module", [ColorJitter(saturation=0.9), ColorJitter(hue=0.3), RandAugment()]
+)
+def test_channels_that_are_no_colours_are_refused_whatever_is_drawn(module: nn.Module) -> None:
+    for key in range(5):
+        with pytest.raises(ValueError, match="colours need images of 1 or 3 channels, got 4"):
+            module(noise(1, channels=4), key)

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from distill.augment import CopyPaste
-from distill.augment.copy_paste import _half_of_boxes, _visible
+from distill.augment.copy_paste import _half_of_boxes, seen
 from distill.augment.draws import partners
 from distill.batch import Batch, Boxes
 from distill.randomness import fold
-from tests.augment.scenes import listed, rectangles
+from tests.augment.scenes import assert_same, listed, rectangles
 
 PASTE = CopyPaste(probability=1.0)
 
@@ -90,7 +90,53 @@ def test_a_box_that_is_hidden_is_dropped(hidden: int, stays: bool) -> None:
     for i, j in places[:hidden]:
         pasted[1, i, j] = True
     pasted[1, 7:] = pasted[0] = True
-    assert len(_visible(boxes, pasted).label) == stays
+    assert seen(boxes, torch.ones_like(pasted), ~pasted).tolist() == [stays]
+
+
+def with_boxes(images: int, *boxes: tuple[float, ...]) -> Batch:
+    """Black images of 16 x 16 pixels, each with all of these boxes of classes 1, 2, ..."""
+    count = len(boxes)
+    found = Boxes(
+        torch.tensor(boxes, dtype=torch.float32).repeat(images, 1),
+        torch.arange(images).repeat_interleave(count),
+        torch.arange(1, count + 1).repeat(images),
+    )
+    batch = Batch(
+        torch.zeros(images, 3, 16, 16), torch.zeros(images).long(), torch.arange(images), 0
+    )
+    return replace(batch, mask=torch.zeros(images, 16, 16).long(), boxes=found)
+
+
+def test_an_object_of_which_nothing_is_known_brings_no_box() -> None:
+    batch = with_boxes(40, (2, 2, 8, 8))
+    batch.mask[:, 2:8, 2:8] = 255
+    view = PASTE(batch, 1)
+    assert_same(replace(view, boxes=None), replace(batch, boxes=None))
+    assert listed(view.boxes) == listed(batch.boxes)
+
+
+def test_an_object_that_is_hidden_by_its_like_loses_its_box() -> None:
+    """However little of its box it fills."""
+    batch = with_boxes(40, (2, 2, 8, 8))
+    batch.mask[:, torch.arange(2, 8), torch.arange(2, 8)] = 1
+    assert listed(PASTE(batch, 1).boxes) == listed(batch.boxes)
+
+
+def test_what_lies_in_a_pasted_box_brings_its_box_too() -> None:
+    batch = with_boxes(40, (0, 0, 12, 12), (4, 4, 7, 7))
+    batch.mask[:, :12, :12] = 1
+    batch.mask[:, 4:7, 4:7] = 2
+    batch.mask[::2], batch.boxes = 0, batch.boxes.where(batch.boxes.image % 2 == 1)
+    view = PASTE(batch, 1)
+    for row in range(40):
+        there = set(view.boxes.label[view.boxes.image == row].tolist())
+        assert there == set(view.mask[row].unique().tolist()) - {0}
+
+
+def test_an_image_is_not_pasted_into_itself() -> None:
+    batch = with_boxes(1, (2, 2, 8, 8), (4, 4, 12, 12))
+    for key in range(20):
+        assert_same(PASTE(batch, key), batch)
 
 
 def test_about_half_of_the_images_are_pasted_into() -> None:

@@ -83,3 +83,13 @@ def test_who_meets_does_not_depend_on_the_order() -> None:
     mixed = samples[order]
     assert pairs == dict(zip(mixed.tolist(), mixed[partners(3, mixed)].tolist(), strict=True))
     assert pairs != dict(zip(samples.tolist(), samples[partners(4, samples)].tolist(), strict=True))
+
+
+def test_who_meets_does_not_depend_on_the_order_where_draws_are_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("distill.augment.draws.uniform", lambda key, samples: torch.zeros(4, 1))
+    samples, backwards = torch.tensor([3, 5, 8, 9]), torch.tensor([9, 8, 5, 3])
+    pairs = dict(zip(samples.tolist(), samples[partners(1, samples)].tolist(), strict=True))
+    again = zip(backwards.tolist(), backwards[partners(1, backwards)].tolist(), strict=True)
+    assert pairs == dict(again)

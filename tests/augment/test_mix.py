@@ -161,3 +161,19 @@ def test_arguments_out_of_range_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         mix(**{"num_classes": 3, **arguments})
+
+
+@pytest.mark.parametrize("mix", [Mixup, CutMix])
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (torch.tensor([[1, 2, 0], [4, 1, 3]]), r"needs one class for each image, got text lines"),
+        (torch.tensor([1.0, 2.0]), r"needs class numbers of type int64, got torch\.float32"),
+        (torch.tensor([1, 2]).int(), r"needs class numbers of type int64, got torch\.int32"),
+    ],
+)
+def test_targets_that_are_no_classes_are_refused(
+    mix: type[nn.Module], target: torch.Tensor, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        mix(num_classes=3)(replace(noise(2), target=target), 1)

@@ -8,7 +8,7 @@ from distill.augment import Mosaic
 from distill.augment.draws import between, partners
 from distill.batch import Batch
 from distill.randomness import fold
-from tests.augment.scenes import around, listed, rectangles
+from tests.augment.scenes import around, listed, noise, rectangles
 
 KEY = 4
 
@@ -96,3 +96,18 @@ def test_masks_or_boxes_alone_will_do() -> None:
 def test_arguments_out_of_range_are_refused(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Mosaic(**arguments)
+
+
+def test_a_box_does_not_reach_into_the_next_field() -> None:
+    batch = rectangles(4)
+    batch.boxes.xyxy[:] = torch.tensor([-20.0, 4, 20, 28])
+    view = Mosaic((0.5, 0.5), probability=1.0)(batch, KEY)
+    assert set(view.boxes.xyxy[:, 0].tolist()) == {0.0, 24.0}
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (50, 2)])
+def test_every_field_has_a_pixel(shape: tuple[int, int]) -> None:
+    batch = replace(noise(4, height=shape[0], width=shape[1]), mask=torch.zeros(4, *shape).long())
+    assert (Mosaic((0.1, 0.1), probability=1.0)(batch, KEY).mask != 255).all()
+    with pytest.raises(ValueError, match=r"at least 2 x 2 pixels, got \(1, 50\)"):
+        Mosaic()(replace(noise(2, height=1, width=50), mask=torch.zeros(2, 1, 50).long()), KEY)

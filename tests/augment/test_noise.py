@@ -45,3 +45,7 @@ def test_no_strength_changes_nothing(dtype: torch.dtype) -> None:
 def test_arguments_out_of_range_are_refused(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         GaussianNoise(**arguments)
+
+
+def test_an_empty_batch_stays_empty() -> None:
+    assert len(GaussianNoise()(noise(0), 1).image) == 0

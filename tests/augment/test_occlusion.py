@@ -103,3 +103,18 @@ def test_what_is_hidden_is_filled_and_unknown(module: nn.Module) -> None:
 def test_arguments_out_of_range_are_refused(module: type, arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         module(**arguments)
+
+
+def test_an_image_that_no_rectangle_fits_loses_nothing() -> None:
+    batch = noise(8, height=16, width=16)
+    erase = RandomErasing(area=(0.6, 0.7), aspect=(0.3, 0.35), probability=1.0)
+    assert torch.equal(erase(batch, 1).image, batch.image)
+
+
+def test_no_line_of_text_loses_more_than_the_largest_area() -> None:
+    batch = replace(
+        noise(3000, channels=1, height=8, width=64), mask=torch.zeros(3000, 8, 64).long()
+    )
+    hidden = RandomErasing(probability=1.0)(batch, 1).mask == 255
+    shares = hidden.double().mean((1, 2))
+    assert 0.3 < shares.max() < 0.35  # 0.33 and the rounding to whole pixels

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -53,3 +55,17 @@ def test_no_distortion_changes_no_bit(dtype: torch.dtype) -> None:
 def test_arguments_out_of_range_are_refused(argument: str) -> None:
     with pytest.raises(ValueError, match=rf"{argument} must be in 0\.\..*, got 1\.5"):
         RandomPerspective(**{argument: 1.5})
+
+
+def test_the_strongest_distortion_turns_nothing_inside_out() -> None:
+    view = RandomPerspective(0.66, probability=1.0)(rectangles(400), 1)
+    whole = replace(rectangles(400), mask=torch.ones(400, 48, 48).long())
+    outline = RandomPerspective(0.66, probability=1.0)(whole, 1).mask == 1
+    for rows in (outline, outline.transpose(1, 2)):  # a convex shape has no gaps
+        assert ((rows.int().diff(dim=2) == 1).sum(2) + rows[:, :, 0] <= 1).all()
+    assert view.boxes.xyxy.isfinite().all()
+
+
+def test_beyond_two_thirds_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"distortion must be in 0\.\.0\.66, got 0\.67"):
+        RandomPerspective(0.67)

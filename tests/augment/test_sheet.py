@@ -2,8 +2,9 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from PIL import Image, ImageDraw
 
-from distill.augment.sheet import contact_sheet
+from distill.augment.sheet import _caption, _shortened, contact_sheet
 from tests.augment.scenes import noise, rectangles
 
 PLAIN = 6 + 14  # what is above the first row
@@ -79,3 +80,14 @@ def test_captions_are_class_names_or_shares() -> None:
             sheet = contact_sheet({"one": replace(batch, target=target)}, classes, side=96)
             captions.append(np.asarray(sheet)[PLAIN + 96 : PLAIN + 110].tobytes())
     assert len(set(captions)) == 5  # no label is no label, with or without names
+
+
+def test_a_text_line_is_written_out_and_a_long_caption_cut() -> None:
+    names = ["", *"0123456789"]
+    assert _caption(torch.tensor([10, 10, 1, 0]), names) == "990"
+    draw = ImageDraw.Draw(Image.new("RGB", (8, 8)))
+    short = _shortened("a fairly long name (0.55) + another (0.45)", 128, draw)
+    assert short.startswith("a fairly long")
+    assert short.endswith("...")
+    assert 100 < draw.textlength(short) <= 128
+    assert _shortened("no label", 8, draw) == ""

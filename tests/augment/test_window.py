@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import stats
 
-from distill.augment.window import Window, filled, random_windows
+from distill.augment.window import Window, filled, or_central, random_windows
 
 SAMPLES = torch.arange(4000)
 
@@ -23,12 +23,21 @@ def test_windows_have_the_wanted_areas_shapes_and_places(size: tuple[int, int]) 
         assert stats.kstest(place, stats.uniform(0, 1).cdf).statistic < 0.03
 
 
-def test_what_never_fits_becomes_the_largest_central_window() -> None:
-    window = random_windows(1, SAMPLES[:3], (2, 101), (0.9, 1.0), (0.5, 4.0))
-    for part, expected in zip(window, (0, (101 - 8) // 2, 2, 8), strict=True):
-        assert part.tolist() == [expected] * 3
-    tall = random_windows(1, SAMPLES[:1], (101, 2), (0.9, 1.0), (0.5, 4.0))
-    assert [int(part) for part in tall] == [(101 - 4) // 2, 0, 4, 2]
+def test_what_never_fits_has_no_pixels_or_becomes_the_largest_central_window() -> None:
+    wide, tall, aspect = (2, 101), (101, 2), (0.5, 4.0)
+    window = random_windows(1, SAMPLES[:3], wide, (0.9, 1.0), aspect)
+    assert [part.tolist() for part in window] == [[0] * 3] * 4
+    assert [part.tolist() for part in or_central(window, wide, aspect)] == [
+        [expected] * 3 for expected in (0, (101 - 8) // 2, 2, 8)
+    ]
+    window = random_windows(1, SAMPLES[:1], tall, (0.9, 1.0), aspect)
+    assert [int(part) for part in or_central(window, tall, aspect)] == [(101 - 4) // 2, 0, 4, 2]
+
+
+def test_windows_that_fit_stay() -> None:
+    window = random_windows(1, SAMPLES, (32, 32), (0.1, 0.2), (0.5, 2.0))
+    for part, same in zip(window, or_central(window, (32, 32), (0.5, 2.0)), strict=True):
+        assert torch.equal(part, same)
 
 
 def test_whole_images_stay_whole() -> None:
