@@ -117,7 +117,7 @@ STUDENTS = {
         "grouped",
         "1707.01083",
         (("stage1", 240), ("stage2", 480), ("stage3", 960)),
-        ("stage3.3.relu2:input", 960),
+        ("stage3.3.relu3:input", 960),
     ),
     "shufflenet_v2": Student(
         "split",

@@ -7,6 +7,7 @@ The variant of the distillation literature, on torchvision's network. What it ch
 - widths are halved without rounding them to multiples of 8; the last layer keeps its 1280 channels,
   as in the paper for widths below 1
 - the first block also has an expanding convolution, though it expands by 1
+- ReLU in the place of ReLU6
 - no dropout
 
 Paths to tap (the bottlenecks are linear: there is no ReLU behind a stage's output):
@@ -51,10 +52,10 @@ class InvertedResidual(nn.Module):
         hidden = in_channels * expand_ratio
         self.conv1 = nn.Conv2d(in_channels, hidden, 1, bias=False)
         self.bn1 = norm_layer(hidden)
-        self.relu1 = nn.ReLU6()
+        self.relu1 = nn.ReLU()
         self.conv2 = nn.Conv2d(hidden, hidden, 3, stride, padding=1, groups=hidden, bias=False)
         self.bn2 = norm_layer(hidden)
-        self.relu2 = nn.ReLU6()
+        self.relu2 = nn.ReLU()
         self.conv3 = nn.Conv2d(hidden, channels, 1, bias=False)
         self.bn3 = norm_layer(channels)
         self.has_shortcut = stride == 1 and in_channels == channels
@@ -95,4 +96,6 @@ def mobilenet_v2_half(num_classes: int, in_channels: int = 3) -> nn.Module:
     stem = nn.Conv2d(in_channels, 16, 3, stride=2, padding=1, bias=False)
     nn.init.kaiming_normal_(stem.weight, mode="fan_out")
     network.set_submodule("features.0.0", stem)
+    for convolution in ("features.0", "features.18"):
+        network.set_submodule(f"{convolution}.2", nn.ReLU())
     return network

@@ -1,14 +1,17 @@
 """ShuffleNet for 32x32 images (Zhang et al., CVPR 2018, arXiv 1707.01083), three groups.
 
-The variant of the distillation literature. What it changes: the stem is a 1x1 convolution with
-stride 1 and without pooling (3x3 with stride 2 and a max pooling in the paper), so that the stages
-have 1/2, 1/4 and 1/8 of the size.
+The variant of the distillation literature. What it changes:
+
+- the stem is a 1x1 convolution with stride 1 and without pooling (3x3 with stride 2 and a max
+  pooling in the paper), so that the stages have 1/2, 1/4 and 1/8 of the size
+- a ReLU behind the depthwise convolution too
+- where a unit halves the size, the convolved maps come before the pooled ones
 
 Paths to tap:
 
 - output of stage i: ``stage1``, ``stage2``, ``stage3`` (240, 480 and 960 channels)
-- the same before its last ReLU (shortcut added): ``stage1.3.relu2:input``,
-  ``stage2.7.relu2:input``, ``stage3.3.relu2:input``
+- the same before its last ReLU (shortcut added): ``stage1.3.relu3:input``,
+  ``stage2.7.relu3:input``, ``stage3.3.relu3:input``
 - embedding (b, 960): ``fc:input``
 """
 
@@ -43,17 +46,19 @@ class ShuffleUnit(nn.Module):
         self.shuffle = ChannelShuffle(groups)
         self.conv2 = nn.Conv2d(middle, middle, 3, stride, padding=1, groups=middle, bias=False)
         self.bn2 = nn.BatchNorm2d(middle)
+        self.relu2 = nn.ReLU()
         self.conv3 = nn.Conv2d(middle, residual, 1, groups=GROUPS, bias=False)
         self.bn3 = nn.BatchNorm2d(residual)
         self.pool = nn.AvgPool2d(3, stride=2, padding=1) if stride == 2 else None
-        self.relu2 = nn.ReLU()
+        self.relu3 = nn.ReLU()
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps (b, c, h, w) to (b, c', h / stride, w / stride)."""
         hidden = self.shuffle(self.relu1(self.bn1(self.conv1(maps))))
-        residual = self.bn3(self.conv3(self.bn2(self.conv2(hidden))))
-        joined = maps + residual if self.pool is None else torch.cat([self.pool(maps), residual], 1)
-        output: Tensor = self.relu2(joined)
+        hidden = self.relu2(self.bn2(self.conv2(hidden)))
+        residual = self.bn3(self.conv3(hidden))
+        joined = maps + residual if self.pool is None else torch.cat([residual, self.pool(maps)], 1)
+        output: Tensor = self.relu3(joined)
         return output
 
 
@@ -82,9 +87,6 @@ class CifarShuffleNet(nn.Module):
         self.stage3 = _stage(4, 480, 960, first_groups=GROUPS)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(960, num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (b, k) of images (b, c, h, w)."""

@@ -41,8 +41,9 @@ class RandomCrop(nn.Module):
             mask = self._cropped(mask.unsqueeze(1), offsets, IGNORED).squeeze(1)
         if boxes is not None:
             shift = (self.padding - offsets.flip(1))[boxes.image].repeat(1, 2)
+            height, width = batch.image.shape[-2:]
             shifted = replace(boxes, xyxy=boxes.xyxy + shift)
-            boxes = clip(shifted, *batch.image.shape[-2:], moved=(shift != 0).any(1))
+            boxes = clip(shifted, height, width, moved=(shift != 0).any(1))
         image = self._cropped(batch.image, offsets, 0)
         return replace(batch, image=image, mask=mask, boxes=boxes)
 

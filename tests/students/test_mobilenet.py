@@ -57,3 +57,15 @@ def test_convolutions_start_with_the_spread_of_he_et_al() -> None:
     assert convolutions[-1].weight.std().item() == pytest.approx((2 / 1280) ** 0.5, rel=0.01)
     stem = mobilenet_v2_half(5, in_channels=1).features[0][0].weight
     assert stem.std().item() == pytest.approx((2 / (16 * 9)) ** 0.5, rel=0.2)  # 144 samples: 6 %
+
+
+def test_no_relu_ends_at_six() -> None:
+    """As in the literature's code, unlike the paper's."""
+    network = mobilenet_v2_half(5)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.constant_(module.weight, 9.0)
+    calls = calls_of(network, torch.randn(2, 3, 32, 32))
+    for path in ("features.0", "features.1.relu1", "features.9.relu2", "features.18"):
+        assert calls[path][0].output.max() > 6
+        assert calls[path][0].output.min() == 0

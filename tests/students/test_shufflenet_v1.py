@@ -16,7 +16,7 @@ def test_documented_paths_give_stages_and_embedding(size: int) -> None:
     for stage, (width, last) in enumerate(((240, 3), (480, 7), (960, 3)), start=1):
         side = size // 2**stage
         output = calls[f"stage{stage}"][0].output
-        before = calls[f"stage{stage}.{last}.relu2"][0].input
+        before = calls[f"stage{stage}.{last}.relu3"][0].input
         assert output.shape == (2, width, side, side)
         assert before.min() < 0
         assert torch.equal(before.clamp(min=0), output)
@@ -35,7 +35,7 @@ def test_shortcuts_are_joined_where_the_size_halves_and_added_elsewhere() -> Non
     for stage, last in (("stage1", 3), ("stage2", 7), ("stage3", 3)):
         first = calls[f"{stage}.0"][0]
         pooled = torch.nn.functional.avg_pool2d(first.input, 3, 2, padding=1)
-        joined = torch.cat([pooled, calls[f"{stage}.0.bn3"][0].output], 1)
+        joined = torch.cat([calls[f"{stage}.0.bn3"][0].output, pooled], 1)
         assert torch.equal(first.output, joined.clamp(min=0))
         for unit in range(1, last + 1):
             block, residual = calls[f"{stage}.{unit}"][0], calls[f"{stage}.{unit}.bn3"][0].output
@@ -52,9 +52,10 @@ def test_pointwise_convolutions_have_three_groups_but_for_the_one_behind_the_ste
             assert unit.conv2.groups == unit.conv2.in_channels
 
 
-def test_the_depthwise_convolution_is_followed_by_no_relu() -> None:
+def test_the_depthwise_convolution_is_followed_by_a_relu_as_in_the_literatures_code() -> None:
     calls = calls_of(shufflenet_v1(5), torch.randn(2, 3, 32, 32))
-    assert torch.equal(calls["stage2.1.bn2"][0].output, calls["stage2.1.conv3"][0].input)
+    normalised = calls["stage2.1.bn2"][0].output
+    assert torch.equal(normalised.clamp(min=0), calls["stage2.1.conv3"][0].input)
 
 
 def test_calls_every_module_once_and_nothing_in_place() -> None:
