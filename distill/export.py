@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -22,6 +23,10 @@ _Network = Callable[[Tensor], Tensor]
 _Writer = Callable[[nn.Module, Tensor, Path], None]
 _Reader = Callable[[Path], _Network]
 _TOLERANCE = 1e-3
+_DOWNLOADING = {
+    "students.timm_model": ("pretrained", False),
+    "students.torchvision_model": ("weights", None),
+}
 _ANY_BATCH = {"image": {0: torch.export.Dim("b")}}
 
 
@@ -65,7 +70,9 @@ def export(
 
     The file maps ``image``, float32 (b, c, h, w) in 0..1, to ``logits`` (b, k), whatever b is; the
     normalisation is inside, c, h and w are those of the run's images, and the k classes are those
-    of its ``result.json``. Neither the teacher nor the images are needed.
+    of its ``result.json``; for text lines logits are (b, t, k), for lines as wide as the run's.
+    Neither the images nor the teacher are needed (but SimKD's, whose classifier is in the student),
+    and the weights are float32 whatever precision the run had.
 
     Args:
         run_dir: The run.
@@ -103,6 +110,8 @@ def export(
 
 
 def _format(path: Path) -> tuple[_Writer, _Reader]:
+    if path.is_dir():
+        raise RecipeError("--out", f"must be a file, {path} is a folder")
     if path.suffix == ".pt2":
         return _write_pt2, _read_pt2
     if path.suffix != ".onnx":
@@ -116,13 +125,24 @@ def _format(path: Path) -> tuple[_Writer, _Reader]:
 
 def _student(tree: Tree, run_dir: Path, trusted: Sequence[str]) -> nn.Module:
     """A run's trained student, built without its teacher and its data."""
-    student = tree["model"]["init_args"]["student"]
+    student = _untrained(tree["model"]["init_args"]["student"])
     alone = {"teacher": None, "student": student, "losses": {}}
     own = {"class_path": "distill.modules.Distillation", "init_args": alone}
     built = build({"model": own, "data": tree["data"]}, str(run_dir), trusted)
     network: nn.Module = built.model.student
     network.load_state_dict(read_weights(run_dir / "student.safetensors"))
     return network.float()
+
+
+def _untrained(spec: Any) -> Any:  # noqa: ANN401 - any value of a recipe
+    """A network's part of a recipe, without weights to begin with that would be downloaded."""
+    if not isinstance(spec, dict):
+        return spec
+    spec = {key: _untrained(value) for key, value in spec.items()}
+    if spec.get("class_path") in _DOWNLOADING:
+        name, none = _DOWNLOADING[spec["class_path"]]
+        spec["init_args"][name] = none
+    return spec
 
 
 def _images(n: int, shape: Sequence[int]) -> Tensor:
@@ -162,8 +182,8 @@ def _read_pt2(path: Path) -> _Network:
 def _off(program: nn.Module, written: _Network, image: Tensor) -> float:
     """The largest difference of any logit, as a share of the largest logit."""
     expected = program(image)
-    gap = (written(image) - expected).abs().max() / expected.abs().max()
-    return float(gap)
+    gap = (written(image) - expected).abs().max()
+    return float(gap / expected.abs().max().clamp_min(torch.finfo(gap.dtype).tiny))
 
 
 @contextmanager
@@ -171,7 +191,9 @@ def _told(run_dir: Path) -> Iterator[None]:
     """What a tracer cannot follow, in one line."""
     try:
         yield
-    except (RuntimeError, torch.onnx.OnnxExporterError) as error:
+    except RecipeError:
+        raise
+    except Exception as error:  # of torch's exporter, or of ONNX's runtime
         problem = " ".join(str(error).split())[:300]
         raise RecipeError(str(run_dir), f"the student cannot be exported: {problem}") from error
 

@@ -47,16 +47,26 @@ class DeformableConv2d(nn.Module):
         nn.init.kaiming_normal_(weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps (b, c, h, w) to (b, c', h / stride, w / stride), in at least float32.
+        """Maps (b, c, h, w) to (b, c', h / stride, w / stride), computed in at least float32.
 
-        torchvision samples on no CPU in bfloat16, and positions need more digits than it has.
+        torchvision samples on no CPU in bfloat16, and positions need more digits than it has. The
+        result is float32 too, but in a network whose weights are of half precision.
         """
+        given, mixed = maps.dtype, torch.is_autocast_enabled(maps.device.type)
         with torch.autocast(maps.device.type, enabled=False):
             maps = maps.float() if maps.itemsize < torch.float32.itemsize else maps
             predicted = self.offset(maps)
             mask = predicted[:, 18:].sigmoid() if self.version == "v2" else None
             output: Tensor = self.conv(maps, predicted[:, :18], mask)
-        return output
+        return output if mixed else output.to(given)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "DeformableConv2d":
+        def in_float32(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            shortened = moved.itemsize < torch.float32.itemsize
+            return tensor.to(moved.device) if shortened else moved
+
+        return super()._apply(in_float32, recurse)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def deform_resnet8(num_classes: int, in_channels: int = 3, version: Version = "v2") -> nn.Module:

@@ -61,6 +61,9 @@ class SimKD(nn.Module):
         body = _layer("features", backbone, features)
         _layer("classifier", backbone, classifier)
         own = _layer("head", teacher, head)
+        if f"{features}.".startswith(f"{classifier}."):
+            told = f"features must be a layer before the classifier {classifier!r}"
+            raise ValueError(f"{told}, got {features!r}")
         if list(own.buffers()):
             raise ValueError(f"head must be without running statistics, {head!r} has some")
         projector = _projector(student_channels, teacher_channels, reduction)

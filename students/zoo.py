@@ -13,6 +13,8 @@ from torch import nn
 
 from students.checks import check_sizes
 
+_SEVERAL_OUTPUTS = {name: f"students.{name}" for name in ("googlenet", "inception_v3")}
+
 
 def timm_model(
     name: str, num_classes: int, pretrained: bool = False, in_channels: int = 3
@@ -58,8 +60,8 @@ def torchvision_model(name: str, num_classes: int, weights: str | None = None) -
             then carries their ``input_normalization``. None: random weights.
 
     Raises:
-        ValueError: If torchvision has no such model or weights, with the nearest names, or the
-            number of classes does not fit.
+        ValueError: If torchvision has no such model or weights, with the nearest names, if it has
+            several outputs in training, or the number of classes does not fit.
 
     Example:
         >>> type(torchvision_model("resnet18", num_classes=10)).__name__
@@ -69,6 +71,9 @@ def torchvision_model(name: str, num_classes: int, weights: str | None = None) -
 
     check_sizes(num_classes, 1)
     _check_name(name, "torchvision", models.list_models(module=models))
+    if weights is None and name in _SEVERAL_OUTPUTS:
+        one = _SEVERAL_OUTPUTS[name]
+        raise ValueError(f"name {name!r} has several outputs in training, {one} has one")
     if weights is None:
         model: nn.Module = models.get_model(name, weights=None, num_classes=num_classes)
         return model

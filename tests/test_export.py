@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from distill import run
 from distill.cli import main
 from distill.errors import RecipeError
-from distill.export import export
+from distill.export import _untrained, export
 from distill.run_dir import read_finished
 from tests.networks import tiny
 from tests.test_resume import RECIPE
@@ -130,3 +130,19 @@ def test_a_file_that_says_something_else_is_refused(
     with pytest.raises(RecipeError, match="the file's logits are off by 1 of their size"):
         export(finished, tmp_path / "student.pt2", ("tests",))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_no_file(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "student.pt2"
+    folder.mkdir()
+    with pytest.raises(RecipeError, match=r"--out: must be a file, .* is a folder"):
+        export(finished, folder)
+
+
+def test_weights_that_a_student_began_with_are_not_fetched_again() -> None:
+    timm = {"class_path": "students.timm_model", "init_args": {"name": "x", "pretrained": True}}
+    own = {"class_path": "mine.Net", "init_args": {"backbone": timm, "weights": [1, 2]}}
+    found = _untrained(own)["init_args"]
+    assert found["backbone"]["init_args"] == {"name": "x", "pretrained": False}
+    assert found["weights"] == [1, 2]
+    assert timm["init_args"]["pretrained"]

@@ -3,14 +3,16 @@ import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
 from torch import Tensor, nn
 
+from distill import recipes
 from distill.cli import main
 from distill.errors import RecipeError
-from distill.tune import Suggestion, tune
+from distill.tune import Suggestion, steepest, tune
 from tests.networks import TinyNet
 
 RECIPE: dict[str, Any] = {
@@ -87,3 +89,29 @@ def test_a_search_that_is_too_short_is_refused(capsys: pytest.CaptureFixture[str
         tune(RECIPE, 5)
     assert main(["tune", "digits/student", "--steps", "5"]) == 2
     assert capsys.readouterr().err == "distill: --steps: needs at least 20, got 5\n"
+
+
+def test_the_rate_is_that_of_the_steepest_fall_per_factor() -> None:
+    rates = np.logspace(-6, 0, 101)
+    knee, noise = 1e-2, np.random.default_rng(0).normal(0, 1e-3, 101)
+    falling = 2.0 - 1.5 / (1 + (knee / rates) ** 2)
+    assert steepest(rates, falling + noise) == pytest.approx(knee, rel=0.5)
+    assert steepest(rates, falling[::-1]) is None
+    assert steepest(rates[:11], falling[:11]) is None
+
+
+def test_a_network_gets_a_rate_that_trains_it() -> None:
+    tree = recipes.load(recipes.find("digits/student"))
+    found = tune(tree, 60, console=Console(quiet=True))
+    assert 0.01 < found.learning_rate < 1  # the recipe's is 0.05, with momentum 0.9
+
+
+def test_a_cache_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tree = copy.deepcopy(RECIPE)
+    arguments = tree["model"]["init_args"]
+    arguments |= {"cache": "auto", "teacher": {"class_path": "tests.networks.tiny"}}
+    logits = {"student": "student.logits", "teacher": "teacher.logits"}
+    arguments["losses"]["kd"] = {"loss": "distill.losses.KDLoss", "inputs": logits}
+    tune(tree, 20, trusted=("tests",), console=Console(quiet=True))
+    assert list(tmp_path.iterdir()) == []

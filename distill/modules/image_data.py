@@ -75,7 +75,7 @@ def fitting_logits(
     """
     try:
         logits = logits_of(image)
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, AssertionError) as error:  # the last from timm
         problem = str(error).strip().splitlines()[0]
         message = f"{type(network).__name__} does not take images {tuple(image.shape)}: {problem}"
         raise RecipeError(key, message) from error

@@ -39,14 +39,15 @@ class Optimization:
         self._scheduler, self._decay = scheduler, decay
 
     def check(self) -> None:
-        """Make both for one parameter, so that what is wrong with them is said before training.
+        """Make both for a matrix and a bias, so that what is wrong is said before training.
 
         Raises:
             RecipeError: Naming the one that is wrong.
         """
         key = "model.optimizer"
         try:
-            made = self._optimizer([nn.Parameter(torch.zeros(1))])
+            shapes = ((1, 1), (1,))
+            made = self._made([nn.Parameter(torch.zeros(shape)) for shape in shapes])
             if self._scheduler is not None:
                 key = "model.scheduler"
                 self._scheduler(made)
@@ -60,9 +61,7 @@ class Optimization:
             parameters: What is trained.
             interval: Batches between two steps of the schedule.
         """
-        optimizer = self._optimizer(
-            parameters if self._decay == "all" else _weights_and_rest(parameters)
-        )
+        optimizer = self._made(parameters)
         if self._scheduler is None:
             return optimizer
         scheduler = self._scheduler(optimizer)
@@ -71,6 +70,10 @@ class Optimization:
         else:
             config = {"scheduler": scheduler, "interval": "step", "frequency": interval}
         return {"optimizer": optimizer, "lr_scheduler": config}
+
+    def _made(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+        spared = self._decay == "weights"
+        return self._optimizer(_weights_and_rest(parameters) if spared else parameters)
 
 
 def _default_optimizer(parameters: Any) -> torch.optim.Optimizer:  # noqa: ANN401 - as torch's

@@ -2,7 +2,7 @@
 
 from pytorch_lightning.cli import LRSchedulerCallable
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LinearLR, SequentialLR
+from torch.optim.lr_scheduler import ChainedScheduler, LinearLR, SequentialLR
 
 
 class Warmup(SequentialLR):
@@ -15,7 +15,8 @@ class Warmup(SequentialLR):
         start: Share of the rate to begin with; above 0, at most 1.
 
     Raises:
-        ValueError: If an argument is out of range, or the other schedule watches a metric.
+        ValueError: If an argument is out of range, or the other schedule watches a metric or
+            is made of several.
 
     Example:
         >>> import torch
@@ -33,9 +34,14 @@ class Warmup(SequentialLR):
     def __init__(
         self, optimizer: Optimizer, length: int, then: LRSchedulerCallable, start: float = 0.1
     ) -> None:
+        if not isinstance(length, int):
+            raise ValueError(f"length must be a whole number, got {length}")
         if length < 1:
             raise ValueError(f"length must be at least 1, got {length}")
         if not 0 < start <= 1:
             raise ValueError(f"start must be above 0 and at most 1, got {start}")
         warmup = LinearLR(optimizer, start_factor=start, total_iters=length)
-        super().__init__(optimizer, [warmup, then(optimizer)], milestones=[length])
+        following = then(optimizer)
+        if isinstance(following, (SequentialLR, ChainedScheduler)):
+            raise ValueError(f"then must be a single schedule, got {type(following).__name__}")
+        super().__init__(optimizer, [warmup, following], milestones=[length])

@@ -1,9 +1,10 @@
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
+from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau, StepLR
 
 from distill.errors import RecipeError
 from distill.modules.optimization import Optimization
@@ -58,3 +59,12 @@ def test_what_is_wrong_is_named() -> None:
         Optimization(sgd, lambda optimizer: ReduceLROnPlateau(optimizer, factor=2.0)).check()
     with pytest.raises(RecipeError, match=r"model\.optimizer: Invalid learning rate"):
         Optimization(lambda p: torch.optim.SGD(p, lr=-1.0), None).check()
+
+
+def test_what_does_not_take_two_groups_is_refused_before_training() -> None:
+    with pytest.raises(RecipeError, match=r"model\.optimizer: LBFGS doesn't support"):
+        Optimization(torch.optim.LBFGS, None, "weights").check()
+    two = partial(OneCycleLR, max_lr=[0.1, 0.2], total_steps=9)
+    Optimization(sgd, two, "weights").check()
+    with pytest.raises(RecipeError, match=r"model\.scheduler: "):
+        Optimization(sgd, two).check()

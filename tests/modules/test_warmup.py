@@ -43,6 +43,8 @@ def test_it_goes_on_from_its_state() -> None:
     ("arguments", "message"),
     [
         ({"length": 0}, "length must be at least 1, got 0"),
+        ({"length": 2.5}, "length must be a whole number, got 2.5"),
+        ({"then": lambda o: Warmup(o, 2, cosine)}, "then must be a single schedule, got Warmup"),
         ({"start": 0.0}, "start must be above 0 and at most 1"),
         ({"then": ReduceLROnPlateau}, "does not support `ReduceLROnPlateau`"),
     ],

@@ -161,6 +161,10 @@ def test_carries_the_backbones_normalization_only() -> None:
             {"classifier": "head"},
             "classifier must be the path of a layer of CifarResNet, got 'head'",
         ),
+        (
+            {"classifier": "layer3"},
+            "features must be a layer before the classifier 'layer3', got 'layer3'",
+        ),
         ({"head": "0"}, "head must be the path of a layer of CifarResNet, got '0'"),
         ({"student_channels": 0}, "student_channels must be at least 1, got 0"),
         ({"teacher_channels": 0}, "teacher_channels must be at least 1, got 0"),

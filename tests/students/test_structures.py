@@ -88,3 +88,17 @@ def test_works_as_a_class_path_and_copies(name: str) -> None:
     network = parser.instantiate(parser.parse_object({"network": node})).network
     copied = copy.deepcopy(network)
     assert [n for n, _ in copied.named_parameters()] == [n for n, _ in network.named_parameters()]
+
+
+EVERY = [n for n in students.__all__ if takes_classes_alone(n)]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_weights_may_be_of_half_precision(name: str) -> None:
+    """As with Lightning's precision bf16-true."""
+    network = made(name).bfloat16().eval()
+    with torch.no_grad():
+        logits = network(images(name, 1).bfloat16())
+        assert logits.dtype == torch.bfloat16
+        expected = made(name).eval()(images(name, 1))
+    assert (logits.float() - expected).abs().max() < 0.1 * max(1.0, expected.abs().max())

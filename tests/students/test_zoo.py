@@ -129,3 +129,9 @@ def test_sizes_below_one_are_refused_by_name(arguments: dict[str, int], start: s
 def test_torchvision_refuses_models_without_classes() -> None:
     with pytest.raises(ValueError, match=r"^num_classes must be at least 1, got 0$"):
         torchvision_model("squeezenet1_1", num_classes=0)
+
+
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_torchvision_models_of_several_outputs_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"has several outputs in training, students.{name} has"):
+        torchvision_model(name, num_classes=10)

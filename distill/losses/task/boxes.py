@@ -156,6 +156,8 @@ def _pairs(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     if input.shape != target.shape or input.ndim != 2 or input.shape[1] != 4:
         shapes = f"got shapes {tuple(input.shape)} and {tuple(target.shape)}"
         raise ValueError(f"input and target need the same shape (n, 4), {shapes}")
+    if not input.is_floating_point():
+        raise ValueError(f"input needs floating-point boxes, got {input.dtype}")
     inverted = (target[:, :2] > target[:, 2:]).any(1)
     if target.device.type == "cpu" and inverted.any():
         first = target[inverted][0].tolist()
@@ -210,8 +212,8 @@ def _shape_angle(box: Tensor) -> Tensor:
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """The quotient, 0 without gradient where the denominator is 0."""
-    positive = denominator.detach() > torch.finfo(denominator.dtype).tiny
+    """The quotient, 0 without gradient where the denominator is 0; NaN stays NaN."""
+    positive = ~(denominator.detach() <= torch.finfo(denominator.dtype).tiny)
     return torch.where(positive, numerator / torch.where(positive, denominator, 1.0), 0.0)
 
 

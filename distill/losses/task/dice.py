@@ -39,7 +39,8 @@ def dice_loss(input: Tensor, target: Tensor, ignore_index: int = -100) -> Tensor
     """
     same_rank(input, "b k h w")
     share, known = shares(input, target, ignore_index)
-    p = at_least_float32(input).softmax(dim=1) * known.unsqueeze(1)
+    logits = at_least_float32(input).masked_fill(~known.unsqueeze(1), 0.0)
+    p = logits.softmax(dim=1) * known.unsqueeze(1)
     p, t = (rearrange(value, "b k h w -> b k (h w)") for value in (p, share))
     present = t.square().sum(2) > 0
     size = p.square().sum(2) + t.square().sum(2)

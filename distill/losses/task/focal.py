@@ -5,6 +5,8 @@ that have an object; here it is over a softmax, as a mean over the batch. ``torc
 the sigmoid form.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -52,7 +54,8 @@ def focal_loss(
     log_p = F.log_softmax(at_least_float32(input), dim=1)
     # The floor keeps the slope of the power finite for gamma < 1.
     rest = (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny)
-    values = share * rest.pow(gamma) * -log_p * _weights(alpha, log_p)
+    surprise = torch.where(share > 0, -log_p, 0.0)  # 0 times infinity is not 0
+    values = share * rest.pow(gamma) * surprise * _weights(alpha, log_p)
     return values.sum() / known.sum().clamp_min(1)
 
 
@@ -62,11 +65,14 @@ class FocalLoss(nn.Module):
     alpha: Tensor | None
 
     def __init__(
-        self, gamma: float = 2.0, alpha: float | list[float] | None = None, ignore_index: int = -100
+        self,
+        gamma: float = 2.0,
+        alpha: float | Sequence[float] | None = None,
+        ignore_index: int = -100,
     ) -> None:
         super().__init__()
         self.gamma, self.ignore_index = not_negative("gamma", gamma), ignore_index
-        for value in alpha if isinstance(alpha, list) else [alpha or 0.0]:
+        for value in alpha if isinstance(alpha, Sequence) else [alpha or 0.0]:
             not_negative("alpha", value)
         self.register_buffer("alpha", None if alpha is None else torch.tensor(alpha))
 
@@ -81,4 +87,6 @@ def _weights(alpha: float | Tensor | None, log_p: Tensor) -> float | Tensor:
     if alpha.shape not in ((), (log_p.shape[1],)):
         n_classes, found = log_p.shape[1], tuple(alpha.shape)
         raise ValueError(f"alpha needs one number per class, {n_classes}, got shape {found}")
+    if alpha.device.type == "cpu" and not (alpha >= 0).all():
+        raise ValueError(f"alpha must be at least 0, got {alpha.tolist()}")
     return alpha.to(log_p.dtype)

@@ -56,7 +56,7 @@ def lovasz_loss(
     same_rank(input, "b k h w")
     _known(per, classes)
     own, known = one_hot(input, target, ignore_index)
-    p = at_least_float32(input).softmax(dim=1)
+    p = at_least_float32(input).masked_fill(~known.unsqueeze(1), 0.0).softmax(dim=1)
     # An ignored pixel has error 0 and so comes last, where it adds nothing.
     errors = torch.where(own, 1 - p, p) * known.unsqueeze(1)
     errors, own, counts = (

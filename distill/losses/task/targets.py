@@ -5,6 +5,9 @@ from torch import Tensor
 
 from distill.losses.checks import at_least_float32
 
+_SUM_TOLERANCE = 0.02
+"""Shares may have been rounded to bfloat16."""
+
 
 def labelled(
     target: Tensor, shape: tuple[int, ...], n_classes: int, ignore_index: int | None = None
@@ -64,12 +67,26 @@ def shares(logits: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, T
         (b, ...) of what is labelled.
 
     Raises:
-        ValueError: If the target is neither of the two, see :func:`labelled`.
+        ValueError: If the target is neither of the two, see :func:`labelled`, or its shares are
+            below 0 or do not sum up to 1 (looked at on the CPU only).
     """
     if target.is_floating_point() and target.shape == logits.shape:
+        _check_shares(target)
         return at_least_float32(target.detach()), torch.ones_like(target[:, 0], dtype=torch.bool)
     mask, known = one_hot(logits, target, ignore_index)
     return mask.to(at_least_float32(logits).dtype), known
+
+
+def _check_shares(target: Tensor) -> None:
+    if target.device.type != "cpu" or not len(target):
+        return
+    sums = target.detach().double().sum(1)
+    odd = (target < 0).any(1) | ~((sums - 1).abs() < _SUM_TOLERANCE)
+    if odd.any():
+        first = float(sums[odd][0])
+        raise ValueError(
+            f"shares of a target need to be at least 0 with sum 1, got sum {first:.4g}"
+        )
 
 
 def same_rank(logits: Tensor, dimensions: str) -> None:

@@ -222,3 +222,17 @@ def test_a_box_without_area_or_inside_out_has_iou_0(box: list[float]) -> None:
     assert giou_loss(a, b).item() >= 1
     diou_loss(a, b).backward()
     assert torch.isfinite(a.grad).all()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_not_finite_stays_so(loss: Loss, value: float) -> None:
+    """A training must stop there."""
+    boxes = torch.tensor([[0.0, 0.0, value, 1.0]])
+    assert loss(boxes, torch.tensor([SQUARE])).isnan()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_whole_numbers_are_no_predictions(loss: Loss) -> None:
+    with pytest.raises(ValueError, match=r"input needs floating-point boxes, got torch\.int64"):
+        loss(torch.tensor([[0, 0, 1, 1]]), torch.tensor([SQUARE]))

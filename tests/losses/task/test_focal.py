@@ -11,6 +11,7 @@ from distill.losses import FocalLoss, focal_loss
 from tests.losses.task.contract import LabelLossContract, softmax
 
 ROWS, TARGET = torch.zeros(2, 3), torch.tensor([0, 1])
+NEGATIVE = torch.tensor([[1.5, -0.5, 0.0]] * 2)
 
 
 class TestFocalLoss(LabelLossContract):
@@ -22,6 +23,13 @@ class TestFocalLoss(LabelLossContract):
         "a class's alpha": (lambda: FocalLoss(alpha=[1.0, -1.0]), "^alpha must be finite"),
         "length": (lambda: FocalLoss(alpha=[1.0])(ROWS, TARGET), r"class, 3, got shape \(1,\)"),
         "number": (lambda: focal_loss(ROWS, TARGET, alpha=-1), "^alpha must be finite"),
+        "a tuple's": (lambda: FocalLoss(alpha=(1.0, -1.0, 1.0)), "^alpha must be finite"),
+        "tensor": (
+            lambda: focal_loss(ROWS, TARGET, alpha=torch.tensor([1.0, -1.0, 1.0])),
+            "^alpha must be at least 0, got",
+        ),
+        "no shares": (lambda: focal_loss(ROWS, 2 * ROWS.softmax(1)), "with sum 1, got sum 2"),
+        "negative": (lambda: focal_loss(ROWS, NEGATIVE), "at least 0 with sum 1, got sum 1"),
         "rank": (lambda: focal_loss(ROWS[None], TARGET), r"shape \(b, k\) with at least one class"),
         "no class": (lambda: focal_loss(ROWS[:, :0], TARGET), r"class, got \(2, 0\)"),
         "column": (lambda: focal_loss(ROWS, TARGET[:, None]), r"\(2,\), got \(2, 1\)"),
@@ -47,6 +55,16 @@ class TestFocalLoss(LabelLossContract):
         shares = inputs["input"].flip(0).softmax(1)
         expected = F.cross_entropy(inputs["input"], shares)
         torch.testing.assert_close(focal_loss(inputs["input"], shares, gamma=0), expected)
+
+    def test_a_class_that_is_masked_out_adds_nothing(self) -> None:
+        logits = torch.tensor([[0.0, 1.0, -math.inf]], requires_grad=True)
+        target = torch.tensor([0])
+        for gamma in (0.0, 2.0):
+            focal_loss(logits, target, gamma=gamma).backward()
+            assert logits.grad.isfinite().all()
+        torch.testing.assert_close(
+            focal_loss(logits, target, gamma=0), F.cross_entropy(logits, target)
+        )
 
     def test_two_classes_are_the_sigmoid_form(self) -> None:
         z, target = self.inputs()["input"][:, 0], torch.tensor([0, 1, 1, 0, 1, 0])
