@@ -91,6 +91,9 @@ def export(
     out = out or run_dir / "student.onnx"
     write, read = _format(out)
     tree, result = read_finished(run_dir)
+    if "shape" not in result["dataset"]:
+        told = "does not say the images' shape: an earlier version wrote it"
+        raise RecipeError(str(run_dir / "result.json"), told)
     student = _student(last(tree), run_dir, trusted)
     program = Deployed(student, **result["normalization"]).eval()
     image = _images(3, result["dataset"]["shape"])

@@ -1,6 +1,7 @@
 """A student's file says what the student says, without the toolkit."""
 
 import copy
+import json
 import shutil
 from pathlib import Path
 
@@ -146,3 +147,12 @@ def test_weights_that_a_student_began_with_are_not_fetched_again() -> None:
     assert found["backbone"]["init_args"] == {"name": "x", "pretrained": False}
     assert found["weights"] == [1, 2]
     assert timm["init_args"]["pretrained"]
+
+
+def test_a_run_that_does_not_know_its_images_is_refused(finished: Path, tmp_path: Path) -> None:
+    old = shutil.copytree(finished, tmp_path / "old")
+    result = json.loads((old / "result.json").read_text())
+    del result["dataset"]["shape"]
+    (old / "result.json").write_text(json.dumps(result))
+    with pytest.raises(RecipeError, match=r"result\.json: does not say the images' shape"):
+        export(old, trusted=("tests",))
