@@ -194,8 +194,6 @@ def _told(run_dir: Path) -> Iterator[None]:
     """What a tracer cannot follow, in one line."""
     try:
         yield
-    except RecipeError:
-        raise
     except Exception as error:  # of torch's exporter, or of ONNX's runtime
         problem = " ".join(str(error).split())[:300]
         raise RecipeError(str(run_dir), f"the student cannot be exported: {problem}") from error

@@ -13,7 +13,7 @@ from torch import nn
 
 from students.checks import check_sizes
 
-_SEVERAL_OUTPUTS = {name: f"students.{name}" for name in ("googlenet", "inception_v3")}
+_SEVERAL_OUTPUTS = ("googlenet", "inception_v3")
 
 
 def timm_model(
@@ -72,8 +72,7 @@ def torchvision_model(name: str, num_classes: int, weights: str | None = None) -
     check_sizes(num_classes, 1)
     _check_name(name, "torchvision", models.list_models(module=models))
     if weights is None and name in _SEVERAL_OUTPUTS:
-        one = _SEVERAL_OUTPUTS[name]
-        raise ValueError(f"name {name!r} has several outputs in training, {one} has one")
+        raise ValueError(f"name {name!r} has several outputs in training, students.{name} has one")
     if weights is None:
         model: nn.Module = models.get_model(name, weights=None, num_classes=num_classes)
         return model

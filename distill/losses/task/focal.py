@@ -51,7 +51,8 @@ def focal_loss(
     same_rank(input, "b k")
     not_negative("gamma", gamma)
     share, known = shares(input, target, ignore_index)
-    log_p = F.log_softmax(at_least_float32(input), dim=1)
+    logits = at_least_float32(input).masked_fill(~known.unsqueeze(1), 0.0)
+    log_p = F.log_softmax(logits, dim=1)
     # The floor keeps the slope of the power finite for gamma < 1.
     rest = (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny)
     surprise = torch.where(share > 0, -log_p, 0.0)  # 0 times infinity is not 0

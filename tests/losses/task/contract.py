@@ -187,11 +187,13 @@ class LabelLossContract(TaskLossContract):
         inputs["target"].view(-1)[1] = -100
         ignored = (inputs["target"] == -100).unsqueeze(1).expand(inputs["input"].shape)
         expected = self.loss()(**inputs)
-        other = inputs | {"input": torch.where(ignored, 7.0, inputs["input"]).requires_grad_()}
-        value = self.loss()(**other)
-        value.backward()
-        torch.testing.assert_close(value, expected)
-        assert (other["input"].grad[ignored] == 0).all()
+        for logit in (7.0, torch.inf, torch.nan):
+            other = inputs | {"input": inputs["input"].masked_fill(ignored, logit).requires_grad_()}
+            value = self.loss()(**other)
+            value.backward()
+            torch.testing.assert_close(value, expected)
+            assert (other["input"].grad[ignored] == 0).all()
+            assert other["input"].grad.isfinite().all()
 
     def test_an_ignored_image_more_changes_nothing(self) -> None:
         inputs = self.inputs()
