@@ -38,9 +38,10 @@ def preview(tree: Tree, rows: int = 8, views: int = 6, trusted: Sequence[str] = 
     try:
         data.setup("fit")
         columns = {"original": data.example(rows)}
+        steps = len(data.train_dataloader())
     except ValueError as error:
         raise RecipeError("data", str(error)) from error
-    shown, steps = pipeline.views(), len(data.train_dataloader())
+    shown = pipeline.views()
     for epoch in range(views):
         view = shown.of_epoch(epoch)
         step = (view if shown.mixed else epoch) * steps

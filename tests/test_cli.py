@@ -140,6 +140,7 @@ def test_augment_show_draws_the_views_of_a_recipe(
         ),
         (["--data.val=1.5"], "data.val: "),
         (["--data.train_samples=99999"], "data: data.train_samples must be in"),
+        (["--data.train_samples=20"], "data: data.batch_size needs 50 training images"),
         (["--model=3"], "model: "),
     ],
 )
