@@ -10,7 +10,7 @@ from typing import cast
 import yaml
 from torch import nn
 
-from distill.trust import TRUSTED, further
+from distill.core.trust import TRUSTED, further
 from teachers.weights import load_exactly, read_tensors
 
 
@@ -20,7 +20,8 @@ def from_run(run_dir: str) -> nn.Module:
     The network is built as the run's ``config.yaml`` says and filled from its
     ``student.safetensors``; it carries the ``input_normalization`` that its ``result.json`` says it
     was trained with. What it is built of must come from the toolkit's packages, or from those that
-    the command trusts that builds the teacher (``--trust``; in Python ``distill.trust.trusting``).
+    the command trusts that builds the teacher (``--trust``; in Python
+    ``distill.core.trust.trusting``).
 
     Args:
         run_dir: What ``distill fit`` left behind.

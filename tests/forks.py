@@ -10,9 +10,12 @@ from typing import Any
 import torch
 
 
-def start(work: Callable[..., object], *arguments: Any) -> BaseProcess:
-    """Call ``work`` in a forked child, on one thread: a fork has none of the others."""
-    context = multiprocessing.get_context("fork")
+def start(work: Callable[..., object], *arguments: Any, method: str = "fork") -> BaseProcess:
+    """Call ``work`` in a forked child, on one thread: a fork has none of the others.
+
+    A fork of a process that has taken gradients cannot take any: ``method="forkserver"`` can.
+    """
+    context = multiprocessing.get_context(method)
     process = context.Process(target=_on_one_thread, args=(work, *arguments))
     process.start()
     return process

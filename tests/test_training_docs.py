@@ -8,7 +8,8 @@ import pytest
 import yaml
 from rich.console import Console
 
-from distill import recipes, run
+from distill import recipes
+from distill.runs import single as run
 
 PAGE = (Path(__file__).parents[1] / "docs" / "training.md").read_text()
 BLOCKS = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]

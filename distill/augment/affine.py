@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from distill.augment.checks import check_number, check_range
 from distill.augment.draws import between, chosen, on_grid
 from distill.augment.warp import warp
-from distill.batch import Batch
-from distill.randomness import fold
+from distill.core.batch import Batch
+from distill.core.randomness import fold
 
 
 class RandomAffine(nn.Module):

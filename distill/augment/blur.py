@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from distill.augment.checks import check_number, check_range, check_whole
 from distill.augment.draws import between, chosen, on_grid, only
 from distill.augment.pixels import as_float, like, per_image
-from distill.batch import Batch
-from distill.randomness import fold, uniform
+from distill.core.batch import Batch
+from distill.core.randomness import fold, uniform
 
 
 class GaussianBlur(nn.Module):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from distill.batch import Batch, Boxes
+from distill.core.batch import Batch, Boxes
 
 LEAST_VISIBLE = 0.1
 """A box is dropped where less than this share of its area is left in the image."""

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from distill.augment.checks import check_number
 from distill.augment.draws import between, chosen, only
 from distill.augment.pixels import as_float, like, per_image
-from distill.batch import Batch
-from distill.randomness import fold
+from distill.core.batch import Batch
+from distill.core.randomness import fold
 
 _Change = Callable[[Tensor, Tensor], Tensor]
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from distill.augment.boxes import LEAST_VISIBLE, joined, reordered, require_places
 from distill.augment.checks import check_number, check_whole
 from distill.augment.draws import chosen, partners
-from distill.batch import IGNORED, Batch, Boxes
-from distill.randomness import fold, uniform
+from distill.core.batch import IGNORED, Batch, Boxes
+from distill.core.randomness import fold, uniform
 
 
 class CopyPaste(nn.Module):

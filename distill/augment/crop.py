@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from distill.augment.boxes import clip
 from distill.augment.checks import check_whole
-from distill.batch import IGNORED, Batch
-from distill.randomness import uniform
+from distill.core.batch import IGNORED, Batch
+from distill.core.randomness import uniform
 
 
 class RandomCrop(nn.Module):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from distill.randomness import uniform
+from distill.core.randomness import uniform
 
 _QUANTILES = 4096
 

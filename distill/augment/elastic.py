@@ -14,8 +14,8 @@ from distill.augment.boxes import area, still_there
 from distill.augment.checks import check_number, check_whole
 from distill.augment.draws import chosen
 from distill.augment.warp import grid, resample
-from distill.batch import Batch, Boxes
-from distill.randomness import fold, uniform
+from distill.core.batch import Batch, Boxes
+from distill.core.randomness import fold, uniform
 
 
 class ElasticTransform(nn.Module):

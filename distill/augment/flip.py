@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from distill.augment.checks import check_number
 from distill.augment.draws import chosen, only
-from distill.batch import Batch
+from distill.core.batch import Batch
 
 
 class RandomHorizontalFlip(nn.Module):

@@ -15,8 +15,8 @@ from distill.augment.checks import check_number, check_whole
 from distill.augment.draws import chosen, from_quantiles, partners, quantiles
 from distill.augment.pixels import as_float, like, per_image
 from distill.augment.window import Window, filled
-from distill.batch import Batch
-from distill.randomness import fold, uniform
+from distill.core.batch import Batch
+from distill.core.randomness import fold, uniform
 
 
 class Mixup(nn.Module):

@@ -9,8 +9,8 @@ from distill.augment.boxes import clip, joined, reordered, require_places
 from distill.augment.checks import check_number, check_range
 from distill.augment.draws import between, chosen, partners
 from distill.augment.warp import grid, warp
-from distill.batch import Batch
-from distill.randomness import fold
+from distill.core.batch import Batch
+from distill.core.randomness import fold
 
 
 class Mosaic(nn.Module):

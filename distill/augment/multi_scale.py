@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from distill.augment.boxes import area, still_there
 from distill.augment.pixels import as_float, like
-from distill.batch import Batch
-from distill.randomness import fold, uniform
+from distill.core.batch import Batch
+from distill.core.randomness import fold, uniform
 
 
 class MultiScale(nn.Module):

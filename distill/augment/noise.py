@@ -8,8 +8,8 @@ from torch import nn
 from distill.augment.checks import check_number, check_range
 from distill.augment.draws import between, chosen, from_quantiles, only, quantiles
 from distill.augment.pixels import as_float, like, per_image
-from distill.batch import Batch
-from distill.randomness import fold
+from distill.core.batch import Batch
+from distill.core.randomness import fold
 
 
 class GaussianNoise(nn.Module):

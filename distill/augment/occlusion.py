@@ -12,8 +12,8 @@ from distill.augment.checks import check_number, check_range, check_whole
 from distill.augment.draws import chosen
 from distill.augment.pixels import like
 from distill.augment.window import Window, filled, random_windows
-from distill.batch import IGNORED, Batch
-from distill.randomness import fold, uniform
+from distill.core.batch import IGNORED, Batch
+from distill.core.randomness import fold, uniform
 
 
 class RandomErasing(nn.Module):

@@ -15,7 +15,7 @@ from distill.augment.affine import affine
 from distill.augment.draws import on_grid
 from distill.augment.pixels import as_float, like
 from distill.augment.warp import warp
-from distill.batch import Batch
+from distill.core.batch import Batch
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from distill.augment.checks import check_number
 from distill.augment.draws import chosen
 from distill.augment.warp import warp
-from distill.batch import Batch
-from distill.randomness import fold, uniform
+from distill.core.batch import Batch
+from distill.core.randomness import fold, uniform
 
 
 class RandomPerspective(nn.Module):

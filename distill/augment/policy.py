@@ -8,8 +8,8 @@ from torchvision import transforms
 
 from distill.augment.checks import check_number, check_whole
 from distill.augment.operations import AUTO, OPERATIONS, WIDE, operate
-from distill.batch import Batch
-from distill.randomness import fold, uniform
+from distill.core.batch import Batch
+from distill.core.randomness import fold, uniform
 
 _FULL = 30
 _STEPS = 10

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from distill.augment.checks import check_range
 from distill.augment.warp import warp
 from distill.augment.window import Window, or_central, random_windows
-from distill.batch import Batch
+from distill.core.batch import Batch
 
 
 class RandomResizedCrop(nn.Module):

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from distill.augment.pixels import as_float
-from distill.batch import IGNORED, Batch
+from distill.core.batch import IGNORED, Batch
 
 _GAP, _LINE = 6, 14
 _COLOURS = torch.tensor(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from distill.augment.boxes import move, project
 from distill.augment.pixels import as_float, like
-from distill.batch import IGNORED, Batch
+from distill.core.batch import IGNORED, Batch
 
 
 def warp(batch: Batch, forward: Tensor) -> Batch:

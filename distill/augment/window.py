@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from distill.augment.draws import on_grid
-from distill.randomness import uniform
+from distill.core.randomness import uniform
 
 _TRIES = 10
 

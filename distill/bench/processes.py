@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 
 import torch
 
-from distill.callbacks.signals import SIGNALS
-from distill.errors import Interrupted, NonFiniteError, RecipeError
+from distill.core.errors import Interrupted, NonFiniteError, RecipeError
+from distill.runs.signals import SIGNALS
 
 # Its server imports torch once and forks each task from there: neither seconds of imports per run
 # nor a fork of a process that has computed, which torch does not survive.
 _CONTEXT: Any = multiprocessing.get_context("forkserver")
-_PRELOAD = ["distill.run"]
+_PRELOAD = ["distill.runs.single"]
 
 
 @dataclass(frozen=True)

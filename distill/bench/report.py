@@ -7,9 +7,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from distill.bench.comparison import Comparison, Row, compare, headline
-from distill.bench.numbers import p_value, plus_minus
-from distill.bench.statistics import Difference, spread
+from distill.results.compare import Comparison, Row, compare, headline, teacher_accuracy
+from distill.results.numbers import p_value, plus_minus
+from distill.results.statistics import Difference, spread
 
 COLUMNS = (
     "method",
@@ -37,12 +37,6 @@ _HEADER = (
 
 _WIDE = 150  # characters
 _IN_WIDE_TABLES = ("bootstrap interval", "p (Holm)", "gap closed")
-
-
-def teacher_accuracy(rows: Sequence[Row], split: str) -> float | None:
-    """The teacher's accuracy in percent on ``val`` or ``test``; None where no run has a teacher."""
-    known = (row.get(f"teacher_{split}") for row in rows)
-    return next((value for value in known if value is not None), None)
 
 
 def summary(rows: Sequence[Row], baseline: str) -> list[tuple[str, ...]]:

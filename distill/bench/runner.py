@@ -8,18 +8,18 @@ from pathlib import Path
 from rich.console import Console
 
 from distill import recipes
-from distill.bench.comparison import Row
 from distill.bench.processes import Outcome, Task, carry_out
 from distill.bench.progress import Progress
 from distill.bench.report import COLUMNS, markdown, plot, print_table
-from distill.bench.runs import Run, digest
 from distill.bench.spec import Bench, Overrides, read_bench
-from distill.bench.tables import write_csv
-from distill.errors import RecipeError
+from distill.core.errors import RecipeError
+from distill.core.files import write_csv
 from distill.recipes import Tree
-from distill.result import Result
-from distill.run_dir import claimed
-from distill.stages import check, last
+from distill.recipes.stages import check, last
+from distill.results.compare import Row
+from distill.runs.directory import claimed
+from distill.runs.repeatable import Run, digest
+from distill.runs.result import Result
 
 
 class RunsFailedError(RuntimeError):

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from distill.errors import RecipeError
-from distill.recipe_check import check_arguments
+from distill.core.errors import RecipeError
+from distill.core.suggest import nearest
 from distill.recipes import read
-from distill.suggest import nearest
+from distill.recipes.check import check_arguments
 
 Overrides = dict[str, Any]
 

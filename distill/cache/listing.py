@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distill.cache.store import connect
-from distill.errors import RecipeError
-from distill.suggest import nearest
+from distill.core.errors import RecipeError
+from distill.core.suggest import nearest
 
 _BESIDE = ("-wal", "-shm", ".lock")
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from distill.batch import Batch
 from distill.cache.encoding import LOGITS, Encoding
-from distill.cache.fingerprint import Fields, fingerprint, view_hash
 from distill.cache.settings import CacheSettings
 from distill.cache.store import Entry, Store
-from distill.errors import RecipeError
+from distill.core.batch import Batch
+from distill.core.errors import RecipeError
+from distill.core.fingerprint import Fields, fingerprint, view_hash
 
 FOLDER = Path("runs/cache")
 _EVALUATED, _KEY_BITS = "teacher.logits of evaluation", 53

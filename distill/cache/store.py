@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from filelock import FileLock
 
-from distill.cache.fingerprint import Fields, difference
-from distill.errors import RecipeError
+from distill.core.errors import RecipeError
+from distill.core.fingerprint import Fields, difference
 
 _FORMAT = "1"
 _PATIENCE = 60.0  # seconds to wait for another writer

@@ -5,11 +5,11 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import Tensor
 
-from distill.batch import Batch
-from distill.errors import RecipeError
+from distill.core.batch import Batch
+from distill.core.errors import RecipeError
 from distill.metrics import LinearCKA
-from distill.modules.tap import Taps
-from distill.modules.term import TapKey, parse_key
+from distill.wiring.tap import Taps
+from distill.wiring.term import TapKey, parse_key
 
 _WHERE = "trainer.callbacks.CKA.pairs"
 

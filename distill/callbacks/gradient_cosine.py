@@ -8,10 +8,10 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import Tensor, nn
 
-from distill.errors import RecipeError
+from distill.core.errors import RecipeError
+from distill.core.suggest import nearest
 from distill.metrics import gradient_cosines
-from distill.modules.logged_steps import logs_this_step
-from distill.suggest import nearest
+from distill.wiring.logged_steps import logs_this_step
 
 
 class GradientCosine(pl.Callback):

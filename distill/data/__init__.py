@@ -1,6 +1,6 @@
 """Datamodules whose batches are keyed: the same views for any batch size, worker count or start."""
 
-from distill.batch import Batch
+from distill.core.batch import Batch
 from distill.data.digits import Digits
 from distill.data.images import Images
 from distill.data.partly_labelled import PartlyLabelled

@@ -10,11 +10,11 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from distill.batch import Batch
-from distill.cache.fingerprint import tensors_digest, view_hash
+from distill.core.batch import Batch
+from distill.core.fingerprint import tensors_digest, view_hash
+from distill.core.randomness import fold, permutation, uniform
 from distill.data.decoded import decoded_once
 from distill.data.sources import Source, open_source
-from distill.randomness import fold, permutation, uniform
 
 _LOOKED_AT = 64
 

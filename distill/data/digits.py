@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from distill.core.randomness import fold
 from distill.data.datasets import ImageTable
 from distill.data.keyed import KeyedData
 from distill.data.pipeline import Pipeline, for_validation, keep, split
-from distill.randomness import fold
 
 
 class Digits(KeyedData):

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from distill.core.randomness import fold
 from distill.data.datasets import ImageFiles, ImageTable, Samples, load_table
 from distill.data.keyed import KeyedData
 from distill.data.pipeline import Pipeline, for_validation, keep
 from distill.data.sources import open_source
-from distill.randomness import fold
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -2,7 +2,7 @@
 
 import pytorch_lightning as pl
 
-from distill.batch import Batch
+from distill.core.batch import Batch
 from distill.data.loader import KeyedLoader
 from distill.data.pipeline import Pipeline
 

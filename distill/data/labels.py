@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from distill.randomness import fold, permutation
+from distill.core.randomness import fold, permutation
 
 
 def kept_labels(ids: Tensor, targets: Tensor, share: float) -> Tensor:

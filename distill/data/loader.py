@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from distill.batch import Batch
+from distill.core.batch import Batch
+from distill.core.randomness import fold, permutation
 from distill.data.datasets import BatchKey, Samples
 from distill.data.views import Views
-from distill.randomness import fold, permutation
 
 
 class KeyedSampler(Sampler[BatchKey]):

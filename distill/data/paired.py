@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from distill.core.randomness import fold, permutation
 from distill.data.datasets import BatchKey
-from distill.randomness import fold, permutation
 
 
 class PairedSampler(Sampler[BatchKey]):

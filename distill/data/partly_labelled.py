@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from distill.batch import Batch
-from distill.cache.fingerprint import fingerprint, tensors_digest
+from distill.core.batch import Batch
+from distill.core.fingerprint import fingerprint, tensors_digest
 from distill.data.datasets import BatchKey, ImageFiles, ImageTable
 from distill.data.digits import Digits
 from distill.data.images import Images

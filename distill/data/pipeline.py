@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import pytorch_lightning as pl
 from torch import Tensor, nn
 
-from distill.batch import Batch
-from distill.cache.fingerprint import tensors_digest
+from distill.core.batch import Batch
+from distill.core.fingerprint import tensors_digest
+from distill.core.randomness import fold, global_seed, permutation
 from distill.data.datasets import BatchKey, ImageFiles, ImageTable, Samples
 from distill.data.loader import InOrder, KeyedLoader, KeyedSampler
 from distill.data.views import Views
-from distill.randomness import fold, global_seed, permutation
 
 
 @dataclass

@@ -7,11 +7,11 @@ import torchvision.transforms.v2.functional as TF
 from PIL import Image, ImageFont
 from torch import Tensor, nn
 
+from distill.core.randomness import fold, uniform
 from distill.data.datasets import ImageTable
 from distill.data.fonts import drawn, find_fonts
 from distill.data.keyed import KeyedData
 from distill.data.pipeline import Pipeline
-from distill.randomness import fold, uniform
 
 _SPLITS = ("train", "val", "test")
 _ATTEMPTS = 200

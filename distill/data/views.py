@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from distill.batch import Batch
-from distill.cache.fingerprint import module_fields
-from distill.randomness import fold
+from distill.core.batch import Batch
+from distill.core.fingerprint import module_fields
+from distill.core.randomness import fold
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Measures beside accuracy that torchmetrics lacks, and those of it that every run reports."""
 
+from distill.metrics.agreement import Comparison
 from distill.metrics.cka import LinearCKA, linear_cka
-from distill.metrics.comparison import Comparison
 from distill.metrics.cost import cpu_latency_ms, flops
 from distill.metrics.gradient_cosine import gradient_cosines
 from distill.metrics.lines import LineAccuracy, LineComparison, read_lines

@@ -10,7 +10,7 @@ from torch import Size, Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from distill.randomness import fold, uniform
+from distill.core.randomness import fold, uniform
 
 _WARM_UP, _MOST_RUNS, _MOST_SECONDS = 3, 30, 0.5
 

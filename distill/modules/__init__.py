@@ -5,8 +5,8 @@ from distill.modules.mean_teacher import MeanTeacher
 from distill.modules.mutual import MutualLearning
 from distill.modules.normalization import Normalization
 from distill.modules.peer_kl import PeerKL
-from distill.modules.term import Term
 from distill.modules.warmup import Warmup
+from distill.wiring.term import Term
 
 __all__ = [
     "Distillation",

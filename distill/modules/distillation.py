@@ -9,22 +9,22 @@ import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
-from distill.batch import Batch
 from distill.cache import CacheSettings, Encoding, Recall
-from distill.cache.fingerprint import module_fields
-from distill.errors import RecipeError
+from distill.core.batch import Batch
+from distill.core.errors import RecipeError
+from distill.core.fingerprint import module_fields
+from distill.core.randomness import global_seed, reseed
 from distill.modules.finite import check_total, check_weights
 from distill.modules.frozen import Frozen, TeacherMode
-from distill.modules.gradients import gradient_norms as norms_of_gradients
 from distill.modules.image_data import ImageData, fitting_logits, own_normalization, two_views
-from distill.modules.logged_steps import logs_this_step
-from distill.modules.loss_modules import LossModules
 from distill.modules.normalization import Normalization
 from distill.modules.optimization import Decay, Optimization
 from distill.modules.scoring import accuracy_on, label_loss
-from distill.modules.term import Term
-from distill.modules.wiring import Context, Wiring
-from distill.randomness import global_seed, reseed
+from distill.wiring.gradient_norms import gradient_norms as norms_of_gradients
+from distill.wiring.logged_steps import logs_this_step
+from distill.wiring.loss_modules import LossModules
+from distill.wiring.term import Term
+from distill.wiring.wiring import Context, Wiring
 
 
 class Distillation(pl.LightningModule):

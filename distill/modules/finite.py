@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from distill.errors import NonFiniteError
+from distill.core.errors import NonFiniteError
 
 
 def check_total(total: Tensor, values: Mapping[str, Tensor], step: int) -> None:

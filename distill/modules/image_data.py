@@ -7,8 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from distill.batch import Batch
-from distill.errors import RecipeError
+from distill.core.batch import Batch
+from distill.core.errors import RecipeError
 from distill.modules.normalization import Normalization
 
 

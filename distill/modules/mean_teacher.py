@@ -14,7 +14,7 @@ from distill.modules.frozen import TeacherMode
 from distill.modules.leave import leave_weights
 from distill.modules.normalization import Normalization
 from distill.modules.optimization import Decay
-from distill.modules.term import Term
+from distill.wiring.term import Term
 
 _SAVED = "mean_teacher"
 

@@ -14,21 +14,21 @@ from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from distill.batch import Batch
-from distill.errors import RecipeError
+from distill.core.batch import Batch
+from distill.core.errors import RecipeError
+from distill.core.randomness import global_seed, reseed
 from distill.modules.batch_norms import statistics_kept
 from distill.modules.finite import check_total, check_weights
 from distill.modules.image_data import ImageData, fitting_logits, own_normalization, two_views
 from distill.modules.leave import leave_weights
-from distill.modules.loss_modules import LossModules
 from distill.modules.normalization import Normalization
 from distill.modules.optimization import Decay, Optimization
 from distill.modules.parts import TrainedParts
 from distill.modules.peer_terms import check_conventions, check_known, check_names, objectives
 from distill.modules.peer_wiring import Gradients, PeerWiring, check_alternation
 from distill.modules.scoring import accuracy_on, label_loss
-from distill.modules.term import Term
-from distill.randomness import global_seed, reseed
+from distill.wiring.loss_modules import LossModules
+from distill.wiring.term import Term
 
 _STUDENT = "student"
 

@@ -8,7 +8,7 @@ from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from distill.errors import RecipeError
+from distill.core.errors import RecipeError
 
 Decay = Literal["all", "weights"]
 

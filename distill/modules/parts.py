@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import nn
 
+from distill.core.suggest import nearest
 from distill.modules.peer_terms import check_known
-from distill.suggest import nearest
 
 
 class TrainedParts:

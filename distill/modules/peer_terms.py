@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from distill.modules.term import Term, parse_key
-from distill.suggest import nearest
+from distill.core.suggest import nearest
+from distill.wiring.term import Term, parse_key
 
 EACH, OWN, OTHER = "each", "peer", "other"
 _RESERVED = (EACH, OWN, OTHER, "batch", "student", "teacher")

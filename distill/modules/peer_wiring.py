@@ -9,12 +9,12 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from distill.batch import Batch
-from distill.errors import RecipeError
+from distill.core.batch import Batch
+from distill.core.errors import RecipeError
 from distill.modules.peer_terms import PeerTerm, read_source
-from distill.modules.tap import Taps
-from distill.modules.term import Term, check_arguments
-from distill.modules.wiring import Wiring
+from distill.wiring.tap import Taps
+from distill.wiring.term import Term, check_arguments
+from distill.wiring.wiring import Wiring
 
 Gradients = Literal["constant", "joint"]
 _OTHERS = "teacher@"

@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from distill.bench.comparison import Comparison, compare, headline
-from distill.bench.numbers import p_value, plus_minus
-from distill.bench.report import teacher_accuracy
 from distill.report.blocks import Block, Figure, Page, Section, Table
 from distill.report.curves import accuracy_chart
 from distill.report.differences import difference_chart
@@ -21,8 +18,10 @@ from distill.report.evidence import (
     recipe_section,
 )
 from distill.report.numbers import DASH, percent, share, short, signed
-from distill.report.study import Run, Study
 from distill.report.tradeoff import Point
+from distill.results.compare import Comparison, compare, headline, teacher_accuracy
+from distill.results.numbers import p_value, plus_minus
+from distill.results.study import Run, Study
 
 _MOST_DRAWN = 6
 _LEVEL = 0.05

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from distill.report.blocks import Chart
-from distill.report.study import Run
 from distill.report.style import FAINT, axes, colour, legend
+from distill.results.study import Run
 
 Curve = dict[int, list[float]]
 """By epoch, counted from 1: one value per run."""

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from distill.bench.comparison import Comparison, Row, headline
 from distill.report.blocks import Chart
 from distill.report.numbers import signed
 from distill.report.style import FAINT, INK, axes, colour
+from distill.results.compare import Comparison, Row, headline
 
 
 def difference_chart(rows: Sequence[Row], compared: Sequence[Comparison]) -> Chart | None:
@@ -17,7 +17,7 @@ def difference_chart(rows: Sequence[Row], compared: Sequence[Comparison]) -> Cha
 
     Args:
         rows: One per run.
-        compared: What :func:`distill.bench.comparison.compare` made of them.
+        compared: What :func:`distill.results.compare.compare` made of them.
     """
     found = [one for one in compared if one.difference is not None]
     if not found:

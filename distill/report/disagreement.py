@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from PIL import Image
 from torch import Tensor
 
-from distill.predictions import Predictions
 from distill.report.blocks import Block, Chart, Gallery, Picture, Section, Table
 from distill.report.style import INK, axes
+from distill.results.predictions import Predictions
 
 _MOST_CLASSES, _MOST_PAIRS, _MOST_PICTURES = 20, 8, 16
 Pairs = Counter[tuple[int, int]]

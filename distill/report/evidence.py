@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from distill.predictions import Predictions
 from distill.report.blocks import Block, Code, Section, Table
 from distill.report.curves import loss_charts
 from distill.report.disagreement import disagreement_section
 from distill.report.numbers import DASH, number, percent, short
-from distill.report.study import Run
 from distill.report.tradeoff import Point, tradeoff_charts
+from distill.results.predictions import Predictions
+from distill.results.study import Run
 
 _ADVICE = (
     "Agreement: the share of validation images on which both networks give the same class. KL: of"

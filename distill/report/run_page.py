@@ -11,8 +11,8 @@ from distill.report.evidence import (
     recipe_section,
 )
 from distill.report.numbers import number, percent, share, short
-from distill.report.study import Run, Study
 from distill.report.tradeoff import COSTS, Point
+from distill.results.study import Run, Study
 
 
 def run_page(study: Study) -> Page:

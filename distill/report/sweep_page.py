@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from distill.bench.comparison import Row
-from distill.bench.sweep.report import best_first
-from distill.bench.sweep.spec import Metric
 from distill.report.blocks import Chart, Figure, Page, Section, Table
 from distill.report.curves import accuracy_chart
 from distill.report.evidence import diagnostics_section, difference_pictures, recipe_section
 from distill.report.numbers import DASH
-from distill.report.study import Study, read_metric
 from distill.report.style import FAINT, axes, colour
+from distill.results.compare import Row
+from distill.results.ranking import Metric, best_first
+from distill.results.study import Study, read_metric
 
 _RESULTS = (
     "trial",

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from distill.errors import RecipeError
+from distill.core.errors import RecipeError
 
 
 def report(folder: Path, out: Path | None = None) -> list[Path]:
@@ -26,8 +26,8 @@ def report(folder: Path, out: Path | None = None) -> list[Path]:
         from distill.report.bench_page import bench_page
         from distill.report.render import html, markdown, write_charts
         from distill.report.run_page import run_page
-        from distill.report.study import read_study
         from distill.report.sweep_page import sweep_page
+        from distill.results.study import read_study
     except ImportError as error:
         problem = f"needs {error.name}: pip install distill[report]"
         raise RecipeError("distill report", problem) from error

@@ -10,12 +10,12 @@ from PIL import Image
 from torch import Tensor
 
 from distill.augment.sheet import contact_sheet
-from distill.batch import Batch
-from distill.cache.fingerprint import view_hash
+from distill.core.batch import Batch
+from distill.core.fingerprint import view_hash
+from distill.core.randomness import fold, uniform
 from distill.data.datasets import BatchKey, Samples
 from distill.data.loader import InOrder, KeyedLoader
 from distill.data.selection import name, number
-from distill.randomness import fold, uniform
 from distill.ssld.perceptual import mirrored, nearest, perceptual_hash
 
 _SHOWN = 16

@@ -8,14 +8,14 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from distill.batch import Batch
-from distill.build import Built
+from distill.core.batch import Batch
 from distill.data.datasets import Samples
 from distill.data.loader import InOrder, KeyedLoader
 from distill.data.partly_labelled import PartlyLabelled
 from distill.modules import Distillation
 from distill.modules.image_data import ImageData, fitting_logits, own_normalization
-from distill.run import own_settings
+from distill.recipes.build import Built
+from distill.runs.single import own_settings
 
 _BATCH = 256
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from distill.errors import RecipeError
-from distill.run_dir import write_json
+from distill.core.errors import RecipeError
+from distill.runs.directory import write_json
 
 STEPS = ("clean", "label", "select")
 

@@ -14,22 +14,22 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
-from distill.build import Built, build
-from distill.cache.fingerprint import tensors_digest
+from distill.core.errors import RecipeError
+from distill.core.fingerprint import tensors_digest
 from distill.data import PartlyLabelled
 from distill.data.datasets import Samples
 from distill.data.selection import SELECTED, Places, load_places
-from distill.errors import RecipeError
 from distill.modules import Distillation
-from distill.precision import settle_precision
 from distill.recipes import Tree
-from distill.run import calm, open_data
-from distill.run_dir import claimed
+from distill.recipes.build import Built, build
+from distill.recipes.stages import trees
+from distill.runs.directory import claimed
+from distill.runs.precision import settle_precision
+from distill.runs.single import calm, open_data
 from distill.ssld import duplicates, selection
 from distill.ssld.labelling import label
 from distill.ssld.manifest import STEPS, read_manifest, write_manifest
 from distill.ssld.perceptual import BITS
-from distill.stages import trees
 
 Step = Literal["clean", "label", "select"]
 _DROPPED, _PICTURE, _LABELS = "near_duplicates.csv", "near_duplicates.png", "labels.safetensors"

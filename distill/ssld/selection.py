@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distill.core.randomness import fold, uniform
 from distill.data.selection import name
-from distill.randomness import fold, uniform
 
 
 @dataclass(frozen=True)

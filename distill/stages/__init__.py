@@ -1,7 +1,5 @@
-"""Training in stages: one recipe, several runs, each going on from the one before."""
+"""A callback under the name that saved recipes of stages know it by."""
 
-from distill.stages.carry_out import fit_stages
-from distill.stages.train_only import TrainOnly
-from distill.stages.trees import check, last, trees
+from distill.callbacks.train_only import TrainOnly
 
-__all__ = ["TrainOnly", "check", "fit_stages", "last", "trees"]
+__all__ = ["TrainOnly"]

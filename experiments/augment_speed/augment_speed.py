@@ -23,7 +23,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from distill.augment import ColorJitter, RandomCrop, RandomHorizontalFlip
-from distill.batch import Batch
+from distill.core.batch import Batch
 
 BATCH, SIDE = 128, 32
 OURS = [RandomCrop(padding=4), RandomHorizontalFlip(), ColorJitter(0.4, 0.4, 0.4)]

@@ -8,7 +8,7 @@ import csv
 from pathlib import Path
 
 from distill import recipes
-from distill.chain import chain
+from distill.tools.chain import chain
 
 HERE = Path(__file__).parent
 SEEDS, GENERATIONS = range(5), 3

@@ -34,10 +34,10 @@ from torch import nn
 import students
 from distill import recipes
 from distill.augment import RandomCrop, RandomHorizontalFlip
-from distill.batch import Batch
+from distill.core.batch import Batch
 from distill.data import Images
-from distill.precision import cpu_has_bf16
-from distill.run import fit
+from distill.runs.precision import cpu_has_bf16
+from distill.runs.single import fit
 from experiments.speed import peers
 
 RECIPE = "cifar100/kd_resnet32x4_resnet8x4"

@@ -27,7 +27,7 @@ from distill import recipes
 from distill.cache.listing import listed
 from distill.cache.recall import FOLDER
 from distill.cache.store import Entry, Store
-from distill.run import fit
+from distill.runs.single import fit
 from experiments.speed.steps import write_images
 
 METHODS = (

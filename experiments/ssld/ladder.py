@@ -9,7 +9,7 @@ from pathlib import Path
 
 from distill import recipes
 from distill.bench import bench
-from distill.bench.runs import Run, digest
+from distill.runs.repeatable import Run, digest
 from distill.ssld import prepare
 
 HERE, RUNS = Path(__file__).parent, Path("runs/ssld")

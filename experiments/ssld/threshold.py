@@ -12,8 +12,8 @@ import torchvision.transforms.v2.functional as TF
 from PIL import Image
 from torch import Tensor
 
+from distill.core.randomness import permutation
 from distill.data.sources import open_unlabelled
-from distill.randomness import permutation
 from distill.ssld.perceptual import mirrored, nearest, perceptual_hash
 
 CHANGED, POOL, OTHERS = 1500, 10000, 3000

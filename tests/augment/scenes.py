@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from distill.batch import Batch, Boxes
+from distill.core.batch import Batch, Boxes
 
 
 def noise(

@@ -6,7 +6,7 @@ import torchvision.transforms.functional as TF
 from distill.augment import RandomAffine
 from distill.augment.affine import affine
 from distill.augment.warp import warp
-from distill.batch import Batch
+from distill.core.batch import Batch
 from tests.augment.scenes import assert_same, noise, rectangles
 
 ONE, ZERO = torch.ones(1).double(), torch.zeros(1).double()

@@ -6,7 +6,7 @@ import torch
 
 from distill.augment import ElasticTransform, RandomAffine, RandomPerspective
 from distill.augment.boxes import clip, joined, move, project, reordered, require_places
-from distill.batch import Boxes
+from distill.core.batch import Boxes
 from tests.augment.scenes import assert_same, listed, noise, rectangles, rows_of
 
 

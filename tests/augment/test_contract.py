@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from distill import augment
-from distill.batch import Batch, Boxes
-from distill.randomness import fold
+from distill.core.batch import Batch, Boxes
+from distill.core.randomness import fold
 from tests.augment.scenes import around, assert_same, noise, rectangles, rows_of
 
 # Settings under which nearly every image changes.

@@ -6,8 +6,8 @@ import torch
 from distill.augment import CopyPaste
 from distill.augment.copy_paste import _half_of_boxes, seen
 from distill.augment.draws import partners
-from distill.batch import Batch, Boxes
-from distill.randomness import fold
+from distill.core.batch import Batch, Boxes
+from distill.core.randomness import fold
 from tests.augment.scenes import assert_same, listed, rectangles
 
 PASTE = CopyPaste(probability=1.0)

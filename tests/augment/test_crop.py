@@ -7,8 +7,8 @@ import torch
 from scipy import stats
 
 from distill.augment import RandomCrop
-from distill.batch import Batch
-from distill.randomness import fold, uniform
+from distill.core.batch import Batch
+from distill.core.randomness import fold, uniform
 from tests.augment.scenes import around, noise, rectangles
 
 

@@ -9,7 +9,7 @@ import yaml
 from torch import nn
 
 from distill import augment
-from distill.recipe_check import check_arguments
+from distill.recipes.check import check_arguments
 from tests.augment.scenes import assert_same, noise
 
 PAGE = (Path(__file__).parents[2] / "docs" / "augment.md").read_text()

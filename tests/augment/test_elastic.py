@@ -6,7 +6,7 @@ from scipy.interpolate import BSpline
 from distill.augment import ElasticTransform
 from distill.augment.elastic import _basis, _boxes, _spline
 from distill.augment.warp import grid
-from distill.batch import Boxes
+from distill.core.batch import Boxes
 from tests.augment.scenes import around, assert_same, rectangles
 
 

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from distill.augment import RandomHorizontalFlip, RandomVerticalFlip
-from distill.batch import Batch
-from distill.randomness import fold, uniform
+from distill.core.batch import Batch
+from distill.core.randomness import fold, uniform
 from tests.augment.scenes import around, assert_same, noise, rectangles
 
 FLIPS = pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from torch import nn
 
 from distill.augment import CutMix, Mixup
 from distill.augment.draws import partners
-from distill.batch import Batch
-from distill.randomness import fold
+from distill.core.batch import Batch
+from distill.core.randomness import fold
 from tests.augment.scenes import noise
 
 BOTH = pytest.mark.parametrize("mix", [Mixup, CutMix])

@@ -6,8 +6,8 @@ import torch
 
 from distill.augment import Mosaic
 from distill.augment.draws import between, partners
-from distill.batch import Batch
-from distill.randomness import fold
+from distill.core.batch import Batch
+from distill.core.randomness import fold
 from tests.augment.scenes import around, listed, noise, rectangles
 
 KEY = 4

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from distill.augment import Cutout, GridMask, RandomErasing
-from distill.batch import Batch
-from distill.randomness import fold, uniform
+from distill.core.batch import Batch
+from distill.core.randomness import fold, uniform
 from tests.augment.scenes import noise, rectangles
 
 EACH = pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import torch
 import torchvision.transforms.functional as TF
 
 from distill.augment.operations import AUTO, OPERATIONS, WIDE, Space, operate
-from distill.batch import Batch
+from distill.core.batch import Batch
 from tests.augment.scenes import assert_same, noise, rectangles, rows_of
 
 

@@ -7,7 +7,7 @@ from torchvision import transforms
 
 from distill.augment import AutoAugment, RandAugment, TrivialAugment, policy
 from distill.augment.operations import AUTO, OPERATIONS, WIDE, Space
-from distill.batch import Batch
+from distill.core.batch import Batch
 from tests.augment.scenes import noise
 
 Calls = list[tuple[torch.Tensor, torch.Tensor, Space]]

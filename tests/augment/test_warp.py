@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from distill.augment.warp import grid, inverse, resample, warp
-from distill.batch import Batch
+from distill.core.batch import Batch
 from tests.augment.scenes import assert_same, listed, noise, rectangles
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])

@@ -15,8 +15,8 @@ import torch
 
 from distill.bench import processes
 from distill.bench.processes import Task, carry_out
-from distill.callbacks.signals import SIGNALS
-from distill.errors import Interrupted, RecipeError
+from distill.core.errors import Interrupted, RecipeError
+from distill.runs.signals import SIGNALS
 
 
 def square(x: int) -> int:

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from distill.bench import report
-from distill.bench.tables import write_csv
+from distill.core.files import write_csv
 
 
 def rows(test: bool = True) -> list[dict[str, Any]]:

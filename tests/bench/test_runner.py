@@ -13,13 +13,13 @@ import torch
 from rich.console import Console
 
 from distill.bench import RunsFailedError, bench
-from distill.bench.runs import Run
 from distill.bench.spec import read_bench
 from distill.cli import main
-from distill.errors import RecipeError
-from distill.randomness import fold, uniform
+from distill.core.errors import RecipeError
+from distill.core.randomness import fold, uniform
 from distill.recipes import read
-from distill.run_dir import claimed
+from distill.runs.directory import claimed
+from distill.runs.repeatable import Run
 from students import resnet14
 from tests.forks import start, wait_for
 

@@ -4,7 +4,7 @@ import pytest
 
 from distill.cache.listing import listed, remove, rows
 from distill.cache.store import Entry, Store
-from distill.errors import RecipeError
+from distill.core.errors import RecipeError
 
 
 def made(path: Path) -> Path:

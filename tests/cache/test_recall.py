@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from distill.batch import Batch
 from distill.cache import CacheSettings, Recall
-from distill.errors import RecipeError
+from distill.core.batch import Batch
+from distill.core.errors import RecipeError
 
 FIELDS = {"model.teacher": "Doubles"}
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from distill.cache.store import Entry, Store
-from distill.errors import RecipeError
+from distill.core.errors import RecipeError
 
 FIELDS = {"model.teacher": "ResNet", "data.seed": "0"}
 FORK = get_context("fork")

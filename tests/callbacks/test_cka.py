@@ -7,11 +7,11 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
-from distill import run
-from distill.build import build
-from distill.errors import RecipeError
+from distill.core.errors import RecipeError
 from distill.metrics import LinearCKA
-from tests.test_resume import RECIPE, assert_same, final_state
+from distill.recipes.build import build
+from distill.runs import single as run
+from tests.runs.test_resume import RECIPE, assert_same, final_state
 
 PAIRS = {
     "conv": ["student@conv", "teacher@conv"],

@@ -7,13 +7,13 @@ import pytest
 from rich.console import Console
 from torch import Tensor, nn
 
-from distill import run
 from distill.callbacks import GradientCosine
-from distill.errors import RecipeError
+from distill.core.errors import RecipeError
 from distill.modules import Distillation, MutualLearning, Term
+from distill.runs import single as run
 from tests.modules.test_distillation import digits, trainer
 from tests.networks import tiny
-from tests.test_resume import RECIPE
+from tests.runs.test_resume import RECIPE
 
 
 class Opposite(nn.Module):

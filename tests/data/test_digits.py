@@ -7,7 +7,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
-from distill.batch import Batch
+from distill.core.batch import Batch
 from distill.data import Digits
 
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from distill.batch import Batch
+from distill.core.batch import Batch
 from distill.data import Images
 from distill.data.datasets import load_table
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from distill.augment import CutMix, GaussianBlur, GaussianNoise, RandAugment, RandomCrop
-from distill.batch import Batch
+from distill.core.batch import Batch
+from distill.core.randomness import fold
 from distill.data.datasets import BatchKey, ImageTable
 from distill.data.pipeline import Pipeline, keep, split
-from distill.randomness import fold
 
 
 def table(ids: Tensor, n: int = 40) -> ImageTable:

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distill.augment import Mixup, RandomCrop
+from distill.core.errors import RecipeError
 from distill.data import Digits
-from distill.errors import RecipeError
 from distill.losses import DKDLoss, KDLoss, OverhaulLoss, RKDLoss
 from distill.modules import Distillation, Normalization, Term
 from tests.networks import TinyNet, tiny

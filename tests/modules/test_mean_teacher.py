@@ -9,12 +9,12 @@ from rich.console import Console
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from distill import run
-from distill.callbacks import SafeCheckpointIO
 from distill.modules import Distillation, MeanTeacher, Normalization
+from distill.runs import single as run
+from distill.runs.checkpoint_io import SafeCheckpointIO
 from tests.modules.test_distillation import CE, KD, Recorder, digits, tensors, trainer
 from tests.networks import tiny
-from tests.test_resume import assert_same, final_state, resume_from, train_rows
+from tests.runs.test_resume import assert_same, final_state, resume_from, train_rows
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*"
@@ -131,7 +131,7 @@ def recipe(keep: Path | None = None) -> dict[str, Any]:
         "ce": {"loss": "torch.nn.CrossEntropyLoss", "inputs": dict(CE.inputs)},
         "kd": {"loss": "distill.losses.KDLoss", "inputs": dict(KD.inputs)},
     }
-    spec = {"class_path": "tests.test_resume.EveryStep", "init_args": {"folder": str(keep)}}
+    spec = {"class_path": "tests.runs.test_resume.EveryStep", "init_args": {"folder": str(keep)}}
     student = {"class_path": "tests.networks.tiny", "init_args": {"width": 8}}
     return {
         "model": {

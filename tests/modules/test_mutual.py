@@ -14,15 +14,15 @@ from rich.console import Console
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from distill import run
 from distill.augment import RandomCrop
-from distill.callbacks import SafeCheckpointIO
-from distill.errors import NonFiniteError, RecipeError
+from distill.core.errors import NonFiniteError, RecipeError
 from distill.losses import HintLoss, KDLoss
 from distill.modules import Distillation, MutualLearning, Normalization, PeerKL, Term
+from distill.runs import single as run
+from distill.runs.checkpoint_io import SafeCheckpointIO
 from tests.modules.test_distillation import Recorder, digits, tensors, trainer
 from tests.networks import tiny
-from tests.test_resume import assert_same, final_state, resume_from, train_rows
+from tests.runs.test_resume import assert_same, final_state, resume_from, train_rows
 
 CE = Term(nn.CrossEntropyLoss(), inputs={"input": "peer.logits", "target": "batch.target"})
 DML = Term(KDLoss(1.0), inputs={"student": "peer.logits", "teacher": "other.logits"})
@@ -305,7 +305,7 @@ def recipe(updates: str, keep: Path | None = None) -> dict[str, Any]:
     }
     plain = {"loss": "torch.nn.CrossEntropyLoss", "inputs": dict(CE.inputs)}
     dml = {"loss": "distill.losses.KDLoss", "inputs": dict(DML.inputs)}
-    spec = {"class_path": "tests.test_resume.EveryStep", "init_args": {"folder": str(keep)}}
+    spec = {"class_path": "tests.runs.test_resume.EveryStep", "init_args": {"folder": str(keep)}}
     return {
         "model": {
             "class_path": "distill.modules.MutualLearning",

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from distill.errors import RecipeError
+from distill.core.errors import RecipeError
 from distill.modules import Distillation, Normalization
 from tests.modules.test_distillation import CE, KD, digits, trainer
 from tests.networks import tiny

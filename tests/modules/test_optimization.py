@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau, StepLR
 
-from distill.errors import RecipeError
+from distill.core.errors import RecipeError
 from distill.modules.optimization import Optimization
 from tests.networks import tiny
 

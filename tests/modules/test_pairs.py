@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 import students
-from distill.batch import Batch
+from distill.core.batch import Batch
 from distill.losses import HintLoss, KDLoss, MapAdaptor, OverhaulLoss, RKDLoss
 from distill.modules import Term
-from distill.modules.wiring import Wiring
+from distill.wiring.wiring import Wiring
 from docs.student_zoo import STUDENTS
 
 # Those that take no images of 16x16, which are enough here.

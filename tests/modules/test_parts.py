@@ -7,13 +7,13 @@ import pytorch_lightning as pl
 import torch
 from rich.console import Console
 
-from distill import run
 from distill.losses import KDLoss
 from distill.modules import Distillation, MutualLearning, Term
+from distill.runs import single as run
 from tests.modules.test_distillation import digits, tensors, trainer
 from tests.modules.test_mutual import ALONE, CE, DML, recipe
 from tests.networks import tiny
-from tests.test_resume import assert_same, final_state, resume_from
+from tests.runs.test_resume import assert_same, final_state, resume_from
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*", "ignore:.*in eval mode.*"

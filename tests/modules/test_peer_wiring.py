@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from distill.batch import Batch
-from distill.errors import RecipeError
+from distill.core.batch import Batch
+from distill.core.errors import RecipeError
 from distill.losses import KDLoss
 from distill.modules import PeerKL, Term
 from distill.modules.peer_terms import objectives

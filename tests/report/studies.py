@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from distill.bench.report import COLUMNS
-from distill.predictions import PredictionRecorder
+from distill.results.predictions import PredictionRecorder
 
 CLASSES = ["cat", "dog", "a <b>bold</b> fox"]
 # By method, accuracies of three seeds on the validation and on the test images.

@@ -8,7 +8,7 @@ import pytest
 
 from distill.report.bench_page import bench_page
 from distill.report.blocks import Page, Table
-from distill.report.study import read_study
+from distill.results.study import read_study
 from tests.report import studies
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from distill.report.curves import loss_charts
-from distill.report.study import Run
+from distill.results.study import Run
 
 
 def run(*columns: str) -> Run:

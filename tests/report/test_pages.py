@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from distill.errors import RecipeError
+from distill.core.errors import RecipeError
 from distill.report.blocks import Chart, Table
 from distill.report.run_page import run_page
-from distill.report.study import read_study
 from distill.report.sweep_page import sweep_page
+from distill.results.study import read_study
 from tests.report.studies import write_metric, write_run, write_sweep, write_table
 
 

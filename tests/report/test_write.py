@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import pytest
 
 from distill.cli import main
-from distill.errors import RecipeError
+from distill.core.errors import RecipeError
 from distill.report import report
 from tests.report.studies import write_bench, write_run
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from distill.cache.fingerprint import view_hash
+from distill.core.fingerprint import view_hash
 from distill.data.datasets import ImageTable
 from distill.data.selection import name
 from distill.ssld.duplicates import (

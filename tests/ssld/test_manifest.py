@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from distill.errors import RecipeError
+from distill.core.errors import RecipeError
 from distill.ssld.manifest import read_manifest, write_manifest
 
 

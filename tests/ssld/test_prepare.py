@@ -15,13 +15,14 @@ from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file
 
-from distill import recipes, run
-from distill.build import build
-from distill.cache.fingerprint import view_hash
+from distill import recipes
 from distill.cli import main
+from distill.core.errors import RecipeError
+from distill.core.fingerprint import view_hash
 from distill.data.selection import name, number
 from distill.data.sources import UNLABELLED
-from distill.errors import RecipeError
+from distill.recipes.build import build
+from distill.runs import single as run
 from distill.ssld import prepare
 from distill.ssld.perceptual import perceptual_hash
 from tests.ssld.test_perceptual import crops, jpeg

@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from distill import recipes
-from distill.build import build
 from distill.cli import main
-from distill.stages import check
+from distill.recipes.build import build
+from distill.recipes.stages import check
 
 
 @pytest.mark.parametrize("name", ["ssld_pipeline", "ssld_semi"])

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from distill import run
-from tests.test_resume import RECIPE, assert_same, final_state, resume_from
+from distill.runs import single as run
+from tests.runs.test_resume import RECIPE, assert_same, final_state, resume_from
 
 STEPS = 6
 
@@ -21,7 +21,7 @@ def recipe(size: int | None, keep: Path | None = None) -> dict[str, Any]:
     own |= {"unlabelled_batch_size": size}
     tree["data"] = {"class_path": "distill.data.PartlyLabelled", "init_args": own}
     tree["trainer"]["max_epochs"] = 2
-    spec = {"class_path": "tests.test_resume.EveryStep", "init_args": {"folder": str(keep)}}
+    spec = {"class_path": "tests.runs.test_resume.EveryStep", "init_args": {"folder": str(keep)}}
     tree["trainer"]["callbacks"] = [spec] if keep else []
     return tree
 

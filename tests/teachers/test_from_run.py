@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import students
-from distill.trust import trusting
+from distill.core.trust import trusting
 from teachers import Ensemble, from_run
 
 LENET = {"class_path": "students.lenet5", "init_args": {"num_classes": 4, "in_channels": 1}}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from distill.errors import RecipeError
+from distill.core.errors import RecipeError
 
 Tree = dict[str, Any]
 _DEFAULT_COMMAND = ["${env}", "${interpreter}", "${program}", "${args}"]

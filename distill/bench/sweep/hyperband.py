@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 
-from distill.errors import RecipeError
-from distill.run_dir import write_json
-from distill.suggest import nearest
+from distill.core.errors import RecipeError
+from distill.core.suggest import nearest
+from distill.runs.directory import write_json
 
 REPORTS = "validations.json"
 _WORDS = ("type", "min_iter", "max_iter", "s", "eta", "strict")

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from distill.bench.processes import Outcome, Task, carry_out_apart
-from distill.bench.runs import Run
 from distill.bench.sweep.search import Search, Trial
 from distill.bench.sweep.trials import Plan
-from distill.errors import RecipeError
+from distill.core.errors import RecipeError
+from distill.runs.repeatable import Run
 
 
 class Notes(Protocol):

@@ -6,15 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from distill.bench.sweep.spec import Metric
-from distill.bench.sweep.trials import Row
-
-
-def best_first(rows: Sequence[Row], metric: Metric) -> list[Row]:
-    """Finished trials by their last value, then those that were stopped, then diverged ones."""
-    sign = -1 if metric.goal == "maximize" else 1
-    order = ("finished", "stopped", "diverged")
-    return sorted(rows, key=lambda r: (order.index(r["state"]), sign * (r.get("value") or 0.0)))
+from distill.results.ranking import Metric, Row, best_first
 
 
 def markdown(rows: Sequence[Row], metric: Metric, parameters: Sequence[str]) -> str:

@@ -11,14 +11,15 @@ from distill.bench.processes import Outcome, Task, carry_out
 from distill.bench.progress import Progress
 from distill.bench.runner import RunsFailedError
 from distill.bench.sweep.ray_tune import carry_out_on_ray
-from distill.bench.sweep.report import best_first, markdown, plot_importances, plot_parallel
+from distill.bench.sweep.report import markdown, plot_importances, plot_parallel
 from distill.bench.sweep.search import Search, Trial
 from distill.bench.sweep.spec import Sweep, read_sweep
-from distill.bench.sweep.trials import Plan, Row, columns, row
-from distill.bench.tables import write_csv
-from distill.errors import RecipeError
-from distill.run_dir import write_json
-from distill.stages import check
+from distill.bench.sweep.trials import Plan, columns, row
+from distill.core.errors import RecipeError
+from distill.core.files import write_csv
+from distill.recipes.stages import check
+from distill.results.ranking import Row, best_first
+from distill.runs.directory import write_json
 
 _MEANS = {
     "grid": "every combination",

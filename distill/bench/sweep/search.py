@@ -17,8 +17,8 @@ from filelock import FileLock, Timeout
 from distill.bench.sweep.space import Parameter, combination
 from distill.bench.sweep.spec import Sweep
 from distill.bench.sweep.studies import open_study
-from distill.errors import RecipeError
-from distill.randomness import fold
+from distill.core.errors import RecipeError
+from distill.core.randomness import fold
 
 if TYPE_CHECKING:
     import optuna

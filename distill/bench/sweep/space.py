@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from distill.bench.sweep.distributions import DISTRIBUTIONS, Given
-from distill.errors import RecipeError
-from distill.suggest import nearest
+from distill.core.errors import RecipeError
+from distill.core.suggest import nearest
 
 
 @dataclass(frozen=True)

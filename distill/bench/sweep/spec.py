@@ -5,7 +5,7 @@ The same file works with ``wandb sweep`` and ``wandb agent``: its ``command`` is
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,9 +13,10 @@ from typing import Any, Literal
 from distill.bench.sweep.command import Command, read_command
 from distill.bench.sweep.hyperband import EarlyTerminate, read_early_terminate
 from distill.bench.sweep.space import Parameter, combinations, read_parameters
-from distill.errors import RecipeError
+from distill.core.errors import RecipeError
+from distill.core.suggest import nearest
 from distill.recipes import read
-from distill.suggest import nearest
+from distill.results.ranking import Metric
 
 Tree = dict[str, Any]
 _METHODS = ("grid", "random", "bayes")
@@ -33,23 +34,6 @@ _READ = (
 _IGNORED = ("description", "entity", "apiVersion", "kind")
 _METRIC = ("name", "goal", "impute", "impute_while_running")
 _W_AND_B_ONLY = ("controller", "job", "image_uri", "scheduler", "metrics")
-
-
-@dataclass(frozen=True)
-class Metric:
-    """What is searched for: the last value that a run logs under this name.
-
-    Attributes:
-        name: A column of ``metrics.csv``, such as ``val/top1``.
-        goal: Whether more or less of it is better.
-    """
-
-    name: str = "val/top1"
-    goal: Literal["maximize", "minimize"] = "maximize"
-
-    def best(self, values: Sequence[float]) -> float:
-        """The best of some values."""
-        return max(values) if self.goal == "maximize" else min(values)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from filelock import FileLock
 
-from distill.errors import RecipeError
+from distill.core.errors import RecipeError
 
 if TYPE_CHECKING:
     import optuna

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from distill import recipes
-from distill.bench.runs import Run, digest
 from distill.bench.sweep.hyperband import stopped_at
 from distill.bench.sweep.search import Trial
-from distill.bench.sweep.spec import Metric, Sweep
-from distill.errors import RecipeError
+from distill.bench.sweep.spec import Sweep
+from distill.core.errors import RecipeError
+from distill.core.suggest import nearest
 from distill.recipes import Tree
-from distill.suggest import nearest
+from distill.results.ranking import Metric, Row
+from distill.runs.repeatable import Run, digest
 
-Row = dict[str, Any]
 _WANDB = "WandbLogger"
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from distill.bench.sweep.hyperband import REPORTS, Hyperband, is_worse, stopped_at
-from distill.errors import RecipeError
+from distill.core.errors import RecipeError
 
 
 def validated(callback: Hyperband, value: float, epoch: int = 0) -> bool:

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from distill.bench.sweep import sweep
-from distill.errors import RecipeError
+from distill.core.errors import RecipeError
 from tests.bench.sweep.test_runner import SPEC, table
 from tests.bench.sweep.test_spec import write
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from distill.bench.sweep.report import best_first, markdown, plot_importances, plot_parallel
-from distill.bench.sweep.spec import Metric
+from distill.bench.sweep.report import markdown, plot_importances, plot_parallel
+from distill.results.ranking import Metric, best_first
 
 METRIC = Metric()
 

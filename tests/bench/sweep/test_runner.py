@@ -18,8 +18,8 @@ from distill.bench import RunsFailedError
 from distill.bench.sweep import sweep
 from distill.bench.sweep.runner import make_plan
 from distill.cli import main
-from distill.errors import RecipeError
-from distill.randomness import fold, uniform
+from distill.core.errors import RecipeError
+from distill.core.randomness import fold, uniform
 from distill.recipes import find, read
 from tests.bench.sweep.test_spec import write
 from tests.forks import start, wait_for

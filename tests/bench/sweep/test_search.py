@@ -9,7 +9,7 @@ from scipy import stats
 
 from distill.bench.sweep.search import JOURNAL, Search, Trial
 from distill.bench.sweep.spec import Sweep, read_sweep
-from distill.errors import RecipeError
+from distill.core.errors import RecipeError
 from tests.bench.sweep.test_spec import write
 
 SPACE = {

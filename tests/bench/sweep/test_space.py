@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from distill.bench.sweep.space import combination, combinations, read_parameters
-from distill.errors import RecipeError
+from distill.core.errors import RecipeError
 
 PROBABILITIES = (0.01, 0.2, 0.5, 0.83, 0.99)
 LN = math.log

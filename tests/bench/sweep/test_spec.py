@@ -10,8 +10,8 @@ from wandb.sdk.launch.sweeps import utils as agent
 from distill import recipes
 from distill.bench.sweep.command import Command
 from distill.bench.sweep.spec import read_sweep
-from distill.cli import _overrides
-from distill.errors import RecipeError
+from distill.cli.app import _overrides
+from distill.core.errors import RecipeError
 
 SHIPPED = Path(__file__).parents[3] / "experiments" / "digits_sweep" / "sweep.yaml"
 COMMAND = ["${env}", "distill", "fit", "digits/kd", "--trainer.max_epochs=2", "${args}"]

@@ -9,7 +9,7 @@ from torch import nn
 
 import distill.losses.task
 from distill.modules import Term
-from distill.modules.term import check_arguments
+from distill.wiring.term import check_arguments
 
 
 def test_label_smoothing_mixes_the_labels_with_all_classes() -> None:

@@ -1,0 +1,210 @@
+"""What the commands of the command line do; each imports what it needs when it is called."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from distill import recipes
+from distill.core.errors import RecipeError
+
+_RUN_DIR = "DISTILL_RUN_DIR"
+
+
+def fit(options: argparse.Namespace) -> None:
+    """Train what a recipe describes."""
+    from distill.runs.single import fit
+
+    path = recipes.find(options.recipe)
+    tree = recipes.load(path, options.overrides, options.config)
+    if options.seed is not None:
+        tree["seed_everything"] = options.seed
+    name = _name(path)
+    run_dir = options.run_dir or _run_dir(name, tree.get("seed_everything", 0))
+    fit(tree, run_dir, name=name, trusted=options.trust)
+
+
+def tune(options: argparse.Namespace) -> None:
+    """Suggest a learning rate and a batch size."""
+    from distill.tools.tune import tune
+
+    tune(
+        recipes.load(recipes.find(options.recipe), options.overrides),
+        options.steps,
+        options.trust,
+    )
+
+
+def resume(options: argparse.Namespace) -> None:
+    """Go on with a run that was stopped."""
+    from distill.runs.directory import recipe_name
+    from distill.runs.single import fit
+
+    config = options.run_dir / "config.yaml"
+    if not config.is_file():
+        raise RecipeError(str(config), "is missing: not a run directory")
+    tree = recipes.load(config, options.overrides)
+    name = recipe_name(options.run_dir)
+    fit(tree, options.run_dir, name=name, resume=True, trusted=options.trust)
+
+
+def test(options: argparse.Namespace) -> None:
+    """Test the student of a finished run."""
+    from distill.runs.single import evaluate
+
+    evaluate(options.run_dir, options.source, options.trust)
+
+
+def export(options: argparse.Namespace) -> None:
+    """Write a finished run's student as one file."""
+    from distill.tools.export import export
+
+    export(options.run_dir, options.out, options.trust)
+
+
+def bench(options: argparse.Namespace) -> None:
+    """Compare recipes over seeds."""
+    from distill.bench import RunsFailedError, bench
+
+    out = options.out or Path("runs") / _name(options.bench)
+    try:
+        bench(
+            options.bench,
+            out,
+            overrides=options.overrides,
+            jobs=options.jobs,
+            trusted=options.trust,
+        )
+    except RunsFailedError as error:
+        raise SystemExit(f"distill: {error}") from error
+
+
+def chain(options: argparse.Namespace) -> None:
+    """Train a chain of students, each the next one's teacher."""
+    from distill.tools.chain import chain
+
+    path = recipes.find(options.recipe)
+    tree = recipes.load(path, options.overrides)
+    name = _name(path)
+    run_dir = options.run_dir or Path("runs") / name
+    chain(tree, run_dir, options.generations, name=name, trusted=options.trust)
+
+
+def cache(options: argparse.Namespace) -> None:
+    """Fill a recipe's cache, list caches or remove one."""
+    from distill.cache import listing
+    from distill.cache.recall import FOLDER
+
+    names = options.names
+    if options.what == "ls" and len(names) <= 1:
+        for row in listing.rows(listing.listed(Path(names[0]) if names else FOLDER)):
+            sys.stdout.write(f"{'  '.join(row)}\n")
+    elif options.what == "rm" and 1 <= len(names) <= 2:
+        gone = listing.remove(Path(names[1]) if len(names) > 1 else FOLDER, names[0])
+        sys.stdout.write(f"removed {gone}\n")
+    elif names or options.what == "rm":
+        raise RecipeError("cache", "takes one RECIPE, `ls [FOLDER]` or `rm NAME [FOLDER]`")
+    else:
+        from distill.tools.fill_cache import fill
+
+        tree = recipes.load(recipes.find(options.what), options.overrides)
+        fill(tree, options.trust)
+
+
+def ssld(options: argparse.Namespace) -> None:
+    """Clean, label and select unlabelled images."""
+    from distill.ssld import prepare
+
+    given = [f"--top_k {options.top_k}", f"--bits {options.bits}"]
+    given += [f"--from {options.begin}"] if options.begin != "clean" else []
+    given += [f"--trust {package}" for package in options.trust]
+    changes = [f"--{override}" for override in options.overrides]
+    prepare(
+        recipes.load(recipes.find(options.recipe), options.overrides),
+        options.top_k,
+        options.bits,
+        options.begin,
+        command=" ".join(["distill ssld", options.recipe, *given, *changes]),
+        trusted=options.trust,
+    )
+
+
+def sweep(options: argparse.Namespace) -> None:
+    """Search over a recipe's settings."""
+    from distill.bench import RunsFailedError
+    from distill.bench.sweep import sweep
+
+    path, given = options.sweep, options.overrides
+    out = options.out or Path("runs") / _name(path)
+    try:
+        sweep(path, out, None, given, options.jobs, options.seed, options.ray)
+    except RunsFailedError as error:
+        raise SystemExit(f"distill: {error}") from error
+
+
+def report(options: argparse.Namespace) -> None:
+    """Write the page of a run, a bench or a sweep."""
+    from distill.report import report
+
+    page, text, _ = report(options.folder, options.out)
+    sys.stdout.write(f"{page}\n{text}\n")
+
+
+def augment_show(options: argparse.Namespace) -> None:
+    """Draw a recipe's augmentations."""
+    from distill.tools.preview import preview
+
+    if options.out.suffix != ".png":
+        raise RecipeError("--out", f"must end in .png, got {options.out}")
+    for name in ("rows", "views"):
+        if (number := getattr(options, name)) < 1:
+            raise RecipeError(f"--{name}", f"must be at least 1, got {number}")
+    tree = recipes.load(recipes.find(options.recipe), options.overrides)
+    sheet = preview(tree, options.rows, options.views, options.trust)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(options.out)
+    sys.stdout.write(f"{options.out}\n")
+
+
+def ls(options: argparse.Namespace) -> None:
+    """List the recipes."""
+    for name in recipes.names():
+        first = (recipes.root() / f"{name}.yaml").read_text().split("\n", 1)[0]
+        sys.stdout.write(f"{name:42}{first.lstrip('# ')}\n")
+
+
+def show(options: argparse.Namespace) -> None:
+    """Print a recipe."""
+    sys.stdout.write(recipes.find(options.name).read_text())
+
+
+def copy(options: argparse.Namespace) -> None:
+    """Copy a recipe."""
+    sys.stdout.write(f"{recipes.copy(options.name, options.file)}\n")
+
+
+def _name(path: Path) -> str:
+    """What a file is called: its folder and itself, without the ending."""
+    return "/".join(part for part in (path.parent.name, path.stem) if part)
+
+
+def _run_dir(name: str, seed: int) -> Path:
+    """A directory of the run's own; that of the first process in those that it starts."""
+    from distill.core.rank import first_process
+
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        raise RecipeError("--run_dir", "must be given under torchrun, the same to every process")
+    if not first_process():
+        return Path(os.environ[_RUN_DIR])
+    run_dir = _free(Path("runs") / name / f"seed{seed}")
+    os.environ[_RUN_DIR] = str(run_dir)
+    return run_dir
+
+
+def _free(path: Path) -> Path:
+    """The path, or the first of path-2, path-3, ... that holds no run."""
+    number, candidate = 1, path
+    while candidate.exists():
+        number += 1
+        candidate = path.with_name(f"{path.name}-{number}")
+    return candidate

@@ -1,0 +1,1 @@
+"""What every room may use: batches, keyed randomness, errors, files, trust."""

@@ -1,0 +1,169 @@
+"""Reads what a run, a bench or a sweep left in its directory."""
+
+import csv
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from distill.core.errors import RecipeError
+from distill.results.compare import Row
+from distill.results.predictions import Predictions, load_predictions
+from distill.results.ranking import Metric
+
+Kind = Literal["run", "bench", "sweep"]
+_WORDS = ("method", "against", "state", "run_dir")
+"""Columns that are text whatever they look like: a variant may be called 100."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run.
+
+    Attributes:
+        result: The content of ``result.json``.
+        config: The text of ``config.yaml``.
+        metrics: The rows of ``metrics.csv``; what is empty there is missing here.
+        predictions: On the validation images; None where they were not kept.
+    """
+
+    result: dict[str, Any]
+    config: str
+    metrics: list[dict[str, float]]
+    predictions: Predictions | None
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a directory holds.
+
+    Attributes:
+        kind: ``run``, ``bench`` or ``sweep``.
+        folder: The directory.
+        rows: Of ``results.csv``, numbers as numbers, None where nothing stands; none for a run.
+        runs: By method the runs that were found, in the order of the rows; a run alone is under
+            its recipe's name, a trial under its number.
+    """
+
+    kind: Kind
+    folder: Path
+    rows: list[Row]
+    runs: dict[str, list[Run]]
+
+
+def read_study(folder: Path) -> Study:
+    """Read a directory, whichever of the three it is.
+
+    Raises:
+        RecipeError: If it is none of them, or a file in it cannot be read.
+    """
+    table = folder / "results.csv"
+    if table.is_file():
+        return _read_table(folder, _rows(table))
+    if (folder / "result.json").is_file():
+        run = read_run(folder)
+        return Study("run", folder, [], {run.result["recipe"] or folder.name: [run]})
+    problem = "holds neither result.json nor results.csv: not a finished run, bench or sweep"
+    raise RecipeError(str(folder), problem)
+
+
+def read_run(folder: Path) -> Run:
+    """Read a finished run.
+
+    Raises:
+        RecipeError: If ``result.json`` is not readable.
+    """
+    path = folder / "result.json"
+    try:
+        result = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise RecipeError(str(path), f"cannot be read: {error}") from error
+    config, metrics = folder / "config.yaml", folder / "metrics.csv"
+    return Run(
+        result,
+        config.read_text() if config.is_file() else "",
+        [_numbers(row) for row in _rows(metrics)] if metrics.is_file() else [],
+        load_predictions(folder),
+    )
+
+
+def read_metric(folder: Path) -> Metric:
+    """Read what a sweep searched for.
+
+    Raises:
+        RecipeError: If ``sweep.json`` is missing, as in folders of older sweeps, or names no metric
+            and goal.
+    """
+    path = folder / "sweep.json"
+    needed = 'needs the metric and its goal, such as {"metric": "val/top1", "goal": "maximize"}'
+    if not path.is_file():
+        raise RecipeError(str(path), f"is missing, so no trial can be called the best; {needed}")
+    try:
+        told = json.loads(path.read_text())
+        name, goal = told["metric"], told["goal"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RecipeError(str(path), needed) from error
+    if not isinstance(name, str) or goal not in ("maximize", "minimize"):
+        raise RecipeError(str(path), f"{needed}, got {told}")
+    return Metric(name, goal)
+
+
+def _read_table(folder: Path, rows: list[Row]) -> Study:
+    table = folder / "results.csv"
+    if not rows:
+        raise RecipeError(str(table), "holds no finished run yet")
+    kind: Kind = "sweep" if "trial" in rows[0] else "bench"
+    name = "trial" if kind == "sweep" else "method"
+    if name not in rows[0]:
+        raise RecipeError(str(table), "needs a column 'method' (a bench) or 'trial' (a sweep)")
+    runs: dict[str, list[Run]] = {}
+    for row in rows:
+        found = runs.setdefault(str(row[name]), [])
+        run_dir = _run_dir(folder, row)
+        if run_dir is not None:
+            found.append(read_run(run_dir))
+    return Study(kind, folder, rows, runs)
+
+
+def _run_dir(folder: Path, row: Row) -> Path | None:
+    """Where a row's run lies now; the directory may have been moved since it was written."""
+    given = Path(str(row.get("run_dir") or "."))
+    places = [
+        folder.joinpath(*given.parts[-2:]),
+        folder / given.name,
+        given,
+    ]
+    return next((place for place in places if (place / "result.json").is_file()), None)
+
+
+def _rows(path: Path) -> list[Row]:
+    try:
+        with path.open(newline="") as file:
+            return [
+                {key: text or None if key in _WORDS else _value(text) for key, text in row.items()}
+                for row in csv.DictReader(file)
+            ]
+    except (OSError, ValueError, csv.Error) as error:
+        raise RecipeError(str(path), f"cannot be read: {error}") from error
+
+
+def _value(text: str | None) -> str | int | float | None:
+    """A cell as a number where it is one, None where it is empty."""
+    if not text:
+        return None
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        key: float(value)
+        for key, value in row.items()
+        if isinstance(value, (int, float)) and math.isfinite(value)
+    }

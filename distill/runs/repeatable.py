@@ -1,0 +1,94 @@
+"""One run of a bench or a sweep, in its own directory: carried out, gone on with, or read."""
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from distill.core.errors import RecipeError
+from distill.recipes import Tree
+from distill.runs.directory import resumable
+from distill.runs.result import Result
+from distill.runs.single import fit
+from distill.runs.wandb.connection import finish
+
+_NOTE = "bench.sha256"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What to run and where.
+
+    Attributes:
+        tree: The recipe, resolved.
+        run_dir: Its directory.
+        name: What to call the recipe in ``result.json``.
+        digest: Of everything that the run depends on; a directory with another one is cleared.
+        trusted: Further packages whose classes the recipe may name.
+    """
+
+    tree: Tree
+    run_dir: Path
+    name: str
+    digest: str
+    trusted: tuple[str, ...] = ()
+
+    def result(self) -> Result | None:
+        """What the run left, if it is finished."""
+        path = self.run_dir / "result.json"
+        if not self._is_ours() or not path.is_file():
+            return None
+        finished: Result = json.loads(path.read_text())
+        return finished
+
+    def _is_ours(self) -> bool:
+        note = self.run_dir / _NOTE
+        return note.is_file() and note.read_text() == self.digest
+
+    def refuse_foreign(self) -> None:
+        """Check that the directory holds no run of somebody else's.
+
+        Raises:
+            RecipeError: If it does.
+        """
+        held = (self.run_dir / name for name in ("config.yaml", "result.json"))
+        if any(path.exists() for path in held) and not (self.run_dir / _NOTE).exists():
+            told = "holds a run that was trained by itself: take another --out or --run_dir"
+            raise RecipeError(str(self.run_dir), told)
+
+    def carry_out(self) -> Result:
+        """Train, go on from a checkpoint, or read what is there, whichever is due.
+
+        Raises:
+            RecipeError: If the recipe is wrong, or the directory holds somebody else's run.
+        """
+        self.refuse_foreign()
+        if (finished := self.result()) is not None:
+            return finished
+        resume = self._is_ours() and resumable(self.run_dir)
+        if not resume:
+            shutil.rmtree(self.run_dir, ignore_errors=True)
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        (self.run_dir / _NOTE).write_text(self.digest)
+        (self.run_dir / "error.txt").unlink(missing_ok=True)
+        quiet = Console(quiet=True)
+        try:
+            return fit(
+                self.tree,
+                self.run_dir,
+                name=self.name,
+                resume=resume,
+                trusted=self.trusted,
+                console=quiet,
+            )
+        finally:
+            finish()
+
+
+def digest(tree: Tree, teacher: str) -> str:
+    """SHA-256 of a recipe, of the order of its stages, and of its teacher's digest."""
+    order = " ".join(tree.get("stages") or ())
+    return hashlib.sha256((json.dumps(tree, sort_keys=True) + order + teacher).encode()).hexdigest()

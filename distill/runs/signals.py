@@ -1,0 +1,89 @@
+"""Signals end a run with a checkpoint, not with a lost epoch."""
+
+import signal
+from pathlib import Path
+from types import FrameType
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint
+from torch.distributed import distributed_c10d
+
+from distill.core.errors import Interrupted
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
+_APPOINTED = "distill/stop"
+
+
+class StopOnSignal(Checkpoint):
+    """On SIGTERM, SIGINT, SIGUSR1 or SIGHUP finishes the step, saves ``last.ckpt`` and stops.
+
+    In the last step of an epoch, and in validation, it waits until the epoch's end, where weight
+    averages are swapped back and schedules have moved. A second SIGINT stops at once.
+
+    Of several processes any one may get the signal. It appoints the step after which all stop, the
+    one after its own: nobody can finish that one without it, so nobody can miss the appointment. A
+    run whose last step is over then ends as if there had been no signal.
+
+    Args:
+        folder: Where the checkpoint goes.
+
+    Raises:
+        Interrupted: From the training loop, once the checkpoint is saved.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._signum = 0  # of the signal that this process got
+        self._agreed = 0  # of the one that all processes stop for
+        self._saved = ""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Listen, instead of Lightning, which puts the former handlers back when fit ends."""
+        for signum in SIGNALS:
+            if signal.getsignal(signum) != signal.SIG_IGN:  # as nohup has it
+                signal.signal(signum, self._note)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
+        """Save here, unless the epoch is about to end; this step's metrics are logged after it."""
+        if self._due(trainer) and not trainer.is_last_batch:
+            self._save(trainer)
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: object) -> None:
+        """Stop here, if the last step was saved."""
+        if self._saved:
+            self._stop(self._saved)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save and stop here."""
+        if self._due(trainer):
+            self._save(trainer)
+            self._stop(self._saved)
+
+    def _due(self, trainer: pl.Trainer) -> bool:
+        if trainer.world_size == 1:
+            self._agreed = self._signum
+            return bool(self._signum)
+        # The store that processes meet by: a look costs no collective and no device a wait.
+        store = distributed_c10d._get_default_store()
+        if self._signum:
+            store.compare_set(_APPOINTED, "", f"{trainer.global_step + 1} {self._signum}")
+        if not store.check([_APPOINTED]):
+            return False
+        step, self._agreed = (int(part) for part in store.get(_APPOINTED).split())
+        return bool(trainer.global_step >= step)
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        if self._signum == signum == signal.SIGINT:
+            self._agreed = signum
+            self._stop("stopped at once")
+        self._signum = signum
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        path = self._folder / "last.ckpt"
+        trainer.save_checkpoint(path)
+        self._saved = f"saved {path} at step {trainer.global_step}"
+
+    def _stop(self, what: str) -> None:
+        name = signal.Signals(self._agreed).name
+        resume = f"go on with: distill resume {self._folder.parent}"
+        raise Interrupted(self._agreed, f"{name}: {what}; {resume}")

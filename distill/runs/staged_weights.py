@@ -1,0 +1,88 @@
+"""What a stage hands over to the next: its student, peers, and the trained parts of its losses."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from distill.core.errors import RecipeError
+from distill.recipes import Tree
+from distill.runs.checkpoint_io import SafeCheckpointIO
+
+
+def leave_parts(folder: Path) -> None:
+    """Write the parts of each loss of a finished stage to ``losses/<term>.safetensors``.
+
+    Args:
+        folder: The stage's run directory.
+
+    Raises:
+        RecipeError: If its last checkpoint is missing or damaged.
+    """
+    path = folder / "checkpoints" / "last.ckpt"
+    try:
+        state = SafeCheckpointIO().load_checkpoint(path)["state_dict"]
+    except ValueError as error:
+        raise RecipeError(str(path), "is missing or damaged; the next stage needs it") from error
+    for term, tensors in parts(state).items():
+        file = _file(folder, "losses", term)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file({name: value.contiguous() for name, value in tensors.items()}, file)
+
+
+def parts(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """The tensors of a module's losses by term and name."""
+    found: dict[str, dict[str, Tensor]] = {}
+    for key, value in state.items():
+        root, _, rest = key.partition(".")
+        term, _, name = rest.partition(".")
+        if root == "losses":
+            found.setdefault(term, {})[name] = value
+    return found
+
+
+def going_on(own: Tree, earlier: Sequence[Path]) -> Tree:
+    """A stage's recipe that begins with what earlier stages left.
+
+    The student and peers are those of the stage before, a loss is as the last stage that had it
+    left it. Everything must fit exactly; optimizer and schedule begin anew.
+
+    Args:
+        own: The stage's recipe.
+        earlier: The run directories of the stages before it, the latest first.
+    """
+    own = deepcopy(own)
+    if not earlier:
+        return own
+    arguments = own["model"]["init_args"]
+    student = earlier[0] / "student.safetensors"
+    arguments["student"] = _filled(arguments["student"], student)
+    peers = arguments.get("peers") or {}
+    for name, file in _found("peers", peers, earlier[:1]):
+        peers[name] = _filled(peers[name], file)
+    for name, file in _found("losses", arguments["losses"], earlier):
+        term = arguments["losses"][name]
+        term["loss"] = _filled(term["loss"], file)
+    return own
+
+
+def _found(kind: str, names: Iterable[str], folders: Sequence[Path]) -> list[tuple[str, Path]]:
+    """Each name with its newest file, where there is one."""
+    found = []
+    for name in names:
+        files = (_file(folder, kind, name) for folder in folders)
+        if file := next((file for file in files if file.is_file()), None):
+            found.append((name, file))
+    return found
+
+
+def _file(folder: Path, kind: str, name: str) -> Path:
+    return folder / kind / f"{name}.safetensors"
+
+
+def _filled(spec: Any, file: Path) -> Tree:  # noqa: ANN401 - a class path, alone or with arguments
+    arguments = {"model": spec, "path": str(file)}
+    return {"class_path": "teachers.from_checkpoint", "init_args": arguments}

@@ -1,0 +1,113 @@
+"""Weights & Biases is never a reason not to train: what cannot be sent is kept for later."""
+
+import json
+import netrc
+import os
+import sys
+import warnings
+from base64 import b64encode
+from copy import deepcopy
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from pytorch_lightning.loggers import WandbLogger
+
+from distill.recipes import Tree
+
+_LATER = "logging offline, send later with `wandb sync`"
+_PATIENCE = {"WANDB_INIT_TIMEOUT": "10", "WANDB_FINISH_TIMEOUT": "30"}
+"""Seconds that W&B may hold up the start and the end of a run, unless the environment says so."""
+
+
+def offline_if_unreachable(arguments: dict[str, Any], seconds: float = 4.0) -> None:
+    """Set ``offline`` in a WandbLogger's arguments where the server cannot be used.
+
+    The server is asked who owns the key, so a wrong key and a server that does not answer are
+    noticed too.
+
+    Args:
+        arguments: The logger's ``init_args``, changed in place.
+        seconds: How long to wait for an answer.
+    """
+    for name, value in _PATIENCE.items():
+        os.environ.setdefault(name, value)
+    mode = os.environ.get("WANDB_MODE", "online")
+    if arguments.get("offline") or mode in ("offline", "disabled"):
+        return
+    server = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").rstrip("/")
+    key = _key(urlsplit(server).hostname or "")
+    problem = _problem(server, key, seconds) if key else "no API key"
+    if problem:
+        arguments["offline"] = True
+        warnings.warn(f"W&B: {problem}; {_LATER}", stacklevel=2)
+
+
+def reachable_loggers(tree: Tree) -> Tree:
+    """A recipe whose W&B loggers are offline where the server cannot be used."""
+    tree = deepcopy(tree)
+    trainer = tree.get("trainer") or {}
+    given = trainer.get("logger")
+    specs: list[Any] = [
+        {"class_path": spec} if isinstance(spec, str) else spec
+        for spec in (given if isinstance(given, list) else [given])
+    ]
+    for spec in specs:
+        path = spec.get("class_path") if isinstance(spec, dict) else None
+        if isinstance(path, str) and path.endswith(".WandbLogger"):
+            os.environ.setdefault("WANDB_SILENT", "true")
+            offline_if_unreachable(spec.setdefault("init_args", {}))
+    if given is not None:
+        trainer["logger"] = specs if isinstance(given, list) else specs[0]
+    return tree
+
+
+def start(logger: WandbLogger) -> None:
+    """Start a logger's run; offline, with a warning, where the server then fails all the same."""
+    import wandb
+
+    try:
+        _ = logger.experiment
+    except wandb.Error as error:
+        problem = str(error).strip().splitlines()[0]
+        warnings.warn(f"W&B: {problem}; {_LATER}", stacklevel=2)
+        # W&B has read the environment already, so Lightning's own way of being offline is too late.
+        logger._wandb_init["mode"] = "offline"
+        _ = logger.experiment
+
+
+def finish() -> None:
+    """End this process's W&B run, in which its next run would go on otherwise."""
+    wandb = sys.modules.get("wandb")
+    if wandb is not None and wandb.run is not None:
+        wandb.finish()
+
+
+def _key(host: str) -> str:
+    if key := os.environ.get("WANDB_API_KEY"):
+        return key
+    try:
+        found = netrc.netrc().authenticators(host)
+    except (OSError, netrc.NetrcParseError):
+        return ""
+    return found[2] if found else ""
+
+
+def _problem(server: str, key: str, seconds: float) -> str:
+    """Why the server cannot be used with a key; nothing if it can."""
+    host = urlsplit(server).hostname
+    if urlsplit(server).scheme not in ("http", "https"):
+        return f"WANDB_BASE_URL must begin with http:// or https://, is {server}"
+    question = json.dumps({"query": "query Viewer { viewer { id } }"}).encode()
+    secret = b64encode(f"api:{key}".encode()).decode()
+    headers = {"Content-Type": "application/json", "Authorization": f"Basic {secret}"}
+    request = Request(f"{server}/graphql", question, headers)  # noqa: S310 - http(s), see above
+    try:
+        with urlopen(request, timeout=seconds) as answer:  # noqa: S310
+            viewer = json.load(answer)["data"]["viewer"]
+    except HTTPError as error:
+        return f"{host} refuses the API key" if error.code in (401, 403) else f"{host}: {error}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"no connection to {host}"
+    return "" if viewer else f"{host} refuses the API key"

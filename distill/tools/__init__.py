@@ -1,0 +1,1 @@
+"""Commands that train no student: tune, export, preview, fill a cache; and chains."""

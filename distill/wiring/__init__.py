@@ -1,0 +1,1 @@
+"""Wires the tensors of networks to the losses of an objective."""

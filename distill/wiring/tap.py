@@ -1,0 +1,91 @@
+"""Taps: tensors captured inside a network while it runs, named by dotted path."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import Tensor, nn
+
+from distill.core.suggest import nearest
+
+
+class Taps:
+    """Captures outputs or inputs of sub-modules during a forward pass.
+
+    Taps are forward hooks, so they must be there before ``torch.compile`` sees the network. Where a
+    module runs more than once in a pass, the last time counts.
+
+    Args:
+        network: Any module.
+        paths: Dotted paths of its sub-modules, as in ``named_modules()``; ``PATH`` means the output
+            and ``PATH:input`` the first input.
+
+    Raises:
+        ValueError: If there is no such path, with the nearest one.
+
+    Example:
+        >>> import torch
+        >>> network = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+        >>> taps = Taps(network, ["0", "1:input"])
+        >>> _ = network(torch.ones(4, 2))
+        >>> {path: tuple(value.shape) for path, value in taps.take().items()}
+        {'0': (4, 3), '1:input': (4, 3)}
+    """
+
+    def __init__(self, network: nn.Module, paths: Iterable[str]) -> None:
+        self._values: dict[str, Tensor] = {}
+        self._versions: dict[str, int] = {}
+        self._copied: set[str] = set()
+        self._handles = [self._install(network, path) for path in dict.fromkeys(paths)]
+
+    def take(self) -> dict[str, Tensor]:
+        """The tensors of the last pass; the taps let go of them."""
+        values = dict(self._values)
+        self._values.clear()
+        return values
+
+    def find_in_place(self) -> set[str]:
+        """After a pass, find the tensors that the network overwrote; from now on they are copied.
+
+        An in-place ReLU or ``+=`` after the tapped place would silently change what was captured.
+
+        Returns:
+            The paths that will be copied.
+        """
+        self._copied |= {p for p, v in self._values.items() if v._version != self._versions[p]}
+        return set(self._copied)
+
+    def remove(self) -> None:
+        """Take the hooks off again."""
+        for handle in self._handles:
+            handle.remove()
+
+    def _install(self, network: nn.Module, path: str) -> Any:  # noqa: ANN401 - torch's handle
+        name, _, side = path.partition(":")
+        modules = dict(network.named_modules())
+        if name not in modules or not name:
+            raise ValueError(
+                f"no layer {name!r} in {type(network).__name__}{nearest(name, modules)}"
+            )
+        if side not in ("", "input", "output"):
+            raise ValueError(f"{path!r} must end in ':input' or ':output', or have no ending")
+        if side == "input":
+            return modules[name].register_forward_pre_hook(self._input_hook(path))
+        return modules[name].register_forward_hook(self._output_hook(path))
+
+    def _input_hook(self, path: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+        def capture(module: nn.Module, arguments: tuple[Any, ...]) -> None:
+            self._keep(path, arguments[0])
+
+        return capture
+
+    def _output_hook(self, path: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
+        def capture(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:  # noqa: ANN401
+            self._keep(path, output)
+
+        return capture
+
+    def _keep(self, path: str, value: Any) -> None:  # noqa: ANN401 - whatever the module gives
+        if not isinstance(value, Tensor):
+            raise ValueError(f"the layer at {path!r} gives a {type(value).__name__}, not a tensor")
+        self._values[path] = value.clone() if path in self._copied else value
+        self._versions[path] = value._version

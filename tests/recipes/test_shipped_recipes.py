@@ -1,0 +1,192 @@
+"""Every recipe that comes with the toolkit parses, builds and passes the dry pass."""
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from rich.console import Console
+from safetensors.torch import load_file, save_file
+
+import distill.losses
+import teachers
+from distill import recipes
+from distill.data.datasets import ImageTable
+from distill.recipes.build import build
+from distill.runs import single as run
+
+NAMES = recipes.names()
+# They wrap another datamodule, and one needs a selection: tests/ssld/test_recipes.py.
+APART = ("digits/ssld_pipeline", "digits/ssld_semi")
+DIGITS = [name for name in NAMES if name.startswith("digits/") and name not in APART]
+# Text lines are drawn, not downloaded: tests/test_text_lines.py.
+OTHERS = [name for name in NAMES if not name.startswith(("digits/", "text_lines/"))]
+CLASSES = {"fashion_mnist": 10, "cifar10": 10, "cifar100": 100, "imagenet": 1000}
+SIZES = {"fashion_mnist": (1, 28), "cifar10": (3, 32), "cifar100": (3, 32)}
+PARTS = ("RKDDistanceLoss", "RKDAngleLoss")  # RKDLoss is the sum of them
+QUIET = Console(quiet=True)
+
+Runs = Callable[[str], Path]
+
+
+def load(name: str, runs: Runs) -> dict[str, Any]:
+    """The recipe with teachers from ``runs``, or random weights in place of a download."""
+    tree = recipes.load(recipes.find(name))
+    teacher = tree["model"]["init_args"].get("teacher")
+    for spec in _networks(teacher):
+        arguments = spec.get("init_args", {})
+        if "run_dir" in arguments:
+            run_name = Path(arguments["run_dir"]).name
+            recipe = run_name if run_name in ("teacher", "student") else f"teacher_{run_name}"
+            run_dir = str(runs(f"{name.split('/')[0]}/{recipe}"))
+            if spec is teacher:  # other places of the recipe may point here
+                return recipes.load(recipes.find(name), [f"model.teacher.run_dir={run_dir}"])
+            arguments["run_dir"] = run_dir
+        elif "weights" in arguments:
+            arguments["weights"] = None
+    return tree
+
+
+def _networks(spec: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """A teacher's spec, or those of the members of several."""
+    if spec is None:
+        return []
+    return spec.get("init_args", {}).get("members") or [spec]
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """What the teachers' recipes would leave behind, untrained."""
+
+    @cache
+    def run_of(recipe: str) -> Path:
+        folder = tmp_path_factory.mktemp("teacher")
+        built = build(recipes.load(recipes.find(recipe)), str(folder))
+        (folder / "config.yaml").write_text(str(built.config))
+        weights = built.model.student.state_dict()
+        save_file({k: v.contiguous() for k, v in weights.items()}, folder / "student.safetensors")
+        mean, std = list(built.data.mean), list(built.data.std)
+        text = f'{{"normalization": {{"mean": {mean}, "std": {std}}}}}'
+        (folder / "result.json").write_text(text)
+        return folder
+
+    return run_of
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """The runs of digits recipes, each carried out once, as written."""
+    folder = tmp_path_factory.mktemp("runs")
+
+    @cache
+    def run_of(recipe: str) -> Path:
+        run.fit(load(recipe, run_of), folder / recipe, console=QUIET)
+        return folder / recipe
+
+    return run_of
+
+
+def accuracy(run_dir: Path) -> float:
+    """The student's validation accuracy in percent, after the last epoch."""
+    result = json.loads((run_dir / "result.json").read_text())
+    return float(result["student"]["top1"]["val"]["last"])
+
+
+def test_the_promised_recipes_are_there() -> None:
+    for dataset in ("digits", "fashion_mnist", "cifar10"):
+        methods = ("teacher", "student", "kd", "ssld", "overhaul", "rkd", "kd_rkd")
+        assert {f"{dataset}/{method}" for method in methods} <= set(NAMES)
+    for dataset in ("digits", "cifar10"):
+        assert {f"{dataset}/simkd", f"{dataset}/deit"} <= set(NAMES)
+    for pair in ("resnet32x4_resnet8x4", "wrn_40_2_wrn_16_2"):
+        assert {f"cifar100/{method}_{pair}" for method in ("kd", "overhaul", "rkd")} <= set(NAMES)
+    assert "imagenet/kd_resnet34_resnet18" in NAMES
+
+
+@pytest.mark.parametrize("dataset", ["digits", "cifar10"])
+def test_every_distillation_loss_has_a_recipe(dataset: str) -> None:
+    names = [name for name in NAMES if name.startswith(f"{dataset}/")]
+    written = "".join(recipes.find(name).read_text() for name in names)
+    for name in distill.losses.__all__:
+        family = getattr(distill.losses, name).__module__.split(".")[2]
+        if name.endswith("Loss") and family != "task" and name not in PARTS:
+            assert f"distill.losses.{name}" in written, name
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_recipe_passes_the_dry_pass(name: str, untrained: Runs, tmp_path: Path) -> None:
+    built = build(load(name, untrained), str(tmp_path))
+    dataset = name.split("/")[0]
+    channels, size = SIZES.get(dataset, (3, 64))
+    table = ImageTable(
+        torch.randint(0, 256, (4, channels, size, size), dtype=torch.uint8),
+        torch.arange(4),
+        torch.arange(4),
+    )
+    built.data.pipeline.train = table
+    built.data.classes = tuple(map(str, range(CLASSES[dataset])))
+    trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
+    trainer.datamodule = built.data
+    built.model.trainer = trainer
+    built.model.setup("fit")
+    terms = built.model.terms
+    tapped = {key for term in terms.values() for key in term.sources() if "@" in key}
+    assert set(built.model.shapes) == tapped
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_opens_with_its_command_and_figures(name: str) -> None:
+    lines = recipes.find(name).read_text().splitlines()
+    header = [line for line in lines if line.startswith("#")]
+    assert header[1].startswith(f"# distill fit {name} --run_dir runs/")
+    assert "Published: " in header[-1]
+    assert "Ours: " in header[-1]
+    assert lines.index("model:") < lines.index("data:") < lines.index("trainer:")
+
+
+@pytest.mark.parametrize("name", DIGITS)
+def test_every_digits_recipe_trains(name: str, untrained: Runs, tmp_path: Path) -> None:
+    """Training begins with the dry pass."""
+    tree = load(name, untrained)
+    changes = {"data.val": 0.05, "data.test": 0, "data.train_samples": 100, "data.batch_size": 50}
+    stages = tree.get("stages", {})
+    for key, value in (changes | {"trainer.max_epochs": 1}).items():
+        for where in ("", *(f"stages.{stage}." for stage in stages)):
+            recipes.put(tree, where + key, value)
+    result = run.fit(tree, tmp_path / "run", console=QUIET)
+    assert result["steps"] == 2 * max(1, len(stages))
+    model = tree["model"]
+    taught = model["class_path"].endswith(".MeanTeacher") or model["init_args"].get("teacher")
+    assert (result["teacher"] is None) == (not taught)
+
+
+def test_a_simkd_run_can_be_tested_and_teach(untrained: Runs, tmp_path: Path) -> None:
+    tree = load("digits/simkd", untrained)
+    recipes.put(tree, "trainer.max_epochs", 1)
+    result = run.fit(tree, tmp_path / "run", console=QUIET)
+    tested = run.evaluate(tmp_path / "run", console=QUIET)
+    assert tested["top1"]["student"] == result["student"]["top1"]["test"]["last"]
+    weights = load_file(tmp_path / "run" / "student.safetensors")
+    head = load_file(untrained("digits/teacher") / "student.safetensors")["fc.weight"]
+    assert torch.equal(weights["backbone.fc.weight"], head)
+    teacher = teachers.from_run(str(tmp_path / "run"))
+    assert {key: value.shape for key, value in weights.items()} == {
+        key: value.shape for key, value in teacher.state_dict().items()
+    }
+    assert all(torch.equal(value, weights[key]) for key, value in teacher.state_dict().items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DIGITS)
+def test_every_digits_recipe_beats_chance_clearly(name: str, trained: Runs) -> None:
+    """Chance is 10 %."""
+    assert accuracy(trained(name)) > 50
+
+
+@pytest.mark.slow
+def test_a_distilled_student_learns_from_the_teacher(trained: Runs) -> None:
+    assert accuracy(trained("digits/kd")) > accuracy(trained("digits/student")) > 80

@@ -1,0 +1,67 @@
+"""What is left of a run directory when a recipe turns out wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from distill.core.errors import RecipeError
+from distill.recipes import read
+from distill.runs.directory import claimed, recipe_name, write_config
+
+
+def _fail_in(run_dir: Path, *files: str) -> None:
+    with pytest.raises(RecipeError, match="wrong"), claimed(run_dir):
+        _write_and_fail(run_dir, *files)
+
+
+def _write_and_fail(run_dir: Path, *files: str) -> None:
+    for file in files:
+        (run_dir / file).parent.mkdir(parents=True, exist_ok=True)
+        (run_dir / file).touch()
+    raise RecipeError("model.cache", "wrong")
+
+
+def test_a_directory_made_for_a_wrong_recipe_is_removed_with_its_empty_parents(
+    tmp_path: Path,
+) -> None:
+    _fail_in(tmp_path / "runs" / "mine", "config.yaml", "metrics.csv")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "work",
+    ["checkpoints/last.ckpt", "stages/one/checkpoints/last.ckpt", "result.json", "clean.json"],
+)
+def test_work_is_kept_whatever_turns_out_wrong_later(work: str, tmp_path: Path) -> None:
+    _fail_in(tmp_path / "mine", "config.yaml", work)
+    assert (tmp_path / "mine" / work).is_file()
+    assert (tmp_path / "mine" / "config.yaml").is_file()
+
+
+def test_a_directory_that_was_there_can_be_used_again(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    _fail_in(tmp_path, "config.yaml")
+    assert not (tmp_path / "config.yaml").exists()
+    assert (tmp_path / "notes.txt").is_file()
+
+
+def test_a_run_that_was_there_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").touch()
+    _fail_in(tmp_path)
+    assert (tmp_path / "config.yaml").is_file()
+
+
+@pytest.mark.parametrize("name", ["digits/kd", ""])
+def test_the_recipe_is_called_as_it_was(name: str, tmp_path: Path) -> None:
+    write_config(tmp_path, {"trainer": {"max_epochs": 3}}, name)
+    assert recipe_name(tmp_path) == (name or str(tmp_path))
+    assert read(tmp_path / "config.yaml") == {"trainer": {"max_epochs": 3}}
+
+
+def test_a_directory_in_use_is_told_with_its_owner(tmp_path: Path) -> None:
+    with (
+        claimed(tmp_path),
+        pytest.raises(RecipeError, match=r"is in use by process \d+"),
+        claimed(tmp_path),
+    ):
+        pass

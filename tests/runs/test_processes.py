@@ -1,0 +1,118 @@
+"""Several processes train as one."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from distill.cache.listing import listed
+from distill.runs import single as run
+from tests.runs.test_single import QUIET
+
+ROOT = Path(__file__).parents[2]
+TERMS = {"student": "student.logits", "teacher": "teacher.logits"}
+NETWORK = {"class_path": "tests.networks.plain"}
+
+
+def recipe(batch_size: int, cache: Path | None, **trainer: Any) -> dict[str, Any]:
+    losses = {
+        "ce": {
+            "loss": "torch.nn.CrossEntropyLoss",
+            "inputs": {"input": "student.logits", "target": "batch.target"},
+        },
+        "kd": {"loss": "distill.losses.KDLoss", "inputs": TERMS},
+        "rkd": {"loss": "distill.losses.RKDLoss", "batch": "gathered", "inputs": TERMS},
+    }
+    model = {"teacher": NETWORK, "student": NETWORK, "losses": losses}
+    model |= {"cache": str(cache)} if cache else {}
+    augment = [
+        {"class_path": "distill.augment.RandomCrop", "init_args": {"padding": 1}},
+        {"class_path": "distill.augment.RandomHorizontalFlip"},
+    ]
+    data = {"batch_size": batch_size, "train_samples": 130, "augment": augment}
+    return {
+        "model": {"class_path": "distill.modules.Distillation", "init_args": model},
+        "data": {"class_path": "distill.data.Digits", "init_args": data},
+        "trainer": {"max_epochs": 2, "accelerator": "cpu", "log_every_n_steps": 1, **trainer},
+    }
+
+
+def losses(run_dir: Path) -> list[list[float]]:
+    with (run_dir / "metrics.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["train/loss"]]
+    return [
+        [float(row[f"train/loss{name}"]) for name in ("", "/ce", "/kd", "/rkd")] for row in rows
+    ]
+
+
+def start(run_dir: Path, tree: dict[str, Any]) -> subprocess.Popen[str]:
+    """A run from the command line, in a process group of its own."""
+    file = run_dir.with_suffix(".json")
+    file.write_text(json.dumps(tree))
+    command = [sys.executable, "-m", "distill", "fit", str(file), "--run_dir", str(run_dir)]
+    return subprocess.Popen(
+        [*command, "--trust", "tests"],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit code and standard error; a run that hangs fails the test."""
+    try:
+        _, told = process.communicate(timeout=200)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    return process.returncode, told
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_with_the_same_global_batch(tmp_path: Path) -> None:
+    """Losses of every step and the weights, to rounding; the cache is filled by both."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    run.fit(recipe(32, None), one, trusted=("tests",), console=QUIET)
+    cache = tmp_path / "cache.sqlite"
+    code, told = finish(start(two, recipe(16, cache, devices=2, strategy="ddp")))
+    assert code == 0, told
+    assert len(losses(two)) == 8
+    torch.testing.assert_close(losses(one), losses(two), rtol=1e-5, atol=1e-6)
+    weights, others = (load_file(folder / "student.safetensors") for folder in (one, two))
+    torch.testing.assert_close(weights, others, rtol=1e-4, atol=1e-6)
+    top1 = [json.loads((f / "result.json").read_text())["student"]["top1"] for f in (one, two)]
+    assert top1[0] == top1[1]
+    entries = {"teacher.logits": 2 * 128, "teacher.logits of evaluation": 719}
+    assert listed(tmp_path)[0].entries == entries
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [True, False], ids=["first", "second"])
+def test_a_signal_to_either_process_stops_both_with_one_checkpoint(
+    tmp_path: Path, first: bool
+) -> None:
+    """The other one would wait for it forever, in the next step's exchange of gradients."""
+    run_dir = tmp_path / "two"
+    process = start(run_dir, recipe(16, None, devices=2, strategy="ddp", max_epochs=5000))
+    while not (run_dir / "checkpoints" / "last.ckpt").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    own = process.pid
+    children = Path(f"/proc/{own}/task/{own}/children").read_text().split()
+    os.kill(own if first else int(children[0]), signal.SIGTERM)
+    code, told = finish(process)
+    assert (code, told.count("SIGTERM: saved")) == (143, 1)
+    saved = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
+    assert f"at step {saved['global_step']}; go on with: distill resume {run_dir}" in told

@@ -1,0 +1,62 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from distill.modules import Term
+from distill.wiring.term import TapKey, check_arguments, parse_key
+
+
+class Optional(nn.Module):
+    def forward(self, student: Tensor, weight: float = 1.0) -> Tensor:
+        return student.mean() * weight
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
+def test_a_weight_must_be_finite_and_not_negative(weight: float) -> None:
+    with pytest.raises(ValueError, match="weight must be finite and at least 0"):
+        Term(nn.MSELoss(), weight=weight)
+
+
+def test_the_default_weight_is_one() -> None:
+    assert Term(nn.MSELoss()).weight == 1.0
+
+
+def test_sources_lists_single_keys_and_lists_of_keys() -> None:
+    term = Term(nn.MSELoss(), inputs={"input": ["student@a", "student@b"], "target": "teacher@c"})
+    assert term.sources() == ["student@a", "student@b", "teacher@c"]
+
+
+@pytest.mark.parametrize("key", ["student.logits", "teacher.logits", "batch.target", "batch.index"])
+def test_plain_keys_are_no_taps(key: str) -> None:
+    assert parse_key(key) is None
+
+
+def test_a_tap_key_names_network_and_path() -> None:
+    assert parse_key("student@layer3.2:input") == TapKey("student", "layer3.2:input")
+
+
+@pytest.mark.parametrize("key", ["studnet@a", "student@", "student", "batch.image", "", "@a"])
+def test_other_keys_are_refused(key: str) -> None:
+    with pytest.raises(ValueError, match="unknown source"):
+        parse_key(key)
+
+
+def test_optional_arguments_may_be_left_out() -> None:
+    check_arguments(Term(Optional(), inputs={"student": "student.logits"}))
+
+
+def test_a_missing_argument_is_named() -> None:
+    with pytest.raises(ValueError, match="MSELoss needs its argument 'target'"):
+        check_arguments(Term(nn.MSELoss(), inputs={"input": "student.logits"}))
+
+
+def test_an_unknown_argument_is_named_with_the_nearest() -> None:
+    inputs: dict[str, str | list[str]] = {"inptu": "student.logits", "target": "batch.target"}
+    with pytest.raises(ValueError, match="no argument 'inptu', did you mean 'input'"):
+        check_arguments(Term(nn.MSELoss(), inputs=inputs))
+
+
+def test_a_term_keeps_the_loss_it_was_given() -> None:
+    loss = nn.MSELoss()
+    assert Term(loss).loss(torch.zeros(2), torch.ones(2)) == 1
+    assert Term(loss).loss is loss
