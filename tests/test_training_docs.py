@@ -8,8 +8,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from distill import recipes
-from distill.runs import single as run
+from distill import recipes, runs
 
 PAGE = (Path(__file__).parents[1] / "docs" / "training.md").read_text()
 BLOCKS = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
@@ -29,7 +28,7 @@ def test_a_block_of_the_page_trains(block: dict[str, Any], tmp_path: Path) -> No
             recipes.put(tree, f"{section}.{key}", value)
     recipes.put(tree, "trainer.max_epochs", 2)
     recipes.put(tree, "trainer.check_val_every_n_epoch", 1)
-    result = run.fit(tree, tmp_path / "run", console=Console(quiet=True))
+    result = runs.fit(tree, tmp_path / "run", console=Console(quiet=True))
     assert result["epochs"] == 2
 
 

@@ -1,6 +1,6 @@
 """A contact sheet: samples down, their augmented views across, with masks and boxes drawn in."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import torch
 from PIL import Image, ImageDraw
@@ -10,20 +10,20 @@ from distill.augment.pixels import as_float
 from distill.core.batch import IGNORED, Batch
 
 _GAP, _LINE = 6, 14
-_COLOURS = torch.tensor(
+_COLORS = torch.tensor(
     [[230, 25, 75], [60, 180, 75], [0, 130, 200], [245, 130, 48], [145, 30, 180], [70, 240, 240]]
 )
 _UNKNOWN = torch.tensor([128, 128, 128])
 
 
 def contact_sheet(
-    columns: Mapping[str, Batch], classes: Sequence[str] = (), side: int = 128
+    columns: Mapping[str, Batch], caption: Callable[[Tensor], str] = str, side: int = 128
 ) -> Image.Image:
     """One picture of several views of the same samples.
 
     Args:
         columns: The views by their titles, with one row per sample each.
-        classes: Names of the classes; numbers are written where it is too short.
+        caption: What to write under a sample, from its target.
         side: Length in pixels that the longer side of every image is drawn at.
     """
     rows = max(len(batch.image) for batch in columns.values())
@@ -37,8 +37,8 @@ def contact_sheet(
         for row in range(len(batch.image)):
             top = _GAP + _LINE + row * (step + _LINE)
             sheet.paste(_tile(batch, row, side), (left, top))
-            caption = _shortened(_caption(batch.target[row], classes), side, draw)
-            draw.text((left, top + side), caption, fill="black")
+            text = _shortened(caption(batch.target[row]), side, draw)
+            draw.text((left, top + side), text, fill="black")
     return sheet
 
 
@@ -57,36 +57,21 @@ def _tile(batch: Batch, row: int, side: int) -> Image.Image:
         draw = ImageDraw.Draw(tile)
         own = batch.boxes.where(batch.boxes.image == row)
         for box, label in zip((own.xyxy * scale).tolist(), own.label.tolist(), strict=True):
-            colour = tuple(_COLOURS[label % len(_COLOURS)].tolist())
+            color = tuple(_COLORS[label % len(_COLORS)].tolist())
             left, top, right, bottom = box
-            draw.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=colour)
+            draw.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=color)
     return tile
 
 
 def _tinted(levels: Tensor, mask: Tensor) -> Tensor:
-    """Levels (3, h, w), half in the colours of their classes; class 0 stays, grey is unknown."""
-    colours = _COLOURS[(mask - 1) % len(_COLOURS)].permute(2, 0, 1)
-    tinted = torch.where(mask > 0, (levels + colours) / 2, levels)
+    """Levels (3, h, w), half in the colors of their classes; class 0 stays, grey is unknown."""
+    colors = _COLORS[(mask - 1) % len(_COLORS)].permute(2, 0, 1)
+    tinted = torch.where(mask > 0, (levels + colors) / 2, levels)
     return torch.where(mask == IGNORED, _UNKNOWN[:, None, None], tinted)
 
 
-def _caption(target: Tensor, classes: Sequence[str]) -> str:
-    def name(number: int) -> str:
-        if number < 0:
-            return "no label"
-        return classes[number] if number < len(classes) else str(number)
-
-    if target.ndim == 0:
-        return name(int(target))
-    if not target.is_floating_point():  # a text line
-        return "".join(name(number) for number in target.tolist() if number)
-    shares = {name(i): share for i, share in enumerate(target.tolist()) if share > 0}
-    largest = sorted(shares.items(), key=lambda item: -item[1])[:2]
-    return " + ".join(f"{label} ({share:.2f})" for label, share in largest)
-
-
 def _shortened(text: str, width: int, draw: ImageDraw.ImageDraw) -> str:
-    """As much of a text as is not wider than so many pixels."""
+    """Cut a text to a width in pixels."""
     while draw.textlength(text) > width:
         text = f"{text[:-4]}..." if len(text) > 4 else ""
     return text

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from distill.results.compare import Comparison, Row, compare, headline, teacher_accuracy
+from distill.results.compare import MethodComparison, Row, compare, headline, teacher_accuracy
 from distill.results.numbers import p_value, plus_minus
 from distill.results.statistics import Difference, spread
 
@@ -106,7 +106,7 @@ def plot(path: Path, rows: Sequence[Row], baseline: str) -> bool:
     return True
 
 
-def _line(one: Comparison, baseline: str) -> tuple[str, ...]:
+def _line(one: MethodComparison, baseline: str) -> tuple[str, ...]:
     difference = bootstrap = ""
     if one.difference is not None:
         to_other = f" to {one.against}" if one.against != baseline else ""
@@ -130,7 +130,7 @@ def _interval(difference: Difference | None) -> str:
     return f"{difference.low:+.2f} to {difference.high:+.2f}"
 
 
-def _accuracy(one: Comparison, split: str) -> str:
+def _accuracy(one: MethodComparison, split: str) -> str:
     if f"{split}_last" not in one.accuracies:
         return "-"
     mean, deviation = one.accuracies[f"{split}_last"]

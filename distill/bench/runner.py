@@ -14,11 +14,12 @@ from distill.bench.report import COLUMNS, markdown, plot, print_table
 from distill.bench.spec import Bench, Overrides, read_bench
 from distill.core.errors import RecipeError
 from distill.core.files import write_csv
-from distill.recipes import Tree
-from distill.recipes.stages import check, last
+from distill.recipes import Recipe
+from distill.recipes.stages import check_stages, last_stage
 from distill.results.compare import Row
-from distill.runs.directory import claimed
-from distill.runs.repeatable import Run, digest
+from distill.results.scores import scores_of
+from distill.runs.directory import lock_run_dir
+from distill.runs.repeatable import RepeatableRun, digest
 from distill.runs.result import Result
 
 
@@ -33,7 +34,7 @@ class _Cell:
     method: str
     seed: int
     against: str
-    run: Run
+    run: RepeatableRun
 
 
 def bench(
@@ -65,7 +66,7 @@ def bench(
     if jobs < 1:
         raise RecipeError("--jobs", f"must be at least 1, got {jobs}")
     spec = read_bench(path)
-    with claimed(out):
+    with lock_run_dir(out):
         teacher = _teacher(spec, out, overrides, trusted)
         cells = _cells(spec, out, overrides, trusted, teacher)
         if teacher is not None:
@@ -81,14 +82,15 @@ def bench(
 
 def _teacher(
     spec: Bench, out: Path, overrides: Sequence[str], trusted: Sequence[str]
-) -> Run | None:
+) -> RepeatableRun | None:
     if spec.teacher is None:
         return None
-    tree = _load(spec.teacher, spec.teacher_overrides, 0, overrides)
-    check(tree, trusted)
-    _check_validates(last(tree))
-    run = Run(tree, out / "teacher", spec.teacher, digest(tree, ""), tuple(trusted))
-    run.refuse_foreign()
+    recipe = _load(spec.teacher, spec.teacher_overrides, 0, overrides)
+    check_stages(recipe, trusted)
+    _check_validates(last_stage(recipe))
+    name, told = spec.teacher, digest(recipe, "")
+    run = RepeatableRun(recipe, out / "teacher", name, told, tuple(trusted))
+    run.check_owner()
     return run
 
 
@@ -97,44 +99,45 @@ def _cells(
     out: Path,
     overrides: Sequence[str],
     trusted: Sequence[str],
-    teacher: Run | None,
+    teacher: RepeatableRun | None,
 ) -> list[_Cell]:
     """Everything to run; a recipe that is wrong is found here, not hours later."""
     cells, baseline = [], Path(spec.baseline).stem
     for method, variant in spec.competitors().items():
         against = "" if method == baseline else variant.against or baseline
         for seed in spec.seeds:
-            tree = _load(variant.recipe, spec.overrides | variant.overrides, seed, overrides)
-            taught_by = teacher if tree["model"]["init_args"].get("teacher") is not None else None
+            recipe = _load(variant.recipe, spec.overrides | variant.overrides, seed, overrides)
+            taught_by = teacher if recipe.get("model.teacher") is not None else None
             if taught_by is not None:
-                recipes.put(tree, "model.teacher.run_dir", str(taught_by.run_dir))
+                recipe = recipe.put("model.teacher.run_dir", str(taught_by.run_dir))
             if seed == spec.seeds[0]:
-                check(tree, trusted)
-                _check_validates(last(tree))
-            told = digest(tree, taught_by.digest if taught_by else "")
-            run = Run(tree, out / method / f"seed{seed}", variant.recipe, told, tuple(trusted))
-            run.refuse_foreign()
+                check_stages(recipe, trusted)
+                _check_validates(last_stage(recipe))
+            told = digest(recipe, taught_by.digest if taught_by else "")
+            folder, name = out / method / f"seed{seed}", variant.recipe
+            run = RepeatableRun(recipe, folder, name, told, tuple(trusted))
+            run.check_owner()
             cells.append(_Cell(method, seed, against, run))
     return cells
 
 
-def _check_validates(tree: Tree) -> None:
-    every = tree["trainer"].get("check_val_every_n_epoch") or 1
-    epochs = tree["trainer"].get("max_epochs")
+def _check_validates(recipe: Recipe) -> None:
+    every = recipe.get("trainer.check_val_every_n_epoch") or 1
+    epochs = recipe.get("trainer.max_epochs")
     if isinstance(epochs, int) and 0 <= epochs < every:
         told = f"is {every}, so {epochs} epochs would never be validated"
         raise RecipeError("trainer.check_val_every_n_epoch", told)
 
 
-def _load(name: str, changes: Overrides, seed: int, overrides: Sequence[str]) -> Tree:
+def _load(name: str, changes: Overrides, seed: int, overrides: Sequence[str]) -> Recipe:
     written = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
-    tree = recipes.load(recipes.find(name), [*written, *overrides])
-    return tree | {"seed_everything": seed}
+    recipe = Recipe(recipes.load(recipes.find(name), [*written, *overrides]))
+    return recipe.put("seed_everything", seed)
 
 
-def _train_teacher(teacher: Run, console: Console) -> None:
+def _train_teacher(teacher: RepeatableRun, console: Console) -> None:
     known = teacher.result() is not None
-    row = _row(_Cell("teacher", 0, "", teacher), teacher.carry_out())
+    row = _row(_Cell("teacher", 0, "", teacher), teacher.train())
     told = "finished before" if known else f"{row['wall_s']:.1f} s"
     console.print(f"teacher  {_told(row)}  {told}", highlight=False, soft_wrap=True)
 
@@ -150,7 +153,7 @@ def _carry_out(
     done = f"{len(results)} finished before, {len(due)} to do{at_once}"
     console.print(f"runs     {len(cells)}: {done}", highlight=False)
     progress, failed = Progress(console, len(cells), len(results)), 0
-    tasks = (Task(place, cells[place].run.carry_out, ()) for place in due)
+    tasks = (Task(place, cells[place].run.train, ()) for place in due)
     rows = _rows(cells, results)
     for outcome in carry_out(tasks, jobs):
         cell = cells[outcome.key]
@@ -171,7 +174,7 @@ def _rows(cells: Sequence[_Cell], results: dict[int, Result]) -> list[Row]:
 
 
 def _row(cell: _Cell, result: Result) -> Row:
-    student, teacher = result["student"]["top1"], (result["teacher"] or {}).get("top1", {})
+    student, teacher = scores_of(result, "student"), scores_of(result, "teacher")
     return {
         "method": cell.method,
         "seed": cell.seed,

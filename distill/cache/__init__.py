@@ -1,8 +1,8 @@
 """Teacher outputs on disk, by view: a study pays for its teacher once. See ``docs/cache.md``."""
 
 from distill.cache.encoding import Encoding
-from distill.cache.recall import Recall
-from distill.cache.settings import CacheSettings
+from distill.cache.settings import CacheSettings, RequestsCache
 from distill.cache.store import Store
+from distill.cache.teacher_cache import TeacherCache
 
-__all__ = ["CacheSettings", "Encoding", "Recall", "Store"]
+__all__ = ["CacheSettings", "Encoding", "RequestsCache", "Store", "TeacherCache"]

@@ -1,7 +1,9 @@
 """What a recipe says about its cache."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
+
+from torch import nn
 
 StoredType = Literal["float32", "float16", "bfloat16"]
 
@@ -42,3 +44,11 @@ class CacheSettings:
             "cache.top_k": str(self.top_k),
             "cache.pool": str(self.pool),
         }
+
+
+@runtime_checkable
+class RequestsCache(Protocol):
+    """A teacher with the request to keep what its network gives, such as ``teachers.Cached``."""
+
+    network: nn.Module
+    cache_settings: CacheSettings

@@ -28,12 +28,12 @@ class Entry(NamedTuple):
     """What the teacher said of one view.
 
     Attributes:
-        seen: The hash of the image it saw.
+        pixel_hash: Of the image that it was made from.
         shape: Of the stored tensor, without the batch.
         data: Its bytes.
     """
 
-    seen: int
+    pixel_hash: int
     shape: tuple[int, ...]
     data: bytes
 
@@ -77,13 +77,13 @@ class Store:
         query = f"SELECT key, seen, shape, data, checksum FROM entries WHERE key IN ({marks})"  # noqa: S608 - question marks
         found: dict[int, Entry] = {}
         try:
-            for key, seen, shape, data, checksum in self._connection.execute(
+            for key, pixel_hash, shape, data, checksum in self._connection.execute(
                 query, [first + sample for sample in samples]
             ):
-                if checksum != _checksum(key, seen, shape, data):
+                if checksum != _checksum(key, pixel_hash, shape, data):
                     where = f"{tensor} of sample {key - first}, view {view}"
                     raise self._damaged(f"{where} does not match its checksum")
-                found[key - first] = Entry(seen, _shape(shape), data)
+                found[key - first] = Entry(pixel_hash, _shape(shape), data)
         except sqlite3.DatabaseError as error:
             raise self._damaged(str(error)) from error
         return [found.get(sample) for sample in samples]
@@ -100,8 +100,8 @@ class Store:
         rows = []
         for sample, entry in zip(samples, entries, strict=True):
             key, shape = first + sample, ",".join(map(str, entry.shape))
-            checksum = _checksum(key, entry.seen, shape, entry.data)
-            rows.append((key, entry.seen, shape, entry.data, checksum))
+            checksum = _checksum(key, entry.pixel_hash, shape, entry.data)
+            rows.append((key, entry.pixel_hash, shape, entry.data, checksum))
         try:
             with self._connection:
                 self._connection.executemany(
@@ -158,8 +158,8 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _checksum(key: int, seen: int, shape: str, data: bytes) -> int:
-    return zlib.crc32(data, zlib.crc32(f"{key} {seen} {shape}".encode()))
+def _checksum(key: int, pixel_hash: int, shape: str, data: bytes) -> int:
+    return zlib.crc32(data, zlib.crc32(f"{key} {pixel_hash} {shape}".encode()))
 
 
 def _shape(text: str) -> tuple[int, ...]:

@@ -1,15 +1,14 @@
 """On demand: how alike stages of student and teacher see the validation images."""
 
-from typing import Any
-
 import pytorch_lightning as pl
 from torch import Tensor
 
 from distill.core.batch import Batch
 from distill.core.errors import RecipeError
+from distill.core.protocols import NamedNetworks, RunModule
 from distill.metrics import LinearCKA
+from distill.wiring.keys import Key, split_key
 from distill.wiring.tap import Taps
-from distill.wiring.term import TapKey, parse_key
 
 _WHERE = "trainer.callbacks.CKA.pairs"
 
@@ -42,11 +41,11 @@ class CKA(pl.Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Check the places."""
         if stage == "fit":
-            for taps in self._taps(pl_module).values():
+            for taps in self._taps(_networks(pl_module)).values():
                 taps.remove()
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin anew."""
+        """Make empty metrics."""
         self._metrics = {name: LinearCKA().to(pl_module.device) for name in self._pairs}
 
     def on_validation_batch_end(
@@ -60,7 +59,7 @@ class CKA(pl.Callback):
     ) -> None:
         """Add a batch."""
         with trainer.precision_plugin.forward_context():
-            features = self._features(pl_module, batch.image)
+            features = self._features(_networks(pl_module), batch.image)
         for name, (first, second) in self._pairs.items():
             self._metrics[name].update(features[first], features[second])
 
@@ -70,36 +69,39 @@ class CKA(pl.Callback):
             self.values[name] = metric.compute().item()
             pl_module.log(f"val/cka/{name}", self.values[name])
 
-    def _features(self, model: Any, image: Tensor) -> dict[TapKey, Tensor]:  # noqa: ANN401
-        found: dict[TapKey, Tensor] = {}
-        for name, taps in self._taps(model).items():
-            network = getattr(model, name)
-            normalized = model.normalization[name](image).to(model.dtype)
-            network(normalized[:1])
+    def _features(self, networks: NamedNetworks, image: Tensor) -> dict[Key, Tensor]:
+        found: dict[Key, Tensor] = {}
+        for name, taps in self._taps(networks).items():
+            networks.outputs(name, image[:1])
             taps.find_in_place()
-            network(normalized)
-            found |= {TapKey(name, path): value for path, value in taps.take().items()}
+            networks.outputs(name, image)
+            found |= {Key(name, "@", path): value for path, value in taps.take().items()}
             taps.remove()
         return found
 
-    def _taps(self, model: Any) -> dict[str, Taps]:  # noqa: ANN401
+    def _taps(self, networks: NamedNetworks) -> dict[str, Taps]:
         paths: dict[str, list[str]] = {}
         for place in (place for pair in self._pairs.values() for place in pair):
-            paths.setdefault(place.network, []).append(place.path)
+            paths.setdefault(place.head, []).append(place.rest)
         taps = {}
         for name in paths:
-            network = getattr(model, name, None)
-            if network is None:
+            if name not in networks.by_name:
                 raise RecipeError(_WHERE, f"there is no {name}")
             try:
-                taps[name] = Taps(network, paths[name])
+                taps[name] = Taps(networks.by_name[name], paths[name])
             except ValueError as error:
                 raise RecipeError(_WHERE, f"{name}: {error}") from error
         return taps
 
 
-def _place(name: str, key: str) -> TapKey:
-    place = parse_key(key)
-    if place is None:
+def _networks(module: pl.LightningModule) -> NamedNetworks:
+    if not isinstance(module, RunModule):
+        raise RecipeError(_WHERE, f"needs a module with networks, got {type(module).__name__}")
+    return module.networks
+
+
+def _place(name: str, key: str) -> Key:
+    place = split_key(key)
+    if place.mark != "@" or not place.head or not place.rest:
         raise ValueError(f"pairs.{name} needs student@PATH or teacher@PATH, got {key!r}")
     return place

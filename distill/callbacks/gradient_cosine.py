@@ -3,12 +3,12 @@
 from collections import defaultdict
 from collections.abc import Callable
 from statistics import fmean
-from typing import Any
 
 import pytorch_lightning as pl
 from torch import Tensor, nn
 
 from distill.core.errors import RecipeError
+from distill.core.protocols import HasLosses
 from distill.core.suggest import nearest
 from distill.metrics import gradient_cosines
 from distill.wiring.logged_steps import logs_this_step
@@ -42,7 +42,7 @@ class GradientCosine(pl.Callback):
         """Listen to the losses."""
         if stage != "fit":
             return
-        losses = getattr(pl_module, "losses", nn.ModuleDict())
+        losses = pl_module.losses if isinstance(pl_module, HasLosses) else nn.ModuleDict()
         if self._task not in losses:
             problem = f"no loss {self._task!r}{nearest(self._task, losses)}"
             raise RecipeError("trainer.callbacks.GradientCosine.task", problem)
@@ -56,8 +56,9 @@ class GradientCosine(pl.Callback):
         losses, self._losses = self._losses, {}
         if not logs_this_step(trainer) or self._task not in losses:
             return  # the task is not there while another peer takes its turn
-        student: Any = pl_module.student
-        weights = [weight for weight in student.parameters() if weight.requires_grad]
+        if not isinstance(pl_module, HasLosses):
+            return
+        weights = [weight for weight in pl_module.student.parameters() if weight.requires_grad]
         for name, cosine in gradient_cosines(losses, self._task, weights).items():
             pl_module.log(f"train/gradient_cosine/{name}", cosine)
             self._cosines[name].append(cosine.item())

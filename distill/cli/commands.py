@@ -7,50 +7,47 @@ from pathlib import Path
 
 from distill import recipes
 from distill.core.errors import RecipeError
+from distill.recipes import Recipe
 
 _RUN_DIR = "DISTILL_RUN_DIR"
 
 
 def fit(options: argparse.Namespace) -> None:
     """Train what a recipe describes."""
-    from distill.runs.single import fit
+    from distill.runs import fit
 
     path = recipes.find(options.recipe)
-    tree = recipes.load(path, options.overrides, options.config)
+    recipe = Recipe(recipes.load(path, options.overrides, options.config))
     if options.seed is not None:
-        tree["seed_everything"] = options.seed
+        recipe = recipe.put("seed_everything", options.seed)
     name = _name(path)
-    run_dir = options.run_dir or _run_dir(name, tree.get("seed_everything", 0))
-    fit(tree, run_dir, name=name, trusted=options.trust)
+    run_dir = options.run_dir or _run_dir(name, recipe.get("seed_everything", 0))
+    fit(recipe, run_dir, name=name, trusted=options.trust)
 
 
 def tune(options: argparse.Namespace) -> None:
     """Suggest a learning rate and a batch size."""
     from distill.tools.tune import tune
 
-    tune(
-        recipes.load(recipes.find(options.recipe), options.overrides),
-        options.steps,
-        options.trust,
-    )
+    tune(_recipe(options), options.steps, options.trust)
 
 
 def resume(options: argparse.Namespace) -> None:
     """Go on with a run that was stopped."""
+    from distill.runs import fit
     from distill.runs.directory import recipe_name
-    from distill.runs.single import fit
 
     config = options.run_dir / "config.yaml"
     if not config.is_file():
         raise RecipeError(str(config), "is missing: not a run directory")
-    tree = recipes.load(config, options.overrides)
+    recipe = Recipe(recipes.load(config, options.overrides))
     name = recipe_name(options.run_dir)
-    fit(tree, options.run_dir, name=name, resume=True, trusted=options.trust)
+    fit(recipe, options.run_dir, name=name, resume=True, trusted=options.trust)
 
 
 def test(options: argparse.Namespace) -> None:
     """Test the student of a finished run."""
-    from distill.runs.single import evaluate
+    from distill.runs import evaluate
 
     evaluate(options.run_dir, options.source, options.trust)
 
@@ -84,16 +81,15 @@ def chain(options: argparse.Namespace) -> None:
     from distill.tools.chain import chain
 
     path = recipes.find(options.recipe)
-    tree = recipes.load(path, options.overrides)
     name = _name(path)
     run_dir = options.run_dir or Path("runs") / name
-    chain(tree, run_dir, options.generations, name=name, trusted=options.trust)
+    chain(_recipe(options), run_dir, options.generations, name=name, trusted=options.trust)
 
 
 def cache(options: argparse.Namespace) -> None:
     """Fill a recipe's cache, list caches or remove one."""
     from distill.cache import listing
-    from distill.cache.recall import FOLDER
+    from distill.cache.teacher_cache import FOLDER
 
     names = options.names
     if options.what == "ls" and len(names) <= 1:
@@ -107,8 +103,7 @@ def cache(options: argparse.Namespace) -> None:
     else:
         from distill.tools.fill_cache import fill
 
-        tree = recipes.load(recipes.find(options.what), options.overrides)
-        fill(tree, options.trust)
+        fill(Recipe(recipes.load(recipes.find(options.what), options.overrides)), options.trust)
 
 
 def ssld(options: argparse.Namespace) -> None:
@@ -120,7 +115,7 @@ def ssld(options: argparse.Namespace) -> None:
     given += [f"--trust {package}" for package in options.trust]
     changes = [f"--{override}" for override in options.overrides]
     prepare(
-        recipes.load(recipes.find(options.recipe), options.overrides),
+        _recipe(options),
         options.top_k,
         options.bits,
         options.begin,
@@ -159,8 +154,7 @@ def augment_show(options: argparse.Namespace) -> None:
     for name in ("rows", "views"):
         if (number := getattr(options, name)) < 1:
             raise RecipeError(f"--{name}", f"must be at least 1, got {number}")
-    tree = recipes.load(recipes.find(options.recipe), options.overrides)
-    sheet = preview(tree, options.rows, options.views, options.trust)
+    sheet = preview(_recipe(options), options.rows, options.views, options.trust)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(options.out)
     sys.stdout.write(f"{options.out}\n")
@@ -181,6 +175,10 @@ def show(options: argparse.Namespace) -> None:
 def copy(options: argparse.Namespace) -> None:
     """Copy a recipe."""
     sys.stdout.write(f"{recipes.copy(options.name, options.file)}\n")
+
+
+def _recipe(options: argparse.Namespace) -> Recipe:
+    return Recipe(recipes.load(recipes.find(options.recipe), options.overrides))
 
 
 def _name(path: Path) -> str:

@@ -7,7 +7,6 @@ makes exact resume and reusable teacher outputs possible.
 The mixing function is SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
 """
 
-import os
 import zlib
 
 import torch
@@ -80,11 +79,6 @@ def bits(key: int, n: int, device: torch.device | str = "cpu") -> Tensor:
 def reseed(*parts: int | str) -> None:
     """Set torch's global generators from a key, for dropout and other draws inside networks."""
     torch.manual_seed(fold(*parts))
-
-
-def global_seed() -> int:
-    """The seed of this run: what ``pytorch_lightning.seed_everything`` was last given, else 0."""
-    return int(os.environ.get("PL_GLOBAL_SEED", "0"))
 
 
 def _mix(state: int) -> int:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from distill.core.randomness import fold
 from distill.data.datasets import ImageTable
 from distill.data.keyed import KeyedData
-from distill.data.pipeline import Pipeline, for_validation, keep, split
+from distill.data.pipeline import Pipeline, split, split_validation, subsample
 
 
 class Digits(KeyedData):
@@ -66,8 +66,8 @@ class Digits(KeyedData):
         images, targets = _load()
         val_share, test_share = self._shares
         test, rest = split(torch.arange(len(images)), test_share, fold("digits", "test"))
-        val, train = for_validation(rest, val_share / (1 - test_share), fold("digits", "val"))
-        ids = {"train": keep(train, self._train_samples), "val": val, "test": test}
+        val, train = split_validation(rest, val_share / (1 - test_share), fold("digits", "val"))
+        ids = {"train": subsample(train, self._train_samples), "val": val, "test": test}
         for name, chosen in ids.items():
             setattr(self.pipeline, name, ImageTable(images, targets, chosen))
 

@@ -8,7 +8,7 @@ from torch import nn
 from distill.core.randomness import fold
 from distill.data.datasets import ImageFiles, ImageTable, Samples, load_table
 from distill.data.keyed import KeyedData
-from distill.data.pipeline import Pipeline, for_validation, keep
+from distill.data.pipeline import Pipeline, split_validation, subsample
 from distill.data.sources import open_source
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -77,14 +77,14 @@ class Images(KeyedData):
                 there are too few images for ``val`` or ``train_samples``.
         """
         if stage == "fit" and self.pipeline.train is None:
-            samples = self._open(self._train, train=True, views=self.pipeline.seed)
+            samples = self._open(self._train, train=True, views=self.pipeline.key_seed)
             ids = samples.ids
             if isinstance(self._val, str):
                 self.pipeline.val = self._open(self._val, train=False)
             else:
-                val, ids = for_validation(ids, self._val, fold("val"))
+                val, ids = split_validation(ids, self._val, fold("val"))
                 self.pipeline.val = self._subset(self._train, samples, val)
-            samples.ids = keep(ids, self._train_samples)
+            samples.ids = subsample(ids, self._train_samples)
             self.pipeline.train = samples
         if stage == "test" or self._test is not None:
             if self._test is None:

@@ -5,6 +5,7 @@ import pytorch_lightning as pl
 from distill.core.batch import Batch
 from distill.data.loader import KeyedLoader
 from distill.data.pipeline import Pipeline
+from distill.tasks import Classification, Task
 
 
 class KeyedData(pl.LightningDataModule):
@@ -12,11 +13,34 @@ class KeyedData(pl.LightningDataModule):
 
     Args:
         pipeline: How batches are made.
+
+    Attributes:
+        task: What the labels mean.
+        classes: Names of the classes.
+        mean: Per channel, of images in 0..1.
+        std: Per channel.
     """
+
+    task: Task = Classification()
+    classes: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
     def __init__(self, pipeline: Pipeline) -> None:
         super().__init__()
         self.pipeline = pipeline
+
+    @property
+    def seed(self) -> int:
+        """The run's seed, which order and views follow from where the data have none of their own.
+
+        A run sets it before ``setup``.
+        """
+        return self.pipeline.run_seed
+
+    @seed.setter
+    def seed(self, value: int) -> None:
+        self.pipeline.run_seed = value
 
     @property
     def batch_size(self) -> int:
@@ -26,6 +50,10 @@ class KeyedData(pl.LightningDataModule):
     @batch_size.setter
     def batch_size(self, value: int) -> None:
         self.pipeline.batch_size = value
+
+    def sizes(self) -> dict[str, int]:
+        """Images by split, of those that are set up."""
+        return self.pipeline.sizes()
 
     def example(self, n: int) -> Batch:
         """The first ``n`` training (or test) samples, not augmented."""

@@ -6,7 +6,7 @@ from torch import Tensor
 from distill.core.randomness import fold, permutation
 
 
-def kept_labels(ids: Tensor, targets: Tensor, share: float) -> Tensor:
+def select_labelled(ids: Tensor, targets: Tensor, share: float) -> Tensor:
     """The samples that keep their labels: of each class a share, rounded, but at least one.
 
     They follow from the sample numbers and nothing else, so every run of a study has the same ones,
@@ -21,7 +21,7 @@ def kept_labels(ids: Tensor, targets: Tensor, share: float) -> Tensor:
         Sample numbers, in ascending order.
 
     Example:
-        >>> few = kept_labels(torch.arange(100), torch.arange(100) % 2, 0.1)
+        >>> few = select_labelled(torch.arange(100), torch.arange(100) % 2, 0.1)
         >>> (few % 2).bincount().tolist()
         [5, 5]
     """

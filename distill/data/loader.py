@@ -22,7 +22,7 @@ class KeyedSampler(Sampler[BatchKey]):
         ids: Sample numbers (n,).
         batch_size: Samples per batch and process.
         views: The seed, and which views an epoch shows.
-        begun: Tells how many batches the run has begun.
+        batches_started: Tells how many batches the run has started.
         epoch_length: Batches per epoch, at most ``n // (batch_size * world)``.
         rank: This process.
         world: Processes that share each global batch.
@@ -33,13 +33,13 @@ class KeyedSampler(Sampler[BatchKey]):
         ids: torch.Tensor,
         batch_size: int,
         views: Views,
-        begun: Callable[[], int],
+        batches_started: Callable[[], int],
         epoch_length: int,
         rank: int = 0,
         world: int = 1,
     ) -> None:
         self._ids, self._batch_size, self._views = ids, batch_size, views
-        self._begun, self._epoch_length = begun, epoch_length
+        self._batches_started, self._epoch_length = batches_started, epoch_length
         self._rank, self._world = rank, world
 
     def __len__(self) -> int:
@@ -48,7 +48,7 @@ class KeyedSampler(Sampler[BatchKey]):
 
     def __iter__(self) -> Iterator[BatchKey]:
         """The keys that are left of the epoch that the run is in."""
-        epoch, first = divmod(self._begun(), self._epoch_length)
+        epoch, first = divmod(self._batches_started(), self._epoch_length)
         view = self._views.of_epoch(epoch)
         ordered = view if self._views.mixed else epoch
         key = fold(self._views.seed, "order", ordered)
@@ -59,7 +59,7 @@ class KeyedSampler(Sampler[BatchKey]):
             yield BatchKey(view, samples, step=ordered * self._epoch_length + batch)
 
 
-class InOrder(Sampler[BatchKey]):
+class SequentialBatchSampler(Sampler[BatchKey]):
     """Every sample once, in order, for evaluation."""
 
     def __init__(self, ids: torch.Tensor, batch_size: int) -> None:

@@ -1,6 +1,7 @@
 """Batches of labelled samples, with so many unlabelled ones added to each."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -8,6 +9,18 @@ from torch.utils.data import Sampler
 
 from distill.core.randomness import fold, permutation
 from distill.data.datasets import BatchKey
+
+
+class Added(NamedTuple):
+    """Unlabelled samples that are added to batches.
+
+    Attributes:
+        ids: Their numbers (n,).
+        batch_size: How many of them a batch and process gets.
+    """
+
+    ids: Tensor
+    batch_size: int
 
 
 class PairedSampler(Sampler[BatchKey]):

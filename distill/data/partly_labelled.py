@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import cast
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import Sampler
 
 from distill.core.batch import Batch
 from distill.core.fingerprint import fingerprint, tensors_digest
@@ -14,17 +12,16 @@ from distill.data.datasets import BatchKey, ImageFiles, ImageTable
 from distill.data.digits import Digits
 from distill.data.images import Images
 from distill.data.joined import Joined, unlabelled_table
-from distill.data.labels import kept_labels
-from distill.data.loader import KeyedLoader
-from distill.data.paired import PairedSampler
-from distill.data.pipeline import Pipeline
+from distill.data.keyed import KeyedData
+from distill.data.labels import select_labelled
+from distill.data.paired import Added
 from distill.data.selection import selected_samples
 from distill.data.sources import UNLABELLED, Source, open_unlabelled
 
 Set = ImageTable | ImageFiles
 
 
-class PartlyLabelled(pl.LightningDataModule):
+class PartlyLabelled(KeyedData):
     """Another datamodule's images, some of whose labels are hidden, or more images without labels.
 
     A hidden label is ``-100``: cross-entropy leaves such images out, losses that need a class
@@ -54,47 +51,20 @@ class PartlyLabelled(pl.LightningDataModule):
         selected: str | None = None,
         unlabelled_batch_size: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(images.pipeline)
         if not 0 < labels <= 1:
             raise ValueError(f"labels must be a share above 0 and at most 1, got {labels}")
         if unlabelled_batch_size is not None and unlabelled_batch_size < 0:
-            told = f"got {unlabelled_batch_size}"
-            raise ValueError(f"unlabelled_batch_size must be at least 0, {told}")
+            needed = "unlabelled_batch_size must be at least 0"
+            raise ValueError(f"{needed}, got {unlabelled_batch_size}")
         self._images, self._labels = images, labels
         self._unlabelled, self._selected = unlabelled, selected
-        self._added = unlabelled_batch_size
+        self._batch_size = unlabelled_batch_size
         self._train: Set | None = None
         self._labelled_ids = self._unlabelled_ids = torch.arange(0)
         self._used_ids = torch.arange(0)
-
-    @property
-    def pipeline(self) -> Pipeline:
-        """That of the labelled images."""
-        return self._images.pipeline
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes."""
-        return self._images.classes
-
-    @property
-    def mean(self) -> tuple[float, ...]:
-        """Per-channel mean of images in 0..1."""
-        return self._images.mean
-
-    @property
-    def std(self) -> tuple[float, ...]:
-        """Per-channel standard deviation."""
-        return self._images.std
-
-    @property
-    def batch_size(self) -> int:
-        """Training images per step and process, without those that are added."""
-        return self.pipeline.batch_size
-
-    @batch_size.setter
-    def batch_size(self, value: int) -> None:
-        self.pipeline.batch_size = value
+        self.task, self.classes = images.task, images.classes
+        self.mean, self.std = images.mean, images.std
 
     def setup(self, stage: str) -> None:
         """Open the sources that the stage needs, and hide labels.
@@ -102,12 +72,14 @@ class PartlyLabelled(pl.LightningDataModule):
         Raises:
             ValueError: If a source is missing or unreadable, or there are no unlabelled images.
         """
-        self._images.trainer = self.trainer
         self._images.setup(stage)
+        self.classes = self._images.classes
         if stage == "fit" and self._train is None:
             self._train = self._partly_labelled(cast(Set, self.pipeline.train))
         if self._train is not None:  # digits are split anew at every stage
             self.pipeline.train = self._train
+            if self._batch_size:
+                self.pipeline.added = Added(self._used_ids, self._batch_size)
 
     def pool(self) -> Set:
         """All unlabelled images, selected or not, as they are in evaluation."""
@@ -130,44 +102,6 @@ class PartlyLabelled(pl.LightningDataModule):
         ids = torch.cat([self._labelled_ids[: n - len(added)], added])
         return self._opened()[BatchKey(0, ids)]
 
-    def fingerprint(self, of_batch: bool = False) -> dict[str, str]:
-        """What the views of training, or views in their batches, depend on, by dotted key."""
-        self._images.trainer = self.trainer
-        fields = self._images.fingerprint(of_batch)
-        if self._added and "data.batch_size" in fields:
-            ids = tensors_digest({"ids": self._used_ids})
-            fields["data.unlabelled_batch_size"] = f"{self._added} of {ids}"
-        return fields
-
-    def train_dataloader(self) -> KeyedLoader:
-        """Training batches."""
-        self._images.trainer = self.trainer
-        loader = self._images.train_dataloader()
-        if not self._added:
-            return loader
-        sampler = PairedSampler(
-            cast(Sampler[BatchKey], loader.sampler),
-            self._used_ids,
-            self._added,
-            self.pipeline.seed or 0,
-            rank=self.trainer.global_rank if self.trainer else 0,
-            world=self.trainer.world_size if self.trainer else 1,
-        )
-        return KeyedLoader(self._opened(), sampler, self.pipeline.workers)
-
-    def val_dataloader(self) -> KeyedLoader:
-        """Validation batches."""
-        return self._images.val_dataloader()
-
-    def test_dataloader(self) -> KeyedLoader:
-        """Test batches."""
-        return self._images.test_dataloader()
-
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Augment training batches, on their device."""
-        self._images.trainer = self.trainer
-        return self._images.on_after_batch_transfer(batch, dataloader_idx)
-
     def _opened(self) -> Set:
         if self._train is None:
             raise ValueError("no train images: setup comes first")
@@ -177,7 +111,7 @@ class PartlyLabelled(pl.LightningDataModule):
         n = len(base.targets)
         more = open_unlabelled(self._unlabelled) if self._unlabelled is not None else None
         added = torch.arange(n, n + (len(more.targets) if more else 0))
-        self._labelled_ids = kept_labels(base.ids, base.targets[base.ids], self._labels)
+        self._labelled_ids = select_labelled(base.ids, base.targets[base.ids], self._labels)
         hidden = base.ids[~torch.isin(base.ids, self._labelled_ids)]
         self._unlabelled_ids = torch.cat([hidden.sort().values, added])
         if len(self._unlabelled_ids) == 0:
@@ -186,7 +120,7 @@ class PartlyLabelled(pl.LightningDataModule):
         train.targets[self._unlabelled_ids] = UNLABELLED
         self._used_ids = self._used()
         together = [self._labelled_ids, self._used_ids]
-        train.ids = torch.cat(together) if self._added is None else self._labelled_ids
+        train.ids = torch.cat(together) if self._batch_size is None else self._labelled_ids
         return train
 
     def _joined(self, base: Set, more: Source | None) -> Set:
@@ -195,7 +129,7 @@ class PartlyLabelled(pl.LightningDataModule):
         channels, height, width = _shape(base)
         if isinstance(base, ImageFiles):
             source = Joined(base.source, more, targets)
-            return ImageFiles(source, base.ids, height, channels, self.pipeline.seed)
+            return ImageFiles(source, base.ids, height, channels, self.pipeline.key_seed)
         images = base.images
         if self._unlabelled is not None:
             table = unlabelled_table(self._unlabelled, channels, height, width)
@@ -204,7 +138,7 @@ class PartlyLabelled(pl.LightningDataModule):
 
     def _used(self) -> Tensor:
         """The unlabelled samples that training shows."""
-        if self._added == 0:
+        if self._batch_size == 0:
             return self._unlabelled_ids[:0]
         if self._selected is None:
             return self._unlabelled_ids

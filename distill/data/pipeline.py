@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pytorch_lightning as pl
 from torch import Tensor, nn
+from torch.utils.data import Sampler
 
 from distill.core.batch import Batch
 from distill.core.fingerprint import tensors_digest
-from distill.core.randomness import fold, global_seed, permutation
+from distill.core.randomness import fold, permutation
 from distill.data.datasets import BatchKey, ImageFiles, ImageTable, Samples
-from distill.data.loader import InOrder, KeyedLoader, KeyedSampler
+from distill.data.loader import KeyedLoader, KeyedSampler, SequentialBatchSampler
+from distill.data.paired import Added, PairedSampler
 from distill.data.views import Views
 
 
@@ -25,6 +28,8 @@ class Pipeline:
         seed: What the order and the views follow from; None: the run's seed.
         repeat: Epoch e shows the views of epoch ``e % repeat``; None: every epoch shows new ones.
         eval_batch_size: Samples per evaluation batch.
+        added: Unlabelled samples that every training batch has behind its labelled ones.
+        run_seed: The seed of the run.
     """
 
     batch_size: int
@@ -36,20 +41,31 @@ class Pipeline:
     train: Samples | None = None
     val: Samples | None = None
     test: Samples | None = None
+    added: Added | None = None
+    run_seed: int = 0
 
     def __post_init__(self) -> None:
         for name, least in (("batch_size", 1), ("workers", 0)):
             if (value := getattr(self, name)) < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
-        self.seed = global_seed() if self.seed is None else self.seed
-        if self.seed < 0:
+        if self.seed is not None and self.seed < 0:
             raise ValueError(f"seed must be at least 0, got {self.seed}")
         self.views()
+
+    @property
+    def key_seed(self) -> int:
+        """The seed that order and views follow from."""
+        return self.run_seed if self.seed is None else self.seed
+
+    def sizes(self) -> dict[str, int]:
+        """Samples by set, of those that are set up."""
+        sets = {"train": self.train, "val": self.val, "test": self.test}
+        return {name: len(samples.ids) for name, samples in sets.items() if samples is not None}
 
     def views(self) -> Views:
         """Which views the epochs of training show."""
         decoded = isinstance(self.train, ImageFiles)
-        return Views(self.augment, self.seed or 0, self.repeat, decoded)
+        return Views(self.augment, self.key_seed, self.repeat, decoded)
 
     def train_loader(self, trainer: pl.Trainer | None) -> KeyedLoader:
         """Training batches, going on from wherever the trainer is.
@@ -63,15 +79,18 @@ class Pipeline:
         if length == 0:
             have, want = len(samples.ids), self.batch_size * world
             raise ValueError(f"data.batch_size needs {want} training images, there are {have}")
-        sampler = KeyedSampler(
+        rank = trainer.global_rank if trainer else 0
+        sampler: Sampler[BatchKey] = KeyedSampler(
             samples.ids,
             self.batch_size,
             self.views(),
-            begun=lambda: trainer.fit_loop.epoch_loop.batch_progress.total.ready if trainer else 0,
+            batches_started=partial(_batches_started, trainer),
             epoch_length=_limited(length, trainer.limit_train_batches if trainer else None),
-            rank=trainer.global_rank if trainer else 0,
+            rank=rank,
             world=world,
         )
+        if self.added is not None:
+            sampler = PairedSampler(sampler, *self.added, self.key_seed, rank, world)
         return KeyedLoader(samples, sampler, self.workers)
 
     def eval_loader(self, stage: str) -> KeyedLoader:
@@ -79,12 +98,18 @@ class Pipeline:
         samples = _given(self.val if stage == "val" else self.test, stage)
         # A gather from memory is done before a worker could be asked for it.
         workers = 0 if isinstance(samples, ImageTable) else self.workers
-        return KeyedLoader(samples, InOrder(samples.ids, self.eval_batch_size), workers)
+        return KeyedLoader(
+            samples, SequentialBatchSampler(samples.ids, self.eval_batch_size), workers
+        )
 
     def example(self, n: int) -> Batch:
         """The first ``n`` training (or test) samples, not augmented."""
         samples = _given(self.train or self.test, "train")
         return samples[BatchKey(0, samples.ids[:n])]
+
+    def batch(self, key: BatchKey) -> Batch:
+        """The training samples that a key names, not augmented."""
+        return _given(self.train, "train")[key]
 
     def augmented(self, batch: Batch) -> Batch:
         """The keyed view of each sample of a training batch."""
@@ -106,7 +131,7 @@ class Pipeline:
         if of_batch and not views.mixed:
             if views.fixed or views.repeat:
                 raise ValueError("the same views come in other batches again")
-            fields |= {"data.seed": str(self.seed)}
+            fields |= {"data.seed": str(self.key_seed)}
         if views.mixed or of_batch:
             devices = trainer.world_size if trainer else 1
             fields |= {
@@ -114,6 +139,9 @@ class Pipeline:
                 "data.train_samples": tensors_digest({"ids": samples.ids}),
                 "trainer.limit_train_batches": str(len(self.train_loader(trainer))),
             }
+            if self.added is not None:
+                ids = tensors_digest({"ids": self.added.ids})
+                fields["data.unlabelled_batch_size"] = f"{self.added.batch_size} of {ids}"
         return fields
 
 
@@ -131,7 +159,7 @@ def split(ids: Tensor, share: float, key: int) -> tuple[Tensor, Tensor]:
     return order[:taken].sort().values, order[taken:].sort().values
 
 
-def for_validation(ids: Tensor, share: float, key: int) -> tuple[Tensor, Tensor]:
+def split_validation(ids: Tensor, share: float, key: int) -> tuple[Tensor, Tensor]:
     """Divide samples by key: a share of them for validation, and the rest.
 
     Raises:
@@ -143,7 +171,7 @@ def for_validation(ids: Tensor, share: float, key: int) -> tuple[Tensor, Tensor]
     return val, rest
 
 
-def keep(ids: Tensor, n: int | None) -> Tensor:
+def subsample(ids: Tensor, n: int | None) -> Tensor:
     """At most ``n`` samples, chosen by key; all of them for None.
 
     Raises:
@@ -160,6 +188,10 @@ def _given(samples: Samples | None, stage: str) -> Samples:
     if samples is None or len(samples.ids) == 0:
         raise ValueError(f"no {stage} images: give data.{stage}")
     return samples
+
+
+def _batches_started(trainer: pl.Trainer | None) -> int:
+    return trainer.fit_loop.epoch_loop.batch_progress.total.ready if trainer else 0
 
 
 def _limited(length: int, limit: int | float | None) -> int:

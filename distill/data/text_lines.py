@@ -7,6 +7,7 @@ import torchvision.transforms.v2.functional as TF
 from PIL import Image, ImageFont
 from torch import Tensor, nn
 
+from distill import tasks
 from distill.core.randomness import fold, uniform
 from distill.data.datasets import ImageTable
 from distill.data.fonts import drawn, find_fonts
@@ -57,6 +58,7 @@ class TextLines(KeyedData):
         (torch.Size([4, 1, 16, 96]), torch.Size([4, 6]))
     """
 
+    task = tasks.TextLines()
     mean, std = (0.5,), (0.25,)
 
     def __init__(  # noqa: PLR0913 - these are a recipe's keys, given by name

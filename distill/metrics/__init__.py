@@ -1,13 +1,15 @@
 """Measures beside accuracy that torchmetrics lacks, and those of it that every run reports."""
 
-from distill.metrics.agreement import Comparison
+from distill.metrics.agreement import AgreementMetrics
 from distill.metrics.cka import LinearCKA, linear_cka
 from distill.metrics.cost import cpu_latency_ms, flops
 from distill.metrics.gradient_cosine import gradient_cosines
+from distill.metrics.labels import LabelComparison
 from distill.metrics.lines import LineAccuracy, LineComparison, read_lines
 
 __all__ = [
-    "Comparison",
+    "AgreementMetrics",
+    "LabelComparison",
     "LineAccuracy",
     "LineComparison",
     "LinearCKA",

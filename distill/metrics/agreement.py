@@ -12,7 +12,7 @@ BINS = 15
 """Equal bins of confidence in which the calibration error is taken, as Guo et al. do."""
 
 
-class Comparison(nn.Module):
+class AgreementMetrics(nn.Module):
     """Collects predictions over the batches of a set.
 
     Args:

@@ -1,7 +1,6 @@
 """Teacher -> student distillation, and plain training without a teacher."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Literal, cast
 
 import pytorch_lightning as pl
@@ -9,22 +8,19 @@ import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
-from distill.cache import CacheSettings, Encoding, Recall
 from distill.core.batch import Batch
-from distill.core.errors import RecipeError
-from distill.core.fingerprint import module_fields
-from distill.core.randomness import global_seed, reseed
-from distill.modules.finite import check_total, check_weights
-from distill.modules.frozen import Frozen, TeacherMode
-from distill.modules.image_data import ImageData, fitting_logits, own_normalization, two_views
-from distill.modules.normalization import Normalization
+from distill.core.outputs import Outputs
+from distill.modules.evaluation import Evaluation, LogFigures
+from distill.modules.finite import FiniteWeights
+from distill.modules.networks import Networks, Normalization, dry, dry_run_batch
+from distill.modules.objective import Objective, log_total, placed_terms, reseed_step
 from distill.modules.optimization import Decay, Optimization
-from distill.modules.scoring import accuracy_on, label_loss
-from distill.wiring.gradient_norms import gradient_norms as norms_of_gradients
-from distill.wiring.logged_steps import logs_this_step
+from distill.modules.teacher import TeacherMode
+from distill.modules.teaching import Teaching
+from distill.tasks import ImageData
 from distill.wiring.loss_modules import LossModules
 from distill.wiring.term import Term
-from distill.wiring.wiring import Context, Wiring
+from distill.wiring.wiring import Context
 
 
 class Distillation(pl.LightningModule):
@@ -43,17 +39,14 @@ class Distillation(pl.LightningModule):
         scheduler_interval: Whether the schedule counts epochs or steps.
         teacher_mode: ``eval``, or ``batch_statistics``: batch norm uses the batch, as OverHaul's
             and SSLD's authors do, with its running statistics left alone.
-        normalization: By ``student`` or ``teacher``, where it should not be the network's own
-            ``input_normalization`` (set by pretrained models and finished runs) or else the data's.
+        normalization: By ``student`` or ``teacher``, where it is not the network's own
+            ``input_normalization`` (of pretrained models and finished runs) or else the data's.
         channels_last: Keep images and the weights of both networks in channels-last layout.
-        decay: Which parameters the optimizer's weight decay acts on: ``all``, or ``weights``, which
-            spares norms and biases.
-        gradient_norms: A place of the student, ``student.logits`` or ``student@PATH``, at which the
-            L2 norm of each weighted term's gradient is logged as ``train/gradient/<name>``, on
-            the steps that are logged; a backward pass per term each. None logs none.
+        decay: What weight decay acts on: ``all``, or ``weights``, which spares norms and biases.
+        gradient_norms: ``student.logits`` or ``student@PATH``: where the L2 norm of each weighted
+            term's gradient is logged, ``train/gradient/<name>``; a backward pass per term each.
         cache: Where to keep what the terms read from the teacher: an SQLite file, or ``auto`` for
-            one in ``runs/cache``. A view that is in it costs no pass of the teacher. None: the
-            teacher looks at every batch, unless it is a ``teachers.Cached``, which says more.
+            one in ``runs/cache``. None: nowhere, unless the teacher is a ``teachers.Cached``.
         compile: Compile the training passes of both networks with ``torch.compile``.
 
     Raises:
@@ -70,7 +63,7 @@ class Distillation(pl.LightningModule):
         scheduler: LRSchedulerCallable | None = None,
         scheduler_interval: Literal["epoch", "step"] = "epoch",
         teacher_mode: TeacherMode = "eval",
-        normalization: dict[Literal["student", "teacher"], Normalization] | None = None,
+        normalization: dict[str, Normalization] | None = None,
         channels_last: bool = False,
         decay: Decay = "all",
         gradient_norms: str | None = None,
@@ -78,222 +71,111 @@ class Distillation(pl.LightningModule):
         compile: bool = False,
     ) -> None:
         super().__init__()
-        self._format = torch.channels_last if channels_last else torch.contiguous_format
-        self.student = student.to(memory_format=self._format)
-        self._cache = CacheSettings(cache) if cache is not None else None
-        own: CacheSettings | None = getattr(teacher, "cache_settings", None)
-        if own is not None:
-            if cache is not None:
-                raise ValueError("cache must not be given twice: the teacher is a Cached one")
-            # Its network takes its place, so that the paths of layers are the same without it.
-            self._cache, teacher = own, cast(nn.Module, teacher).get_submodule("network")
-        self._frozen: Frozen | None = None
-        if teacher is not None:
-            self._frozen = Frozen(teacher.to(memory_format=self._format), teacher_mode)
-        self.terms = losses
+        self.student = student
+        self.teaching = Teaching(teacher, teacher_mode, cache)
+        held = {"student": student} | ({"teacher": self.teaching} if teacher is not None else {})
+        self.networks = Networks(held, normalization, channels_last, compile)
         self.losses = LossModules({name: term.loss for name, term in losses.items()})
-        self._optimization = Optimization(optimizer, scheduler, decay)
-        self._interval = scheduler_interval
-        self._watched = gradient_norms
-        self.normalization: dict[str, Normalization] = {}
-        for name, given in (normalization or {}).items():
-            self.normalization[name] = given
-        self._wiring: Wiring | None = None
-        self.recall: Recall | None = None
-        self._compile = compile
-        self._compiled: dict[str, Callable[[Tensor], Tensor]] = {}
-        self._digest = ""
-        self.shapes: dict[str, tuple[int, ...]] = {}
-        self.teacher_top1: dict[str, float] = {}
+        self.objective = Objective(placed_terms(losses), ["student"], gradient_norms)
+        self.evaluation = Evaluation(held)
+        self._optimization = Optimization(optimizer, scheduler, scheduler_interval, decay)
+        self.seed = 0
 
     @property
     def teacher(self) -> nn.Module | None:
-        """The frozen network."""
-        return self._frozen.network if self._frozen else None
+        """The network that gives targets."""
+        return self.teaching.network
 
-    def forward(self, image: Tensor) -> Tensor:
-        """The student's logits (b, k) for images (b, c, h, w), uint8 or in 0..1."""
-        return self._logits("student", image)
+    @property
+    def saved_networks(self) -> dict[str, nn.Module]:
+        """What a finished run leaves beside the student, by file: a teacher that changed."""
+        changed = self.teaching.changes
+        return {"teacher.safetensors": self.networks.by_name["teacher"]} if changed else {}
+
+    def configure_callbacks(self) -> list[pl.Callback]:
+        """What watches over the teacher, logs figures, and refuses weights that are not finite."""
+        return [self.teaching, LogFigures(self.evaluation), FiniteWeights()]
+
+    def forward(self, image: Tensor) -> Outputs:
+        """The student's outputs for images (b, c, h, w), uint8 or in 0..1: logits (b, k)."""
+        return self.networks.outputs("student", image)
 
     def setup(self, stage: str) -> None:
-        """Check the wiring with two samples, before anything is trained."""
+        """Check networks, terms and data with two samples, before anything is trained."""
         data = cast(ImageData, self.trainer.datamodule)  # type: ignore[attr-defined]
-        for name, network in self._networks().items():
-            self.normalization.setdefault(name, own_normalization(network, data))
-        self.student_accuracy, self.teacher_accuracy = accuracy_on(data), accuracy_on(data)
-        if self._wiring is not None:
-            self._wiring.remove()
-        self._wiring = None
+        absent = {} if self.teacher is not None else {"teacher": "model.teacher is null"}
+        keys = {name: f"model.{name}" for name in self.networks.by_name}
+        self.networks.set_up(data)
+        self.evaluation.set_up(data)
+        self.objective.unwire()
         if stage == "fit":
-            self._wiring = Wiring(self.terms, self.student, self.teacher, self._watched)
+            self.objective.wire(self.networks, data.task, absent)
             self._optimization.check()
-        self._dry_pass(data)
-        self._compiled.clear()
-        if self._wiring is not None:
-            self._wiring.use_teacher_batchnorms()
-            self.recall = self._opened_cache(data)
+        with dry(self):
+            batch = dry_run_batch(data, self.device)
+            outputs = self.networks.dry_run(batch, data, keys)
+            self.objective.dry_run(batch, outputs, self.teaching.stored)
+        if stage == "fit":
+            read = self.objective.wiring.keys_of("teacher")
+            precision = str(self.trainer.precision)
+            self.teaching.open_cache(precision, self.networks.normalization, read, data)
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's union of eight types
         """The optimizer, and a schedule that steps before that step's checkpoint is saved."""
-        # Lightning steps epoch schedules after the epoch's last checkpoint, so a run resumed from
-        # that one would miss a step: an epoch's batches are counted instead.
-        epoch = len(self.trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
-        parameters = [p for p in self.parameters() if p.requires_grad]
-        return self._optimization.configure(parameters, epoch if self._interval == "epoch" else 1)
+        return self._optimization.configure(self)
 
-    def on_fit_start(self) -> None:
-        """Remember what the teacher is."""
-        self._digest = self._frozen.digest() if self._frozen else ""
-
-    def on_train_epoch_start(self) -> None:
-        """Check that the teacher is in its declared mode."""
-        if self._frozen:
-            self._frozen.check_mode()
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Lightning's
+        """The student's step, then the teacher's, so that a checkpoint holds both or neither."""
+        super().optimizer_step(*args, **kwargs)
+        self.teaching.after_step(self.student, self.global_step)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Both networks see the same view; the weighted terms are summed."""
-        # Each process has its own dropout; a single one draws as it always did.
-        rank = [self.global_rank] if self.global_rank else []
-        reseed(global_seed(), "step", self.trainer.fit_loop.epoch_loop.total_batch_idx, *rank)
-        wiring = cast(Wiring, self._wiring)
-        known = self.teacher_outputs(batch)
-        logits = {"student": self._logits("student", batch.image)}
-        context = wiring.context(batch, logits, known)
-        values = wiring.evaluate(context)
-        weighted = {name: self.terms[name].weight * value for name, value in values.items()}
-        total = torch.stack(list(weighted.values())).sum()
-        check_total(total, values, self.global_step)
-        if self._watched is not None and logs_this_step(self.trainer):
-            norms = norms_of_gradients(weighted, context[self._watched])
-            self.log_dict({f"train/gradient/{name}": norm for name, norm in norms.items()})
-        told = {f"train/loss/{name}": value.detach() for name, value in values.items()}
-        self.log_dict(told, sync_dist=self._several)
-        self.log("train/loss", total.detach(), prog_bar=True, sync_dist=self._several)
+        reseed_step(self, self.seed)
+        known = self.teacher_context(batch)
+        student = self.networks.outputs("student", batch.image, training=True)
+        context = self.objective.wiring.context(batch, {"student": student}, known)
+        if self.objective.moving:
+            self.objective.read_batch_norms()
+        values = self.objective.wiring.evaluate(context)
+        total = torch.stack(list(self.objective.weigh(self, values, context).values())).sum()
+        log_total(self, total)
         return total
 
     @torch.no_grad()
-    def teacher_outputs(self, batch: Batch) -> Context:
-        """What the terms read from the teacher for a batch, by key, from the cache if there is one.
+    def teacher_context(self, batch: Batch) -> Context:
+        """What the terms read from the teacher for a batch, by key; available in ``fit`` alone."""
+        wiring = self.objective.wiring
 
-        Available in ``fit`` alone.
-        """
-        wiring = cast(Wiring, self._wiring)
-        if not wiring.teacher_keys:
+        def forward() -> Context:
+            outputs = self.networks.outputs("teacher", batch.image, self.training)
+            return wiring.outputs_of("teacher", outputs)
+
+        if not wiring.keys_of("teacher"):
             return {}
+        cache = self.teaching.cache
+        return cache.outputs(batch, forward) if cache else forward()
 
-        def look() -> Context:
-            return wiring.teacher_outputs(self._logits("teacher", batch.image))
+    def outputs_of(self, network: str, batch: Batch) -> Outputs:
+        """A network's outputs for images as they are; a teacher's may come from the cache."""
 
-        return self.recall.outputs(batch, look) if self.recall else look()
+        def forward() -> Outputs:
+            return self.networks.outputs(network, batch.image)
 
-    def teacher_logits(self, batch: Batch) -> Tensor:
-        """The teacher's logits for images as they are, from the cache where they are in it."""
-
-        def look() -> Tensor:
-            return self._logits("teacher", batch.image)
-
-        # In the other mode what it says of an image depends on the batch.
-        kept = self.recall if self._frozen and self._frozen.mode == "eval" else None
-        return kept.logits(batch, look) if kept else look()
+        outputs = self.teaching.outputs(batch, forward) if network == "teacher" else forward()
+        self.objective.clear()
+        return outputs
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Student's accuracy and loss on the labels; the teacher's accuracy the first time."""
-        self._evaluate(batch, "val")
+        """Figures and losses on the labels, see :class:`~distill.modules.evaluation.Evaluation`."""
+        self.evaluation.step(self, "val", batch, self.outputs_of)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """As in validation, on the test images."""
-        self._evaluate(batch, "test")
-
-    def on_validation_epoch_end(self) -> None:
-        """Top-1 accuracies in percent; the teacher's is kept, it cannot change."""
-        self._log_top1("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Top-1 accuracies in percent; the teacher's is kept, it cannot change."""
-        self._log_top1("test")
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse to save weights that are not finite."""
-        check_weights(checkpoint["state_dict"], self.global_step)
-
-    def on_fit_end(self) -> None:
-        """Check that training left the teacher as it was."""
-        if self._frozen and self._frozen.digest() != self._digest:
-            raise RuntimeError("the teacher's weights or buffers changed during training")
+        self.evaluation.step(self, "test", batch, self.outputs_of)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Distillation":
         # Moves the teacher along (to a device, to a dtype) though it is outside the module tree.
         if self.teacher is not None:
             self.teacher._apply(fn)  # type: ignore[no-untyped-call]
         return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
-
-    @property
-    def _several(self) -> bool:
-        return self.trainer.world_size > 1
-
-    def _networks(self) -> dict[str, nn.Module]:
-        networks = {"student": self.student}
-        return networks | ({"teacher": self.teacher} if self.teacher is not None else {})
-
-    def _logits(self, name: str, image: Tensor) -> Tensor:
-        normalized = self.normalization[name](image).to(self.dtype)
-        run: Callable[[Tensor], Tensor] = self._networks()[name]
-        if self._compile and self.training:
-            if name not in self._compiled:
-                self._compiled[name] = torch.compile(run)
-            run = self._compiled[name]
-        return run(normalized.contiguous(memory_format=self._format))
-
-    def _opened_cache(self, data: ImageData) -> Recall | None:
-        names = cast(Wiring, self._wiring).teacher_keys
-        if self._cache is None or self._frozen is None or not names:
-            return None
-        if not hasattr(data, "fingerprint"):
-            needed = "needs a datamodule with a fingerprint, as those of distill.data"
-            raise RecipeError("model.cache", f"{needed}, got {type(data).__name__}")
-        fields = module_fields("model.teacher", self._frozen.network) | {
-            "model.teacher_mode": self._frozen.mode,
-            "model.normalization.teacher": str(self.normalization["teacher"]),
-            "trainer.precision": str(self.trainer.precision),
-        }
-        fields.pop("model.teacher.input_normalization", None)  # the one in use is told above
-        mode = self._frozen.mode
-        try:
-            fields |= data.fingerprint(of_batch=mode == "batch_statistics")
-        except ValueError as error:
-            told = f"in mode {mode} what a teacher says depends on the batch, and {error}"
-            raise RecipeError("model.cache", told) from error
-        return Recall(self._cache, fields, names)
-
-    def _dry_pass(self, data: ImageData) -> None:
-        batch = two_views(data, self.device)
-        self.eval()
-        with torch.no_grad():
-            look = partial(fitting_logits, classes=data.classes, line_length=batch.line_length)
-            logits = {
-                name: look(f"model.{name}", network, partial(self._logits, name), batch.image)
-                for name, network in self._networks().items()
-            }
-            if self._wiring is not None:
-                stored = Encoding(self._cache).round_trip if self._cache else None
-                self.shapes = self._wiring.dry_pass(batch, logits, stored)
-        self.train()
-
-    def _evaluate(self, batch: Batch, stage: str) -> None:
-        logits = self._logits("student", batch.image).float()
-        n = len(batch.image)
-        self.student_accuracy.update(logits, batch.target)
-        loss = label_loss(logits, batch.target)
-        self.log(f"{stage}/loss", loss, batch_size=n, sync_dist=self._several)
-        if self._frozen and stage not in self.teacher_top1:
-            self.teacher_accuracy.update(self.teacher_logits(batch), batch.target)
-        if self._wiring is not None:
-            self._wiring.forget()
-
-    def _log_top1(self, stage: str) -> None:
-        top1 = 100 * self.student_accuracy.compute()
-        self.log(f"{stage}/top1", top1, prog_bar=True, sync_dist=self._several)
-        self.student_accuracy.reset()
-        if self._frozen and stage not in self.teacher_top1:
-            self.teacher_top1[stage] = (100 * self.teacher_accuracy.compute()).item()
-            self.teacher_accuracy.reset()

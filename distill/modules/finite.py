@@ -1,7 +1,9 @@
 """Training ends at the first value that is not finite, and never saves one."""
 
 from collections.abc import Mapping
+from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
@@ -23,6 +25,16 @@ def check_total(total: Tensor, values: Mapping[str, Tensor], step: int) -> None:
         names = [name for name, value in values.items() if not torch.isfinite(value)]
         term = ", ".join(names) or "the weighted sum"
         raise NonFiniteError(f"train/loss/{term} is not finite at step {step}")
+
+
+class FiniteWeights(pl.Callback):
+    """Refuses to save weights that are not finite."""
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Check them."""
+        check_weights(checkpoint["state_dict"], trainer.global_step)
 
 
 def check_weights(state: Mapping[str, Tensor], step: int) -> None:

@@ -1,32 +1,26 @@
 """A student and its own average: Tarvainen and Valpola, NIPS 2017, arXiv 1703.01780."""
 
 import copy
-from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import Literal
 
-import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
-from torch import Tensor, nn
+from torch import nn
 
 from distill.modules.distillation import Distillation
-from distill.modules.finite import check_weights
-from distill.modules.frozen import TeacherMode
-from distill.modules.leave import leave_weights
-from distill.modules.normalization import Normalization
+from distill.modules.networks import Normalization
 from distill.modules.optimization import Decay
+from distill.modules.teacher import TeacherMode
 from distill.wiring.term import Term
-
-_SAVED = "mean_teacher"
 
 
 class MeanTeacher(Distillation):
     """Distillation whose teacher is the exponential moving average of the student's weights.
 
-    After each step the teacher is a * teacher + (1 - a) * student, running statistics of batch norm
-    included, with a = min(``average``, 1 - 1 / (steps + 1)) as in the authors' code: the plain mean
-    of the first steps, then the moving average. It has no gradient and is in no optimizer; it is
-    saved and resumed with the student, and a finished run leaves it in ``teacher.safetensors``. Its
-    accuracy is logged as ``val/top1/teacher``.
+    After the n-th step the teacher is a * teacher + (1 - a) * student, running statistics of batch
+    norm included, with a = min(``average``, 1 - 1 / (n + 1)): the plain mean of the first weights,
+    then the moving average. It has no gradient and is in no optimizer; it is saved and resumed with
+    the student, and a finished run leaves it in ``teacher.safetensors``. Its figures are logged as
+    ``val/<figure>/teacher``.
 
     The paper's teacher runs in training mode and sees another view of each image; here both see the
     same view, and the teacher is in ``teacher_mode``.
@@ -42,6 +36,8 @@ class MeanTeacher(Distillation):
         normalization: Of the student, where it should not be its own or else the data's.
         channels_last: Keep images and the weights of both networks in channels-last layout.
         decay: Which parameters the optimizer's weight decay acts on: ``all``, or ``weights``.
+        gradient_norms: A place of the student where each term's gradient is measured.
+        compile: Compile the training passes of both networks.
 
     Raises:
         ValueError: If ``average`` is out of range.
@@ -60,6 +56,8 @@ class MeanTeacher(Distillation):
         normalization: Normalization | None = None,
         channels_last: bool = False,
         decay: Decay = "all",
+        gradient_norms: str | None = None,
+        compile: bool = False,
     ) -> None:
         if not 0 <= average < 1:
             raise ValueError(f"average must be at least 0 and below 1, got {average}")
@@ -70,61 +68,15 @@ class MeanTeacher(Distillation):
             optimizer=optimizer,
             scheduler=scheduler,
             scheduler_interval=scheduler_interval,
-            teacher_mode=teacher_mode,
             normalization=_for_both(normalization),
             channels_last=channels_last,
             decay=decay,
+            gradient_norms=gradient_norms,
+            compile=compile,
         )
-        self._average = average
-
-    def optimizer_step(
-        self,
-        epoch: int,
-        batch_idx: int,
-        optimizer: Any,  # noqa: ANN401 - Lightning's wrapper of it
-        optimizer_closure: Callable[[], Any] | None = None,
-    ) -> None:
-        """The student's step, then the teacher's, so that a checkpoint holds both or neither."""
-        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
-        kept = min(self._average, 1 - 1 / (self.global_step + 1))
-        own, students = self._average_state(), self.student.state_dict()
-        with torch.no_grad():
-            for name, value in own.items():
-                if value.is_floating_point():
-                    value.lerp_(students[name], 1 - kept)
-                else:
-                    value.copy_(students[name])
-
-    def on_validation_epoch_start(self) -> None:
-        """The teacher has changed since it was last looked at."""
-        self.teacher_top1.pop("val", None)
-
-    def on_validation_epoch_end(self) -> None:
-        """Top-1 accuracies of both in percent."""
-        super().on_validation_epoch_end()
-        self.log("val/top1/teacher", self.teacher_top1["val"], sync_dist=self._several)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the average too; refuse weights that are not finite."""
-        super().on_save_checkpoint(checkpoint)
-        checkpoint[_SAVED] = self._average_state()
-        check_weights(checkpoint[_SAVED], self.global_step)
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the average that was saved."""
-        cast(nn.Module, self.teacher).load_state_dict(checkpoint[_SAVED])
-
-    def on_fit_end(self) -> None:
-        """Write the average to ``teacher.safetensors``, where runs are kept."""
-        leave_weights(self.trainer, {"teacher.safetensors": cast(nn.Module, self.teacher)})
-
-    def _average_state(self) -> dict[str, Tensor]:
-        return cast(nn.Module, self.teacher).state_dict()
+        self.teaching.average(average, teacher_mode)
+        self.evaluation.teacher_changes = self.objective.moving = True
 
 
-def _for_both(
-    normalization: Normalization | None,
-) -> dict[Literal["student", "teacher"], Normalization] | None:
-    if normalization is None:
-        return None
-    return {"student": normalization, "teacher": normalization}
+def _for_both(normalization: Normalization | None) -> dict[str, Normalization] | None:
+    return {"student": normalization, "teacher": normalization} if normalization else None

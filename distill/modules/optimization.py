@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
+from pytorch_lightning.cli import ReduceLROnPlateau as NamedPlateau
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
@@ -20,6 +22,7 @@ class Optimization:
         optimizer: Makes the optimizer from parameters; None gives SGD with learning rate 0.05,
             momentum 0.9 and weight decay 5e-4.
         scheduler: Makes the schedule from the optimizer; None keeps the rate.
+        interval: Whether the schedule counts epochs or steps.
         decay: Which parameters its weight decay acts on: ``all``, or ``weights``, those of two or
             more dimensions, so that norms and biases are spared.
 
@@ -31,12 +34,13 @@ class Optimization:
         self,
         optimizer: OptimizerCallable | None,
         scheduler: LRSchedulerCallable | None,
+        interval: Literal["epoch", "step"] = "epoch",
         decay: Decay = "all",
     ) -> None:
         if decay not in ("all", "weights"):
             raise ValueError(f"decay must be all or weights, got {decay!r}")
         self._optimizer = optimizer or _default_optimizer
-        self._scheduler, self._decay = scheduler, decay
+        self._scheduler, self._interval, self._decay = scheduler, interval, decay
 
     def check(self) -> None:
         """Make both for a matrix and a bias, so that what is wrong is said before training.
@@ -54,21 +58,25 @@ class Optimization:
         except (ValueError, TypeError, IndexError) as error:
             raise RecipeError(key, str(error)) from error
 
-    def configure(self, parameters: Sequence[nn.Parameter], interval: int) -> Any:  # noqa: ANN401 - Lightning's union of eight types
+    def configure(self, module: pl.LightningModule) -> Any:  # noqa: ANN401 - Lightning's union of eight types
         """What ``configure_optimizers`` returns.
 
         Args:
-            parameters: What is trained.
-            interval: Batches between two steps of the schedule.
+            module: What is trained.
         """
-        optimizer = self._made(parameters)
+        optimizer = self._made([p for p in module.parameters() if p.requires_grad])
         if self._scheduler is None:
             return optimizer
         scheduler = self._scheduler(optimizer)
         if isinstance(scheduler, ReduceLROnPlateau):
-            config = {"scheduler": scheduler, "monitor": getattr(scheduler, "monitor", "val/loss")}
+            monitor = scheduler.monitor if isinstance(scheduler, NamedPlateau) else "val/loss"
+            config = {"scheduler": scheduler, "monitor": monitor}
         else:
-            config = {"scheduler": scheduler, "interval": "step", "frequency": interval}
+            # Lightning steps epoch schedules after the epoch's last checkpoint, so a run resumed
+            # from that one would miss a step: an epoch's batches are counted instead.
+            epoch = len(module.trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
+            every = epoch if self._interval == "epoch" else 1
+            config = {"scheduler": scheduler, "interval": "step", "frequency": every}
         return {"optimizer": optimizer, "lr_scheduler": config}
 
     def _made(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:

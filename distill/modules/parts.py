@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from distill.core.suggest import nearest
-from distill.modules.peer_terms import check_known
+from distill.modules.peers import check_known
 
 
 class TrainedParts:

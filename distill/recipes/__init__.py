@@ -12,5 +12,18 @@ from distill.recipes.files import (
     resolve,
     root,
 )
+from distill.recipes.recipe import Recipe
 
-__all__ = ["Tree", "copy", "find", "load", "names", "parse", "put", "read", "resolve", "root"]
+__all__ = [
+    "Recipe",
+    "Tree",
+    "copy",
+    "find",
+    "load",
+    "names",
+    "parse",
+    "put",
+    "read",
+    "resolve",
+    "root",
+]

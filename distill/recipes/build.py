@@ -1,5 +1,6 @@
 """From a recipe's tree to objects: checked, parsed by LightningCLI's parser, instantiated."""
 
+import random
 import re
 import warnings
 from collections.abc import Sequence
@@ -7,14 +8,17 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
+import torch
 from jsonargparse import ArgumentError, Namespace
 from pytorch_lightning.cli import LightningArgumentParser
 
 from distill.core.errors import RecipeError
 from distill.core.trust import trusting
-from distill.recipes import Tree, parse
 from distill.recipes.check import blame, check
+from distill.recipes.files import Tree, parse
+from distill.recipes.recipe import Recipe
 
 
 @dataclass
@@ -25,43 +29,51 @@ class Built:
         model: The LightningModule.
         data: The LightningDataModule.
         trainer: Arguments of the Trainer.
-        config: The whole recipe, resolved, defaults filled in, as plain values.
+        config: The whole recipe, resolved, defaults filled in.
     """
 
-    model: Any  # a LightningModule such as Distillation, of any class that a recipe may name
-    data: Any  # a LightningDataModule such as those of distill.data
+    model: pl.LightningModule
+    data: pl.LightningDataModule
     trainer: dict[str, Any]
-    config: Tree
+    config: Recipe
 
 
-def build(tree: Tree, run_dir: str, trusted: Sequence[str] = ()) -> Built:
-    """Build the objects that a recipe names.
+def build(recipe: Recipe | Tree, run_dir: str, trusted: Sequence[str] = ()) -> Built:
+    """Build the objects that a recipe names; nothing else happens, on disk or on the network.
+
+    Weights are drawn from the recipe's seed: it sets the global generators of Python, numpy and
+    torch.
 
     Args:
-        tree: What ``recipes.load`` returned.
+        recipe: The recipe.
         run_dir: Where loggers write.
         trusted: Further packages whose classes the recipe may name.
 
     Raises:
         RecipeError: With the dotted key of whatever is wrong.
     """
+    tree = _with_folders(Recipe.of(recipe), run_dir).tree
     nodes = check(tree, trusted)
-    tree = deepcopy(tree)
-    _keep_loggers_inside(tree, run_dir)
     parser = _parser()
     try:
-        config = parser.parse_object(tree)
+        config = parser.parse_object(deepcopy(tree))
     except (ArgumentError, ValueError, TypeError) as error:
         raise _short(error) from error
-    pl.seed_everything(config.seed_everything, verbose=False)
+    _seed_generators(config.seed_everything)
     try:
         with trusting(trusted):
             built = parser.instantiate(config)
     except (ValueError, TypeError, RuntimeError, LookupError, OSError, ImportError) as error:
         cause = _first_cause(error)
         raise RecipeError(blame(nodes, cause), " ".join(str(cause).split())) from error
-    plain = _plain(parser, config)
+    plain = Recipe(_plain(parser, config))
     return Built(built.model, built.data, dict(vars(built.trainer)), plain)
+
+
+def _seed_generators(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - for networks that draw from it
+    torch.manual_seed(seed)
 
 
 def _parser() -> LightningArgumentParser:
@@ -80,19 +92,13 @@ def _plain(parser: LightningArgumentParser, config: Namespace) -> Tree:
         return parse(parser.dump(config, skip_none=False, skip_check=True))
 
 
-def _keep_loggers_inside(tree: Tree, run_dir: str) -> None:
-    tree["trainer"] = trainer = tree.get("trainer") or {}
-    given = trainer.get("logger")
-    loggers: list[Any] = [
-        {"class_path": spec} if isinstance(spec, str) else spec
-        for spec in (given if isinstance(given, list) else [given])
+def _with_folders(recipe: Recipe, run_dir: str) -> Recipe:
+    """Loggers that do not say where write into the run's directory."""
+    loggers = [
+        {**logger, "init_args": {"save_dir": run_dir} | logger["init_args"]}
+        for logger in recipe.loggers
     ]
-    if given is not None:
-        trainer["logger"] = loggers if isinstance(given, list) else loggers[0]
-    for spec in loggers:
-        if isinstance(spec, dict) and "class_path" in spec:
-            arguments = spec.setdefault("init_args", {})
-            arguments.setdefault("save_dir", run_dir)
+    return recipe.with_loggers(loggers)
 
 
 def _first_cause(error: BaseException) -> BaseException:

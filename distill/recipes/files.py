@@ -102,16 +102,25 @@ def load(path: Path, overrides: Iterable[str] = (), overlays: Iterable[Path] = (
         tree["model"] = {"class_path": DEFAULT_MODEL, "init_args": tree["model"]}
     for overlay in overlays:
         _lay_over(tree, overlay)
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals or not key:
-            raise RecipeError(override, "an override is written --dotted.key=value")
-        put(tree, key, _value(key, value))
+    for each in overrides:
+        override(tree, each)
     tree["trainer"] = tree.get("trainer") or {}
     if tree.get("stages") is None:
         tree.pop("stages", None)
         return resolve(tree)
     return tree
+
+
+def override(tree: Tree, written: str) -> None:
+    """Lay ``dotted.key=value`` over a recipe's tree.
+
+    Raises:
+        RecipeError: If it is written otherwise, or its key or value is wrong.
+    """
+    key, equals, value = written.partition("=")
+    if not equals or not key:
+        raise RecipeError(written, "an override is written --dotted.key=value")
+    put(tree, key, _value(key, value))
 
 
 def put(tree: Tree, key: str, value: object) -> None:

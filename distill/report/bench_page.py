@@ -19,9 +19,9 @@ from distill.report.evidence import (
 )
 from distill.report.numbers import DASH, percent, share, short, signed
 from distill.report.tradeoff import Point
-from distill.results.compare import Comparison, compare, headline, teacher_accuracy
+from distill.results.compare import MethodComparison, compare, headline, teacher_accuracy
 from distill.results.numbers import p_value, plus_minus
-from distill.results.study import Run, Study
+from distill.results.study import FinishedRun, Study
 
 _MOST_DRAWN = 6
 _LEVEL = 0.05
@@ -41,14 +41,14 @@ class _Bench:
     """
 
     study: Study
-    compared: dict[str, Comparison]
+    compared: dict[str, MethodComparison]
     images: str
     baseline: str
     best: str
     drawn: list[str]
 
     @property
-    def runs(self) -> dict[str, list[Run]]:
+    def runs(self) -> dict[str, list[FinishedRun]]:
         """Those of the methods that are drawn."""
         return {name: self.study.runs[name] for name in self.drawn if self.study.runs[name]}
 
@@ -95,7 +95,7 @@ def _answer(bench: _Bench) -> list[str]:
     return [f"{lead}{over}.", *found, *_at_what_cost(bench)]
 
 
-def _how_sure(bench: _Bench, best: Comparison) -> list[str]:
+def _how_sure(bench: _Bench, best: MethodComparison) -> list[str]:
     difference = best.difference
     if difference is None:
         return [f"No method did better than {bench.best}, which the others are compared with."]
@@ -120,7 +120,7 @@ def _how_sure(bench: _Bench, best: Comparison) -> list[str]:
     ]
 
 
-def _against_the_baseline(bench: _Bench, best: Comparison) -> list[str]:
+def _against_the_baseline(bench: _Bench, best: MethodComparison) -> list[str]:
     """Of a method that is compared with another one, how much better it is all in all."""
     if best.against in ("", bench.baseline):
         return []
@@ -221,7 +221,7 @@ def _table(bench: _Bench) -> Table:
     return Table(caption, ("method", *shown), cells)
 
 
-def _cells(one: Comparison, bench: _Bench) -> dict[str, str]:
+def _cells(one: MethodComparison, bench: _Bench) -> dict[str, str]:
     """A method's row by column; a dash where nothing is known."""
     difference = interval = DASH
     if one.difference is not None:
@@ -240,7 +240,7 @@ def _cells(one: Comparison, bench: _Bench) -> dict[str, str]:
     }
 
 
-def _spread(one: Comparison, split: str) -> str:
+def _spread(one: MethodComparison, split: str) -> str:
     if f"{split}_last" not in one.accuracies:
         return DASH
     best = one.accuracies[f"{split}_best"][0]

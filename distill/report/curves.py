@@ -6,20 +6,25 @@ from statistics import fmean
 
 from distill.report.blocks import Chart
 from distill.report.style import FAINT, axes, colour, legend
-from distill.results.study import Run
+from distill.results.scores import label_of, metric_of
+from distill.results.study import FinishedRun
 
 Curve = dict[int, list[float]]
 """By epoch, counted from 1: one value per run."""
 
 
-def accuracy_chart(runs: Mapping[str, Sequence[Run]], teacher: float | None) -> Chart | None:
-    """Validation accuracy by epoch, a line per method; None where no run has any.
+def accuracy_chart(
+    runs: Mapping[str, Sequence[FinishedRun]], teacher: float | None
+) -> Chart | None:
+    """The headline figure on the validation images by epoch, a line per method; None without any.
 
     Args:
         runs: By method, in the order of their colours.
-        teacher: Its accuracy in percent on the same images.
+        teacher: Its figure in percent on the same images.
     """
-    curves = {name: curve(found, "val/top1") for name, found in runs.items()}
+    result = next((run.result for found in runs.values() for run in found), {})
+    metric, label = metric_of(result), label_of(result)
+    curves = {name: curve(found, f"val/{metric}") for name, found in runs.items()}
     curves = {name: found for name, found in curves.items() if found}
     if not curves:
         return None
@@ -28,7 +33,7 @@ def accuracy_chart(runs: Mapping[str, Sequence[Run]], teacher: float | None) -> 
     if teacher is not None:
         plot.axhline(teacher, color=FAINT, linestyle=(0, (4, 3)), linewidth=1.2, label="teacher")
     plot.set_xlabel("epoch")
-    plot.set_ylabel("validation accuracy (%)")
+    plot.set_ylabel(f"validation {label} (%)")
     lowest = min(min(values) for found in curves.values() for values in _later(found))
     highest = max([max(map(max, found.values())) for found in curves.values()] + [teacher or 0])
     plot.set_ylim(
@@ -36,16 +41,15 @@ def accuracy_chart(runs: Mapping[str, Sequence[Run]], teacher: float | None) -> 
     )
     legend(figure)
     ends = [f"{name} ends at {fmean(found[max(found)]):.2f} %" for name, found in curves.items()]
-    caption = (
-        "Validation accuracy by epoch: mean over seeds; the band spans the lowest and highest."
-    )
+    by_epoch = f"Validation {label} by epoch"
+    caption = f"{by_epoch}: mean over seeds; the band spans the lowest and highest."
     if all(len(values) == 1 for found in curves.values() for values in found.values()):
-        caption = "Validation accuracy by epoch."
+        caption = f"{by_epoch}."
     caption += " The axis begins where the first third of the epochs is over."
     return Chart("accuracy", caption, f"Line chart. {'; '.join(ends)}.", figure)
 
 
-def loss_charts(runs: Mapping[str, Sequence[Run]]) -> list[Chart]:
+def loss_charts(runs: Mapping[str, Sequence[FinishedRun]]) -> list[Chart]:
     """A chart per loss in training, by epoch.
 
     Terms are unweighted; ``train/loss/b`` beside ``train/loss/b/ce`` is the weighted sum of the
@@ -66,7 +70,7 @@ def loss_charts(runs: Mapping[str, Sequence[Run]]) -> list[Chart]:
     return [_loss_chart(key, runs, key in sums) for key in sorted(columns)]
 
 
-def curve(runs: Sequence[Run], column: str) -> Curve:
+def curve(runs: Sequence[FinishedRun], column: str) -> Curve:
     """A column of ``metrics.csv`` by epoch: each run's mean over the rows that have it."""
     found: Curve = defaultdict(list)
     for run in runs:
@@ -79,7 +83,7 @@ def curve(runs: Sequence[Run], column: str) -> Curve:
     return dict(sorted(found.items()))
 
 
-def _loss_chart(key: str, runs: Mapping[str, Sequence[Run]], weighted: bool) -> Chart:
+def _loss_chart(key: str, runs: Mapping[str, Sequence[FinishedRun]], weighted: bool) -> Chart:
     term = key.removeprefix("train/loss/")
     curves = {name: curve(found, key) for name, found in runs.items()}
     curves = {name: found for name, found in curves.items() if found}

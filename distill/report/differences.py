@@ -9,10 +9,10 @@ import numpy as np
 from distill.report.blocks import Chart
 from distill.report.numbers import signed
 from distill.report.style import FAINT, INK, axes, colour
-from distill.results.compare import Comparison, Row, headline
+from distill.results.compare import MethodComparison, Row, headline
 
 
-def difference_chart(rows: Sequence[Row], compared: Sequence[Comparison]) -> Chart | None:
+def difference_chart(rows: Sequence[Row], compared: Sequence[MethodComparison]) -> Chart | None:
     """Paired differences with their intervals, the best above; None where nothing is compared.
 
     Args:
@@ -43,7 +43,7 @@ def difference_chart(rows: Sequence[Row], compared: Sequence[Comparison]) -> Cha
     return Chart("differences", caption, f"Dot plot of differences in points. {told}.", figure)
 
 
-def _limits(found: Sequence[Comparison]) -> tuple[float, float]:
+def _limits(found: Sequence[MethodComparison]) -> tuple[float, float]:
     """The axis: all intervals, unless a few outliers would flatten the rest."""
     ends = [end for one in found for end in _ends(one)]
     reach = 2 * float(np.percentile(np.abs(ends), 75))
@@ -52,14 +52,14 @@ def _limits(found: Sequence[Comparison]) -> tuple[float, float]:
     return min(low, 0) - margin, max(high, 0) + margin
 
 
-def _ends(one: Comparison) -> tuple[float, ...]:
+def _ends(one: MethodComparison) -> tuple[float, ...]:
     if one.difference is None:
         return ()
     mean, low, high = one.difference
     return (mean,) if math.isnan(low) else (low, high)
 
 
-def _draw(plot: Any, height: int, one: Comparison, seeds: Sequence[float]) -> None:  # noqa: ANN401
+def _draw(plot: Any, height: int, one: MethodComparison, seeds: Sequence[float]) -> None:  # noqa: ANN401
     mean, ends = one.difference.mean if one.difference else 0.0, _ends(one)
     shade = FAINT
     if len(ends) == 2 and not min(ends) <= 0 <= max(ends):
@@ -74,19 +74,19 @@ def _draw(plot: Any, height: int, one: Comparison, seeds: Sequence[float]) -> No
     plot.text(1.03, height, signed(mean), color=INK, **beside)
 
 
-def _by_seed(rows: Sequence[Row], one: Comparison) -> list[float]:
+def _by_seed(rows: Sequence[Row], one: MethodComparison) -> list[float]:
     column = headline(rows)
     own = {row["seed"]: row[column] for row in rows if row["method"] == one.method}
     other = {row["seed"]: row[column] for row in rows if row["method"] == one.against}
     return [own[seed] - other[seed] for seed in own if seed in other]
 
 
-def _name(one: Comparison, found: Sequence[Comparison]) -> str:
+def _name(one: MethodComparison, found: Sequence[MethodComparison]) -> str:
     several = len({other.against for other in found}) > 1
     return f"{one.method} to {one.against}" if several else one.method
 
 
-def _told(one: Comparison) -> str:
+def _told(one: MethodComparison) -> str:
     mean, ends = one.difference.mean if one.difference else 0.0, _ends(one)
     interval = f", interval {signed(ends[0])} to {signed(ends[1])}" if len(ends) == 2 else ""
     return f"{one.method} {signed(mean)}{interval}"

@@ -8,7 +8,8 @@ from distill.report.disagreement import disagreement_section
 from distill.report.numbers import DASH, number, percent, short
 from distill.report.tradeoff import Point, tradeoff_charts
 from distill.results.predictions import Predictions
-from distill.results.study import Run
+from distill.results.scores import scores_of
+from distill.results.study import FinishedRun
 
 _ADVICE = (
     "Agreement: the share of validation images on which both networks give the same class. KL: of"
@@ -17,7 +18,7 @@ _ADVICE = (
 )
 
 
-def loss_section(runs: Mapping[str, Sequence[Run]]) -> Section | None:
+def loss_section(runs: Mapping[str, Sequence[FinishedRun]]) -> Section | None:
     """What each loss did in training; None where nothing was logged."""
     charts = loss_charts(runs)
     text = "What each loss came to in training"
@@ -33,7 +34,7 @@ def cost_section(points: Sequence[Point], images: str) -> Section | None:
     return Section("Accuracy against cost", text, charts) if charts else None
 
 
-def diagnostics_section(runs: Mapping[str, Sequence[Run]]) -> Section | None:
+def diagnostics_section(runs: Mapping[str, Sequence[FinishedRun]]) -> Section | None:
     """Agreement, divergence and calibration; None for runs that were not measured."""
     rows = []
     for name, found in runs.items():
@@ -54,14 +55,14 @@ def diagnostics_section(runs: Mapping[str, Sequence[Run]]) -> Section | None:
     return Section("What the student took over", _ADVICE, blocks)
 
 
-def networks_table(run: Run) -> Table:
+def networks_table(run: FinishedRun) -> Table:
     """Size, speed and accuracy of student and teacher in one run."""
     rows = []
     for name in ("teacher", "student"):
         network = run.result.get(name)
         if network:
-            top1 = network["top1"]
-            accuracies = [percent(top1.get(s, {}).get("last")) for s in ("val", "test")]
+            scores = scores_of(run.result, name)
+            accuracies = [percent(scores.get(s, {}).get("last")) for s in ("val", "test")]
             size = f"{network['parameters']:,}", short(network.get("flops"))
             speed = number(network.get("cpu_latency_ms"))
             rows.append((f"{name} ({network['class']})", *accuracies, *size, speed))
@@ -75,7 +76,7 @@ def networks_table(run: Run) -> Table:
     return Table(caption, header, rows)
 
 
-def difference_pictures(runs: Sequence[Run], method: str) -> Section | None:
+def difference_pictures(runs: Sequence[FinishedRun], method: str) -> Section | None:
     """Where the students of a method differ from their teachers or labels."""
     kept: list[Predictions] = [run.predictions for run in runs if run.predictions is not None]
     if not kept:
@@ -83,7 +84,7 @@ def difference_pictures(runs: Sequence[Run], method: str) -> Section | None:
     return disagreement_section(kept, runs[0].result["dataset"]["classes"], method)
 
 
-def recipe_section(runs: Mapping[str, Sequence[Run]]) -> Section:
+def recipe_section(runs: Mapping[str, Sequence[FinishedRun]]) -> Section:
     """What was run: data, device, versions, and the resolved recipes."""
     run = next(found[0] for found in runs.values() if found)
     result = run.result
@@ -112,7 +113,7 @@ def _cells(values: Sequence[Mapping[str, float]]) -> tuple[str, ...]:
     return (agreement, *(number(mean, 3) for mean in means[1:]))
 
 
-def _on_demand(runs: Mapping[str, Sequence[Run]]) -> list[Block]:
+def _on_demand(runs: Mapping[str, Sequence[FinishedRun]]) -> list[Block]:
     titles = {
         "cka": ("Linear CKA between stages: 1 where both see the images alike.", "stage"),
         "gradient_cosine": ("Cosine between the task's gradient and each other term's.", "term"),

@@ -12,14 +12,15 @@ from distill.report.evidence import (
 )
 from distill.report.numbers import number, percent, share, short
 from distill.report.tradeoff import COSTS, Point
-from distill.results.study import Run, Study
+from distill.results.scores import scores_of
+from distill.results.study import FinishedRun, Study
 
 
 def run_page(study: Study) -> Page:
     """Everything that a run left."""
     ((name, (run,)),) = study.runs.items()
     runs = {"student": [run]}
-    teacher = (run.result["teacher"] or {}).get("top1", {}).get("val", {}).get("last")
+    teacher = scores_of(run.result, "teacher").get("val", {}).get("last")
     chart = accuracy_chart(runs, teacher)
     sections = [
         Section("Student and teacher", "", [networks_table(run)]),
@@ -34,18 +35,19 @@ def run_page(study: Study) -> Page:
     return Page(f"Run {name}, seed {run.result['seed']}", _answer(run), _figures(run), kept)
 
 
-def _answer(run: Run) -> list[str]:
+def _answer(run: FinishedRun) -> list[str]:
     student, teacher = run.result["student"], run.result["teacher"]
     split = _split(run)
     key = "val" if split == "validation" else split
-    last = student["top1"].get(key, {}).get("last")
+    last = scores_of(run.result, "student").get(key, {}).get("last")
     told = [
         f"After {run.result['epochs']} epochs the student gets {percent(last)} of the {split}"
         " images right"
     ]
     if teacher:
         size = share(student["parameters"], teacher["parameters"])
-        told[0] += f"; its teacher gets {percent(teacher['top1'].get(key, {}).get('last'))}"
+        taught = scores_of(run.result, "teacher").get(key, {}).get("last")
+        told[0] += f"; its teacher gets {percent(taught)}"
         told.append(f"It has {student['parameters']:,} parameters, {size} of the teacher's.")
         agreement = (run.result.get("diagnostics") or {}).get("agreement")
         if agreement is not None:
@@ -57,14 +59,14 @@ def _answer(run: Run) -> list[str]:
     return told
 
 
-def _figures(run: Run) -> list[Figure]:
+def _figures(run: FinishedRun) -> list[Figure]:
     result = run.result
     figures = []
     for split, word in (("test", "test"), ("val", "validation")):
-        top1 = result["student"]["top1"].get(split)
-        if top1:
-            best = f"best epoch {percent(top1['best'])}"
-            figures.append(Figure(f"student, {word}", percent(top1["last"]), best))
+        scores = scores_of(result, "student").get(split)
+        if scores:
+            best = f"best epoch {percent(scores['best'])}"
+            figures.append(Figure(f"student, {word}", percent(scores["last"]), best))
     student = result["student"]
     latency = student.get("cpu_latency_ms")
     note = f"{number(latency)} ms per image on a CPU" if latency else ""
@@ -75,17 +77,17 @@ def _figures(run: Run) -> list[Figure]:
     return figures
 
 
-def _points(run: Run) -> list[Point]:
+def _points(run: FinishedRun) -> list[Point]:
     key = "val" if _split(run) == "validation" else "test"
     points = []
     for place, name in ((0, "student"), (None, "teacher")):
         network = run.result[name]
-        accuracy = (network or {}).get("top1", {}).get(key, {}).get("last")
+        accuracy = scores_of(run.result, name).get(key, {}).get("last")
         if accuracy is not None:
             costs = {cost: network.get(cost) for cost in COSTS}
             points.append(Point(name, accuracy, costs, place))
     return points
 
 
-def _split(run: Run) -> str:
-    return "test" if run.result["student"]["top1"].get("test") else "validation"
+def _split(run: FinishedRun) -> str:
+    return "test" if scores_of(run.result, "student").get("test") else "validation"

@@ -21,7 +21,7 @@ Spread = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MethodComparison:
     """One method over its seeds, and against another method on the seeds that both have.
 
     Accuracies are in percent; a spread is mean and sample standard deviation.
@@ -63,7 +63,7 @@ def teacher_accuracy(rows: Sequence[Row], split: str) -> float | None:
     return next((value for value in known if value is not None), None)
 
 
-def compare(rows: Sequence[Row]) -> list[Comparison]:
+def compare(rows: Sequence[Row]) -> list[MethodComparison]:
     """Each method's accuracies, and its paired difference to what it is compared with.
 
     The last epoch is compared, on the test images where there are any.
@@ -77,9 +77,9 @@ def compare(rows: Sequence[Row]) -> list[Comparison]:
     return [replace(one, p_holm=p) for one, p in zip(found, adjusted, strict=True)]
 
 
-def _compare(rows: Sequence[Row], method: str, column: str) -> Comparison:
+def _compare(rows: Sequence[Row], method: str, column: str) -> MethodComparison:
     own = {row["seed"]: row for row in rows if row["method"] == method}
-    one = Comparison(method, _accuracies(list(own.values())), _mean(own, "wall_s"))
+    one = MethodComparison(method, _accuracies(list(own.values())), _mean(own, "wall_s"))
     against = next(iter(own.values()))["against"]
     other = {row["seed"]: row for row in rows if row["method"] == against}
     common = [seed for seed in own if seed in other]

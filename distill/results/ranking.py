@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from distill.results.scores import OLD_METRIC
+
 Row = dict[str, Any]
 
 
@@ -12,11 +14,11 @@ class Metric:
     """What is searched for: the last value that a run logs under this name.
 
     Attributes:
-        name: A column of ``metrics.csv``, such as ``val/top1``.
+        name: A column of ``metrics.csv``, such as ``val/loss``.
         goal: Whether more or less of it is better.
     """
 
-    name: str = "val/top1"
+    name: str = f"val/{OLD_METRIC}"
     goal: Literal["maximize", "minimize"] = "maximize"
 
     def best(self, values: Sequence[float]) -> float:

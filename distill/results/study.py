@@ -19,7 +19,7 @@ _WORDS = ("method", "against", "state", "run_dir")
 
 
 @dataclass(frozen=True)
-class Run:
+class FinishedRun:
     """One finished run.
 
     Attributes:
@@ -50,7 +50,7 @@ class Study:
     kind: Kind
     folder: Path
     rows: list[Row]
-    runs: dict[str, list[Run]]
+    runs: dict[str, list[FinishedRun]]
 
 
 def read_study(folder: Path) -> Study:
@@ -69,7 +69,7 @@ def read_study(folder: Path) -> Study:
     raise RecipeError(str(folder), problem)
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path) -> FinishedRun:
     """Read a finished run.
 
     Raises:
@@ -81,7 +81,7 @@ def read_run(folder: Path) -> Run:
     except (OSError, ValueError) as error:
         raise RecipeError(str(path), f"cannot be read: {error}") from error
     config, metrics = folder / "config.yaml", folder / "metrics.csv"
-    return Run(
+    return FinishedRun(
         result,
         config.read_text() if config.is_file() else "",
         [_numbers(row) for row in _rows(metrics)] if metrics.is_file() else [],
@@ -97,7 +97,7 @@ def read_metric(folder: Path) -> Metric:
             and goal.
     """
     path = folder / "sweep.json"
-    needed = 'needs the metric and its goal, such as {"metric": "val/top1", "goal": "maximize"}'
+    needed = 'needs the metric and its goal, such as {"metric": "val/loss", "goal": "minimize"}'
     if not path.is_file():
         raise RecipeError(str(path), f"is missing, so no trial can be called the best; {needed}")
     try:
@@ -118,7 +118,7 @@ def _read_table(folder: Path, rows: list[Row]) -> Study:
     name = "trial" if kind == "sweep" else "method"
     if name not in rows[0]:
         raise RecipeError(str(table), "needs a column 'method' (a bench) or 'trial' (a sweep)")
-    runs: dict[str, list[Run]] = {}
+    runs: dict[str, list[FinishedRun]] = {}
     for row in rows:
         found = runs.setdefault(str(row[name]), [])
         run_dir = _run_dir(folder, row)

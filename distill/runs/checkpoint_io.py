@@ -86,9 +86,18 @@ class SafeCheckpointIO(TorchCheckpointIO):
         _sidecar(Path(path)).unlink(missing_ok=True)
 
 
-def checkpointers(folder: Path) -> list[ModelCheckpoint]:
-    """The two checkpoints of every run: ``last.ckpt`` each epoch, ``best.ckpt`` by ``val/top1``."""
-    best = _Movable(folder, "best", monitor="val/top1", mode="max", enable_version_counter=False)
+def checkpointers(folder: Path, metric: str, goal: str) -> list[ModelCheckpoint]:
+    """The two checkpoints of every run: ``last.ckpt`` each epoch, ``best.ckpt`` by its headline.
+
+    Args:
+        folder: Where they go.
+        metric: The task's headline figure.
+        goal: ``maximize`` or ``minimize`` it.
+    """
+    mode = "max" if goal == "maximize" else "min"
+    best = _Movable(
+        folder, "best", monitor=f"val/{metric}", mode=mode, enable_version_counter=False
+    )
     last = _Movable(
         folder,
         "last",
@@ -122,7 +131,7 @@ def newest_valid(folder: Path) -> Path | None:
     return next((path for path in _newest_first(folder) if is_valid(path)), None)
 
 
-def to_go_on_from(folder: Path) -> Path:
+def latest_valid_checkpoint(folder: Path) -> Path:
     """The newest undamaged checkpoint in a folder, with a warning if a newer one is damaged.
 
     Raises:

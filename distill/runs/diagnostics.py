@@ -1,27 +1,28 @@
-"""A look at a trained student: its validation images once more, beside the teacher's answers."""
+"""What student and teacher give for the validation images, once more after training."""
 
 import warnings
 from dataclasses import replace
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from distill.metrics import Comparison, LineComparison, cpu_latency_ms, flops
+from distill.core.outputs import logits_of
+from distill.metrics import cpu_latency_ms, flops
 from distill.metrics.cost import dummy_image
 from distill.results.predictions import PredictionRecorder, Predictions
+from distill.runs.session import Session
 
 
-class Examination(NamedTuple):
-    """What the look showed.
+class Diagnostics(NamedTuple):
+    """How a student compares with its teacher.
 
     Attributes:
-        values: See :meth:`distill.metrics.Comparison.compute`, for text lines that of
-            :class:`~distill.metrics.LineComparison`; empty without validation images.
-        predictions: What was said of every image; None without validation images and for text
-            lines, which have no one class.
+        values: By name, see the task's ``comparison``; empty without validation images.
+        predictions: Of every image; None without validation images and for tasks whose images do
+            not have one class each.
     """
 
     values: dict[str, float]
@@ -29,33 +30,36 @@ class Examination(NamedTuple):
 
 
 @torch.no_grad()
-def examine(model: Any, trainer: pl.Trainer) -> Examination:  # noqa: ANN401 - any such module
+def run_diagnostics(session: Session, trainer: pl.Trainer) -> Diagnostics:
     """Run student and teacher over the validation images, on the device that they trained on.
 
     Args:
-        model: The module that was trained, with a ``teacher``, or None, and ``teacher_logits``.
+        session: What was trained.
         trainer: What trained it.
     """
     batches = int(sum(trainer.num_val_batches))
     if not batches:
-        return Examination({}, None)
-    data = trainer.datamodule  # type: ignore[attr-defined]
+        return Diagnostics({}, None)
+    module, model, task = session.module, session.model, session.task
     device = trainer.strategy.root_device
-    model.to(device).eval()  # Lightning moved it to the CPU when training ended
-    taught, of_lines = model.teacher is not None, data.example(1).line_length is not None
-    comparison = LineComparison(taught) if of_lines else Comparison(len(data.classes), taught)
-    comparison.to(device)
-    recorder = None if of_lines else PredictionRecorder()
-    for batch in islice(data.val_dataloader(), batches):
-        image, target = batch.image.to(device), batch.target.to(device)
+    module.to(device).eval()  # Lightning moved it to the CPU when training ended
+    taught = model.teacher is not None
+    comparison = task.comparison(session.data, taught)
+    if isinstance(comparison, nn.Module):
+        comparison.to(device)
+    recorder = PredictionRecorder() if task.keeps_predictions() else None
+    for batch in islice(session.datamodule.val_dataloader(), batches):
+        shown = replace(batch, image=batch.image.to(device), target=batch.target.to(device))
         with trainer.precision_plugin.forward_context():
-            student = model(image)
-            teacher = model.teacher_logits(replace(batch, image=image)) if taught else None
-        comparison.update(student, teacher, target)
+            student = model.outputs_of("student", shown)
+            teacher = model.outputs_of("teacher", shown) if taught else None
+        said = task.predicted(teacher) if teacher is not None else None
+        comparison.update(task.predicted(student), said, task.target(shown))
         if recorder is not None:
-            recorder.update(image, batch.index, target, student, teacher)
-    model.to("cpu")
-    return Examination(comparison.compute(), recorder.compute() if recorder else None)
+            logits = logits_of(teacher) if teacher is not None else None
+            recorder.update(shown.image, batch.index, shown.target, logits_of(student), logits)
+    module.to("cpu")
+    return Diagnostics(comparison.compute(), recorder.compute() if recorder else None)
 
 
 def cost(network: nn.Module, shape: tuple[int, ...]) -> dict[str, float | None]:

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from distill.core.errors import RecipeError
 from distill.core.rank import first_process
-from distill.recipes import Tree
-from distill.runs.checkpoint_io import newest_valid, to_go_on_from
+from distill.recipes import Recipe, read
+from distill.runs.checkpoint_io import latest_valid_checkpoint, newest_valid
 
 STAGES = "stages"
 """The folder in which a run of several stages keeps theirs."""
@@ -25,7 +25,7 @@ _NAME = "# recipe: "
 
 
 @contextmanager
-def claimed(run_dir: Path) -> Iterator[None]:
+def lock_run_dir(run_dir: Path) -> Iterator[None]:
     """Own a run directory; what was written for a recipe that turns out wrong is removed.
 
     Once some work was done, everything is kept. Of a run's processes the first owns it for all.
@@ -81,7 +81,7 @@ def refuse_second_run(run_dir: Path) -> None:
         RecipeError: If it does.
     """
     if (run_dir / "config.yaml").exists():
-        message = f"holds a run already: distill resume {run_dir}, or another --run_dir"
+        message = f"is not empty: use `distill resume {run_dir}` or another --run_dir"
         raise RecipeError(str(run_dir), message)
 
 
@@ -92,7 +92,7 @@ def checkpoint_to_resume(run_dir: Path) -> Path:
         RecipeError: If there is none, naming those that are damaged.
     """
     try:
-        return to_go_on_from(run_dir / "checkpoints")
+        return latest_valid_checkpoint(run_dir / "checkpoints")
     except ValueError as error:
         raise RecipeError(str(run_dir), str(error)) from error
 
@@ -103,9 +103,9 @@ def resumable(run_dir: Path) -> bool:
     return any(newest_valid(folder) for folder in folders)
 
 
-def write_config(run_dir: Path, tree: Tree, name: str) -> None:
+def write_config(run_dir: Path, recipe: Recipe, name: str) -> None:
     """Write ``config.yaml``, a run's recipe, under what it is called."""
-    text = yaml.safe_dump(tree, sort_keys=False)
+    text = yaml.safe_dump(recipe.tree, sort_keys=False)
     (run_dir / "config.yaml").write_text(f"{_NAME}{name}\n{text}" if name else text)
 
 
@@ -115,7 +115,7 @@ def recipe_name(run_dir: Path) -> str:
     return first.removeprefix(_NAME) if first.startswith(_NAME) else str(run_dir)
 
 
-def read_finished(run_dir: Path) -> tuple[Tree, dict[str, Any]]:
+def read_finished(run_dir: Path) -> tuple[Recipe, dict[str, Any]]:
     """The recipe of a finished run and what is in its ``result.json``.
 
     Raises:
@@ -127,7 +127,7 @@ def read_finished(run_dir: Path) -> tuple[Tree, dict[str, Any]]:
     for path in (weights, result, recipe):
         if not path.is_file():
             raise RecipeError(str(path), "is missing: not the directory of a finished run")
-    return yaml.safe_load(recipe.read_text()), json.loads(result.read_text())
+    return Recipe(read(recipe)), json.loads(result.read_text())
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

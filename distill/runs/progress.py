@@ -1,13 +1,38 @@
-"""What a run tells: its first lines, a line per epoch, and the record in ``result.json``."""
+"""What a run prints, its first lines and a line per epoch, and what ``result.json`` records."""
 
 import time
-from typing import Any
+from typing import Any, Protocol, cast, runtime_checkable
 
 import pytorch_lightning as pl
 from rich.console import Console
 from torch import nn
 
 from distill.core.batch import Batch
+from distill.core.errors import RecipeError
+from distill.core.protocols import RunModule
+from distill.results.scores import OLD_METRIC
+from distill.tasks import Task
+
+
+class Notes(Protocol):
+    """What has something to say at the start of a run."""
+
+    def notes(self) -> list[str]:
+        """Lines of text."""
+
+
+@runtime_checkable
+class HasObjective(Protocol):
+    """A module whose terms are wired by paths."""
+
+    objective: Notes
+
+
+@runtime_checkable
+class HasTeaching(Protocol):
+    """A module whose teacher's outputs may be kept."""
+
+    teaching: Notes
 
 
 class RunRecord(pl.Callback):
@@ -18,8 +43,9 @@ class RunRecord(pl.Callback):
         each_epoch: Print a line per epoch, for terminals without a progress bar.
 
     Attributes:
-        top1: The student's validation accuracy in percent, ``last`` and ``best``, and the first
-            epoch that reached it, ``best_epoch``, counted from 0 as in ``metrics.csv``.
+        scores: The student's headline figure on the validation images in percent, ``last`` and
+            ``best``, and the first epoch that reached it, ``best_epoch``, counted from 0 as in
+            ``metrics.csv``.
         wall_s: Seconds of training, over all parts of a resumed run.
         trained: Whether anything was left to train.
     """
@@ -27,7 +53,8 @@ class RunRecord(pl.Callback):
     def __init__(self, console: Console, each_epoch: bool) -> None:
         self._console, self._each_epoch = console, each_epoch
         self._started = 0.0
-        self.top1: dict[str, float] = {}
+        self.scores: dict[str, float] = {}
+        self._task: Task | None = None
         self.wall_s = 0.0
         self.trained = False
         self._mark = 0.0
@@ -41,20 +68,19 @@ class RunRecord(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Print who trains on what."""
         self._started = time.monotonic() - self.wall_s
-        for name in ("teacher", "student"):
-            network = getattr(pl_module, name, None)
+        module, data = cast(RunModule, pl_module), trainer.datamodule  # type: ignore[attr-defined]
+        self._task = data.task
+        for name, network in (("teacher", module.teacher), ("student", module.student)):
             if network is not None:
                 self._console.print(f"{name:8} {describe(network)}", highlight=False)
-        sizes = ", ".join(f"{n} {name}" for name, n in data_sizes(trainer).items())
+        sizes = ", ".join(f"{n} {name}" for name, n in data.sizes().items())
         device, precision = trainer.strategy.root_device, trainer.precision
-        data = type(trainer.datamodule).__name__  # type: ignore[attr-defined]
-        self._console.print(f"data     {data}: {sizes}", highlight=False)
+        self._console.print(f"data     {type(data).__name__}: {sizes}", highlight=False)
         self._console.print(f"device   {device}, {precision}", highlight=False)
-        recall = getattr(pl_module, "recall", None)
-        if recall is not None:
-            self._console.print(f"cache    {recall.store.path}", highlight=False, soft_wrap=True)
-        for key, shape in getattr(pl_module, "shapes", {}).items():
-            self._console.print(f"tap      {key} {shape[1:]}", highlight=False)
+        lines = pl_module.teaching.notes() if isinstance(pl_module, HasTeaching) else []
+        lines += pl_module.objective.notes() if isinstance(pl_module, HasObjective) else []
+        for line in lines:
+            self._console.print(line, highlight=False, soft_wrap=True)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note that something is trained."""
@@ -79,42 +105,40 @@ class RunRecord(pl.Callback):
         self._images += len(batch.image) * trainer.world_size
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Note the student's accuracy; time steps from here."""
+        """Note the student's headline figure; time steps from here."""
         self._mark = time.monotonic()
-        value = trainer.callback_metrics.get("val/top1")
-        if value is None or not trainer.fit_loop.epoch_loop.val_loop._has_run:
+        task = cast(Task, self._task)
+        value = trainer.callback_metrics.get(f"val/{task.metric}")
+        if value is None:
+            told = f"{type(pl_module).__name__} does not log val/{task.metric} in validation"
+            raise RecipeError("model", told)
+        if not trainer.fit_loop.epoch_loop.val_loop._has_run:
             return
-        self.top1["last"] = value.item()
-        if value.item() > self.top1.get("best", -1):
-            self.top1 |= {"best": value.item(), "best_epoch": trainer.current_epoch}
+        best, now = self.scores.get("best"), value.item()
+        self.scores["last"] = now
+        if best is None or (now > best if task.goal == "maximize" else now < best):
+            self.scores |= {"best": now, "best_epoch": trainer.current_epoch}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note the time; print a line."""
         self.wall_s = time.monotonic() - self._started
         if self._each_epoch:
             loss = trainer.callback_metrics["train/loss"].item()
-            accuracy = f"val {self.top1['last']:.2f} %" if self.top1 else ""
+            score = f"val {self.scores['last']:.2f} %" if self.scores else ""
             epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
             self._console.print(
-                f"{epoch}  loss {loss:.4f}  {accuracy}  {self.wall_s:.0f} s", highlight=False
+                f"{epoch}  loss {loss:.4f}  {score}  {self.wall_s:.0f} s", highlight=False
             )
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run goes on from."""
         speed = {"images": self._images, "training_s": self._training_s}
-        return {"top1": self.top1, "wall_s": self.wall_s} | speed
+        return {OLD_METRIC: self.scores, "wall_s": self.wall_s} | speed
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
-        self.top1, self.wall_s = state_dict["top1"], state_dict["wall_s"]
+        self.scores, self.wall_s = state_dict[OLD_METRIC], state_dict["wall_s"]
         self._images, self._training_s = state_dict["images"], state_dict["training_s"]
-
-
-def data_sizes(trainer: pl.Trainer) -> dict[str, int]:
-    """Images per split."""
-    pipeline = trainer.datamodule.pipeline  # type: ignore[attr-defined]
-    sets = {"train": pipeline.train, "val": pipeline.val, "test": pipeline.test}
-    return {name: len(samples.ids) for name, samples in sets.items() if samples is not None}
 
 
 def describe(network: nn.Module) -> str:

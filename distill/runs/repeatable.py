@@ -9,28 +9,28 @@ from pathlib import Path
 from rich.console import Console
 
 from distill.core.errors import RecipeError
-from distill.recipes import Tree
+from distill.recipes import Recipe
 from distill.runs.directory import resumable
+from distill.runs.fit import fit
 from distill.runs.result import Result
-from distill.runs.single import fit
 from distill.runs.wandb.connection import finish
 
 _NOTE = "bench.sha256"
 
 
 @dataclass(frozen=True)
-class Run:
+class RepeatableRun:
     """What to run and where.
 
     Attributes:
-        tree: The recipe, resolved.
+        recipe: What to train.
         run_dir: Its directory.
         name: What to call the recipe in ``result.json``.
         digest: Of everything that the run depends on; a directory with another one is cleared.
         trusted: Further packages whose classes the recipe may name.
     """
 
-    tree: Tree
+    recipe: Recipe
     run_dir: Path
     name: str
     digest: str
@@ -39,36 +39,37 @@ class Run:
     def result(self) -> Result | None:
         """What the run left, if it is finished."""
         path = self.run_dir / "result.json"
-        if not self._is_ours() or not path.is_file():
+        if not self.is_owned() or not path.is_file():
             return None
         finished: Result = json.loads(path.read_text())
         return finished
 
-    def _is_ours(self) -> bool:
+    def is_owned(self) -> bool:
+        """Whether the directory was made for this very run."""
         note = self.run_dir / _NOTE
         return note.is_file() and note.read_text() == self.digest
 
-    def refuse_foreign(self) -> None:
-        """Check that the directory holds no run of somebody else's.
+    def check_owner(self) -> None:
+        """Check that the directory holds no run of somebody else.
 
         Raises:
             RecipeError: If it does.
         """
         held = (self.run_dir / name for name in ("config.yaml", "result.json"))
         if any(path.exists() for path in held) and not (self.run_dir / _NOTE).exists():
-            told = "holds a run that was trained by itself: take another --out or --run_dir"
+            told = "contains a run started by `distill fit`; choose another --out or --run_dir"
             raise RecipeError(str(self.run_dir), told)
 
-    def carry_out(self) -> Result:
+    def train(self) -> Result:
         """Train, go on from a checkpoint, or read what is there, whichever is due.
 
         Raises:
             RecipeError: If the recipe is wrong, or the directory holds somebody else's run.
         """
-        self.refuse_foreign()
+        self.check_owner()
         if (finished := self.result()) is not None:
             return finished
-        resume = self._is_ours() and resumable(self.run_dir)
+        resume = self.is_owned() and resumable(self.run_dir)
         if not resume:
             shutil.rmtree(self.run_dir, ignore_errors=True)
         self.run_dir.mkdir(parents=True, exist_ok=True)
@@ -77,7 +78,7 @@ class Run:
         quiet = Console(quiet=True)
         try:
             return fit(
-                self.tree,
+                self.recipe,
                 self.run_dir,
                 name=self.name,
                 resume=resume,
@@ -88,7 +89,8 @@ class Run:
             finish()
 
 
-def digest(tree: Tree, teacher: str) -> str:
+def digest(recipe: Recipe, teacher: str) -> str:
     """SHA-256 of a recipe, of the order of its stages, and of its teacher's digest."""
+    tree = recipe.tree
     order = " ".join(tree.get("stages") or ())
     return hashlib.sha256((json.dumps(tree, sort_keys=True) + order + teacher).encode()).hexdigest()

@@ -1,9 +1,10 @@
-"""What a finished run leaves behind: accuracies, weights, and the facts that they depend on."""
+"""What a finished run leaves behind: figures, weights, and the facts that they depend on."""
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
 import torch
@@ -11,90 +12,131 @@ from rich.console import Console
 from safetensors.torch import save_file
 from torch import nn
 
+from distill.cache import TeacherCache
 from distill.callbacks import CKA, GradientCosine
+from distill.core.protocols import SavesNetworks
 from distill.core.rank import first_process
-from distill.recipes.build import Built
+from distill.results.scores import scores_of
 from distill.runs.checkpoint_io import SafeCheckpointIO
-from distill.runs.diagnostics import cost, examine
+from distill.runs.diagnostics import cost, run_diagnostics
 from distill.runs.directory import write_json
-from distill.runs.progress import RunRecord, data_sizes, parameters
+from distill.runs.progress import RunRecord, parameters
+from distill.runs.session import Session
 from distill.runs.wandb.results import log_results
 
 Result = dict[str, Any]
 
 
-def write_result(
-    built: Built, trainer: pl.Trainer, record: RunRecord, run_dir: Path, name: str
-) -> Result:
+class HoldsCache(Protocol):
+    """What holds a teacher's outputs in training."""
+
+    cache: TeacherCache | None
+
+
+@runtime_checkable
+class Taught(Protocol):
+    """A module whose teacher's outputs may be kept."""
+
+    teaching: HoldsCache
+
+
+def write_result(session: Session, trainer: pl.Trainer, record: RunRecord, name: str) -> Result:
     """Write what a run leaves, testing where there are test images.
 
-    ``student.safetensors``, ``validation.safetensors`` (its predictions) and ``result.json``.
+    ``student.safetensors`` and whatever other networks the module leaves,
+    ``validation.safetensors`` (its predictions) and ``result.json``.
 
     Args:
-        built: What was trained.
+        session: What was trained.
         trainer: What trained it.
-        record: Its accuracies and times.
-        run_dir: Where to write.
+        record: Its figures and times.
         name: What to call the recipe.
 
     Returns:
         The content of ``result.json``.
     """
-    examination = examine(built.model, trainer)
+    run_dir = session.run_dir
+    diagnostics = run_diagnostics(session, trainer)
     if first_process():
-        state = built.model.student.state_dict()
-        weights = {key: value.contiguous() for key, value in state.items()}
-        save_file(weights, run_dir / "student.safetensors")
-        if examination.predictions is not None:
-            examination.predictions.save(run_dir)
-    result = _facts(built, trainer, record, name)
-    result["diagnostics"] = examination.values | _on_demand(trainer)
-    if data_sizes(trainer).get("test"):
-        _add_test(result, built, trainer, run_dir)
+        save_weights(session.model.student, run_dir / "student.safetensors")
+        if isinstance(session.model, SavesNetworks):
+            for file, network in session.model.saved_networks.items():
+                save_weights(network, run_dir / file)
+        if diagnostics.predictions is not None:
+            diagnostics.predictions.save(run_dir)
+    result = _facts(session, trainer, record, name)
+    result["diagnostics"] = diagnostics.values | _on_demand(trainer)
+    if session.data.sizes().get("test"):
+        _add_test(result, session, trainer)
     if first_process():
         write_json(run_dir / "result.json", result)
-        log_results(trainer.loggers, result, run_dir, examination.predictions)
+        log_results(trainer.loggers, result, run_dir, diagnostics.predictions)
     return result
 
 
-def measure(trainer: pl.Trainer, built: Built) -> dict[str, float]:
-    """Top-1 accuracies in percent on the test images, of the student and of the teacher if any."""
-    trainer.test(built.model, built.data, verbose=False)
-    measured = {"student": trainer.callback_metrics["test/top1"].item()}
-    teacher = built.model.teacher_top1.get("test")
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Write a network's weights as safetensors."""
+    path.parent.mkdir(exist_ok=True)
+    state = network.state_dict()
+    save_file({name: value.contiguous() for name, value in state.items()}, path)
+
+
+def measure(trainer: pl.Trainer, session: Session) -> dict[str, float]:
+    """Headline figures in percent on the test images, of the student and of the teacher if any."""
+    trainer.test(session.module, session.datamodule, verbose=False)
+    measured = {"student": trainer.callback_metrics[f"test/{session.task.metric}"].item()}
+    teacher = session.model.evaluation.teacher_scores.get("test")
     return measured | ({"teacher": teacher} if teacher is not None else {})
 
 
-def tell(console: Console, result: Result, run_dir: Path) -> None:
-    """Print the student's accuracy beside the teacher's, and where everything lies."""
+def print_summary(console: Console, result: Result, run_dir: Path) -> None:
+    """Print the student's figures beside the teacher's, and where everything lies."""
     for network in ("teacher", "student"):
         if result[network] is not None:
-            accuracies = [
+            figures = [
                 f"{stage} {values['last']:.2f} % (best epoch {values['best']:.2f} %)"
-                for stage, values in result[network]["top1"].items()
+                for stage, values in scores_of(result, network).items()
                 if values
             ]
-            console.print(f"{network:8} {', '.join(accuracies)}", highlight=False)
+            console.print(f"{network:8} {', '.join(figures)}", highlight=False)
     files = "result.json, student.safetensors, metrics.csv, checkpoints/"
     console.print(f"run      {run_dir}: {files}", highlight=False, soft_wrap=True)
 
 
-def _facts(built: Built, trainer: pl.Trainer, record: RunRecord, name: str) -> Result:
+@dataclass(frozen=True)
+class _Costs:
+    """Describes networks for images of one shape, their figures under the task's headline."""
+
+    metric: str
+    shape: tuple[int, ...]
+
+    def of(self, network: nn.Module, scores: Mapping[str, object]) -> Result:
+        size = {"class": type(network).__name__, "parameters": parameters(network)}
+        return size | cost(network, self.shape) | {self.metric: dict(scores)}
+
+
+def _facts(session: Session, trainer: pl.Trainer, record: RunRecord, name: str) -> Result:
     """What was trained, how well and how fast, but for the test."""
-    model, data = built.model, built.data
+    model, data, task = session.model, session.data, session.task
     shape = tuple(data.example(1).image.shape[1:])
+    costs = _Costs(task.metric, shape)
     teacher = None
     if model.teacher is not None:
-        top1 = {stage: {"last": v, "best": v} for stage, v in model.teacher_top1.items()}
-        teacher = _network(model.teacher, top1, shape)
+        known = model.evaluation.teacher_scores
+        scores = {stage: {"last": v, "best": v} for stage, v in known.items()}
+        teacher = costs.of(model.teacher, scores)
+    normalization = model.networks.normalization["student"]
     return {
         "recipe": name,
-        "seed": built.config["seed_everything"],
+        "seed": session.config.seed,
+        "task": type(task).__name__,
+        "metric": task.metric,
+        "goal": task.goal,
         "dataset": {
             "class": type(data).__name__,
             "classes": list(data.classes),
             "shape": list(shape),
-            "images": data_sizes(trainer),
+            "images": data.sizes(),
         },
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
@@ -104,23 +146,16 @@ def _facts(built: Built, trainer: pl.Trainer, record: RunRecord, name: str) -> R
         "cpu_threads": torch.get_num_threads(),
         "precision": str(trainer.precision),
         "versions": {p: version(p) for p in ("distill", "torch", "pytorch-lightning", "timm")},
-        "normalization": asdict(model.normalization["student"]),
-        "cache": _cache(model),
+        "normalization": {"mean": list(normalization.mean), "std": list(normalization.std)},
+        "cache": _cache(session),
         "teacher": teacher,
-        "student": _network(model.student, {"val": record.top1}, shape),
+        "student": costs.of(model.student, {"val": record.scores}),
     }
 
 
-def _network(network: nn.Module, top1: dict[str, Any], shape: tuple[int, ...]) -> Result:
-    size = {"class": type(network).__name__, "parameters": parameters(network)}
-    return size | cost(network, shape) | {"top1": top1}
-
-
-def _cache(model: Any) -> dict[str, object] | None:  # noqa: ANN401 - of any class that a recipe names
-    recall = getattr(model, "recall", None)
-    if recall is None:
-        return None
-    return {"file": str(recall.store.path), "batches_computed": recall.computed}
+def _cache(session: Session) -> dict[str, object] | None:
+    cache = session.module.teaching.cache if isinstance(session.module, Taught) else None
+    return {"file": str(cache.store.path), "batches_computed": cache.misses} if cache else None
 
 
 def _on_demand(trainer: pl.Trainer) -> dict[str, dict[str, float]]:
@@ -133,13 +168,14 @@ def _on_demand(trainer: pl.Trainer) -> dict[str, dict[str, float]]:
     return found
 
 
-def _add_test(result: Result, built: Built, trainer: pl.Trainer, run_dir: Path) -> None:
-    last = measure(trainer, built)
+def _add_test(result: Result, session: Session, trainer: pl.Trainer) -> None:
+    last = measure(trainer, session)
     best = last
-    best_path = run_dir / "checkpoints" / "best.ckpt"
+    best_path = session.run_dir / "checkpoints" / "best.ckpt"
     if best_path.is_file():
         state = SafeCheckpointIO().load_checkpoint(best_path)["state_dict"]
-        built.model.load_state_dict(state)
-        best = measure(trainer, built)
+        session.module.load_state_dict(state)
+        best = measure(trainer, session)
     for network in last:
-        result[network]["top1"]["test"] = {"last": last[network], "best": best[network]}
+        values = {"last": last[network], "best": best[network]}
+        scores_of(result, network)["test"] = values

@@ -1,10 +1,9 @@
-"""Carries out a recipe's stages, one run after the other in one run directory."""
+"""Trains a recipe's stages, one run after the other in one run directory."""
 
 import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from pathlib import Path
 
 import torch.distributed
@@ -12,92 +11,89 @@ from rich.console import Console
 
 from distill.core.errors import Interrupted
 from distill.core.rank import first_process
-from distill.recipes import Tree
-from distill.recipes.stages import check, in_stage, last, trees
-from distill.runs import single as run
-from distill.runs.directory import STAGES, claimed, refuse_second_run, write_config
+from distill.recipes import Recipe
+from distill.recipes.stages import check_stages, in_stage, last_stage, stages
+from distill.runs.directory import STAGES, lock_run_dir, refuse_second_run, write_config
 from distill.runs.result import Result
-from distill.runs.staged_check import rehearse
-from distill.runs.staged_result import write_outcome
-from distill.runs.staged_weights import going_on, leave_parts
+from distill.runs.single import fit_single
+from distill.runs.staged_check import validate_stages
+from distill.runs.staged_result import merge_stage_results
+from distill.runs.staged_weights import init_from_stage, save_loss_state
 from distill.runs.wandb.connection import finish
 
 
 def fit_stages(
-    tree: Tree,
+    recipe: Recipe,
     run_dir: Path,
-    *,
-    name: str = "",
-    resume: bool = False,
-    trusted: Sequence[str] = (),
-    console: Console | None = None,
+    name: str,
+    resume: bool,
+    trusted: Sequence[str],
+    console: Console,
 ) -> Result:
-    """Train what a recipe with stages describes; the arguments are those of ``run.fit``.
+    """Train a recipe with stages; the arguments are those of ``runs.fit``.
 
     A stage is a run of its own in ``stages/<name>``. When the whole is resumed, finished stages are
     kept, and the one that was stopped goes on from its newest checkpoint.
     """
-    console = console or Console(quiet=not first_process())
-    tree = deepcopy(tree)
-    check(tree, trusted)
-    with claimed(run_dir):
+    check_stages(recipe, trusted)
+    with lock_run_dir(run_dir):
         if not resume:
             if first_process():
                 refuse_second_run(run_dir)
-            rehearse(tree, run_dir, trusted, console)
+            recipe = validate_stages(recipe, run_dir, trusted, console)
         if first_process():
-            _write_config(tree, run_dir, name)
+            _write_config(recipe, run_dir, name)
         results: dict[str, Result] = {}
-        for stage, own in trees(tree).items():
+        for stage, own in stages(recipe).items():
             console.print(f"stage    {stage}", highlight=False)
             folder = run_dir / STAGES / stage
-            begins = going_on(own, [run_dir / STAGES / before for before in reversed(results)])
-            with in_stage(tree, stage), _resumed_as_a_whole(folder, run_dir):
-                results[stage] = _carried_out(begins, folder, name, resume, trusted, console)
-            _leave(folder)
-        result = write_outcome(results, run_dir)
+            earlier = [run_dir / STAGES / before for before in reversed(results)]
+            begins = init_from_stage(own, earlier)
+            with in_stage(recipe, stage), _resumed_as_a_whole(folder, run_dir):
+                results[stage] = _train(begins, folder, name, resume, trusted, console)
+            _save_loss_state(folder)
+        result = merge_stage_results(results, run_dir)
     files = f"result.json, student.safetensors, metrics.csv, {STAGES}/"
     console.print(f"run      {run_dir}: {files}", highlight=False, soft_wrap=True)
     return result
 
 
-def _write_config(tree: Tree, run_dir: Path, name: str) -> None:
-    """The recipe as it is, its student resolved: whoever takes it as a teacher reads that."""
-    model = {**tree["model"]["init_args"], "student": last(tree)["model"]["init_args"]["student"]}
-    whole = {**tree, "model": {**tree["model"], "init_args": model}}
-    write_config(run_dir, whole, name)
+def _write_config(recipe: Recipe, run_dir: Path, name: str) -> None:
+    """Write the recipe as it is, its student resolved: whoever takes it as a teacher reads that."""
+    student = last_stage(recipe).get("model.student")
+    write_config(run_dir, recipe.put("model.student", student), name)
 
 
-def _carried_out(
-    own: Tree, folder: Path, name: str, resume: bool, trusted: Sequence[str], console: Console
+def _train(
+    own: Recipe, folder: Path, name: str, resume: bool, trusted: Sequence[str], console: Console
 ) -> Result:
     """Train a stage, go on with it, or read what it left, whichever is due."""
     finished = folder / "result.json"
     if resume and finished.is_file():
         result: Result = json.loads(finished.read_text())
         return result
-    # One whose checkpoints are all damaged is begun: run.fit refuses it.
+    # One whose checkpoints are all damaged was begun: fit_single refuses it.
     begun = resume and any(folder.glob("checkpoints/*.ckpt"))
     if resume and not begun and first_process():
         shutil.rmtree(folder, ignore_errors=True)
     try:
-        return run.fit(own, folder, name=name, resume=begun, trusted=trusted, console=console)
+        return fit_single(own, folder, name, begun, trusted, console)
     finally:
         finish()
 
 
-def _leave(folder: Path) -> None:
+def _save_loss_state(folder: Path) -> None:
     if first_process():
-        leave_parts(folder)
+        save_loss_state(folder)
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()
 
 
 @contextmanager
 def _resumed_as_a_whole(folder: Path, run_dir: Path) -> Iterator[None]:
-    """Who is told how to go on is told the whole run, not the stage."""
+    """Name the whole run, not the stage, in the line that says how to resume."""
     try:
         yield
     except Interrupted as error:
-        told = str(error).replace(f"distill resume {folder}", f"distill resume {run_dir}")
-        raise Interrupted(error.signum, told) from error
+        message = str(error).replace(f"distill resume {folder}", f"distill resume {run_dir}")
+        raise Interrupted(error.signum, message) from error

@@ -1,80 +1,81 @@
 """Builds every stage before the first is trained, so that no fault is found hours later."""
 
-from collections.abc import Sequence
-from copy import deepcopy
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import pytorch_lightning as pl
 from rich.console import Console
+from torch import Tensor
 
-from distill.callbacks.train_only import TrainOnly
+from distill.callbacks import TrainOnly
 from distill.core.errors import RecipeError
-from distill.recipes import Tree, put
-from distill.recipes.build import Built, build
-from distill.recipes.stages import in_stage, trees
-from distill.runs.precision import settle_precision
-from distill.runs.single import calm, open_data, own_settings
-from distill.runs.staged_weights import parts
+from distill.core.protocols import HasLosses
+from distill.recipes import Recipe
+from distill.recipes.stages import in_stage, stages
+from distill.runs.session import Session, listed, quiet_lightning
+from distill.runs.staged_weights import loss_state
 
 _Shapes = dict[str, tuple[int, ...]]
 
 
-def rehearse(tree: Tree, run_dir: Path, trusted: Sequence[str], console: Console) -> None:
-    """Build every stage, with its data and a dry pass, and check that what it is left fits it.
+def validate_stages(
+    recipe: Recipe, run_dir: Path, trusted: Sequence[str], console: Console
+) -> Recipe:
+    """Build every stage, with its data and a dry run, and check that earlier ones fit later ones.
 
     Args:
-        tree: The recipe; a precision that this machine cannot compute in is changed in its stage.
+        recipe: The recipe.
         run_dir: Where the stages' runs will be.
         trusted: Further packages whose classes the recipe may name.
         console: Where to print.
 
+    Returns:
+        The recipe; a precision that this machine cannot compute in is changed in its stage.
+
     Raises:
         RecipeError: For the first stage that would fail.
     """
-    left: dict[str, tuple[str, _Shapes]] = {}
-    for stage, own in trees(tree).items():
-        with calm(), in_stage(tree, stage):
-            built = build(_without_loggers(own), str(run_dir), trusted)
-            wanted = built.trainer["precision"]
-            settle_precision(built, console)
-            if built.trainer["precision"] != wanted:
-                put(tree, f"stages.{stage}.trainer.precision", built.trainer["precision"])
-            open_data(built)
-            _dry_pass(built, run_dir)
-            for term, shapes in _shapes(built).items():
-                if term in left and left[term][1] != shapes:
-                    raise _unfit(term, shapes, *left[term])
-                left[term] = (stage, shapes)
+    saved: dict[str, tuple[str, _Shapes]] = {}
+    for stage, own in stages(recipe).items():
+        with quiet_lightning(), in_stage(recipe, stage):
+            session = Session(own.put("trainer.logger", False), run_dir, trusted, console)
+            used = session.settings["precision"]
+            if own.get("trainer.precision") is not None and used != own.get("trainer.precision"):
+                recipe = recipe.put(f"stages.{stage}.trainer.precision", used)
+            session.set_up_data()
+            _dry_run(session)
+            for term, shapes in _shapes(session).items():
+                if term in saved and saved[term][1] != shapes:
+                    raise _mismatch(term, stage, shapes, *saved[term])
+                saved[term] = (stage, shapes)
+    return recipe
 
 
-def _without_loggers(own: Tree) -> Tree:
-    own = deepcopy(own)
-    put(own, "trainer.logger", False)
-    return own
-
-
-def _dry_pass(built: Built, run_dir: Path) -> None:
-    given = built.trainer["callbacks"]
-    callbacks = [one for one in given if isinstance(one, TrainOnly)] if given else []
-    plain: dict[str, Any] = {"callbacks": callbacks, "enable_checkpointing": False}
-    trainer = pl.Trainer(**(own_settings(built, run_dir) | plain | {"enable_progress_bar": False}))
-    trainer.datamodule = built.data  # type: ignore[attr-defined]
-    built.model.trainer = built.data.trainer = trainer
+def _dry_run(session: Session) -> None:
+    given = listed(session.settings["callbacks"])
+    callbacks = [one for one in given if isinstance(one, TrainOnly)]
+    trainer = session.trainer(
+        callbacks=callbacks, enable_checkpointing=False, enable_progress_bar=False
+    )
+    trainer.datamodule = session.datamodule  # type: ignore[attr-defined]
+    session.module.trainer = session.datamodule.trainer = trainer
     for callback in callbacks:
-        callback.setup(trainer, built.model, "fit")
-    built.model.setup("fit")
+        callback.setup(trainer, session.module, "fit")
+    session.module.setup("fit")
 
 
-def _shapes(built: Built) -> dict[str, _Shapes]:
-    found = parts(built.model.state_dict())
+def _shapes(session: Session) -> dict[str, _Shapes]:
+    if not isinstance(session.module, HasLosses):
+        return {}
+    found: Mapping[str, Mapping[str, Tensor]] = loss_state(session.module.state_dict())
     return {
         term: {name: tuple(value.shape) for name, value in found.get(term, {}).items()}
-        for term in getattr(built.model, "losses", ())
+        for term in session.module.losses
     }
 
 
-def _unfit(term: str, shapes: _Shapes, before: str, left: _Shapes) -> RecipeError:
-    odd = next(name for name in {**left, **shapes} if left.get(name) != shapes.get(name))
-    told = f"{odd} is {left.get(odd, 'absent')} there and {shapes.get(odd, 'absent')} here"
-    return RecipeError(f"model.losses.{term}", f"does not go on from stage {before}: {told}")
+def _mismatch(term: str, stage: str, here: _Shapes, before: str, saved: _Shapes) -> RecipeError:
+    odd = next(name for name in {**saved, **here} if saved.get(name) != here.get(name))
+    wanted, found = here.get(odd, "nothing"), saved.get(odd, "nothing")
+    expected = f"stage {stage!r} expects losses.{term}.{odd} {wanted}"
+    message = f"{expected}, stage {before!r} saved {found}"
+    return RecipeError(f"model.losses.{term}", message)

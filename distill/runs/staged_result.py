@@ -7,11 +7,12 @@ from pathlib import Path
 
 from distill.core.rank import first_process
 from distill.results.predictions import FILE as PREDICTIONS
+from distill.results.scores import metric_of, scores_of
 from distill.runs.directory import STAGES, write_json
 from distill.runs.result import Result
 
 
-def write_outcome(results: Mapping[str, Result], run_dir: Path) -> Result:
+def merge_stage_results(results: Mapping[str, Result], run_dir: Path) -> Result:
     """Write ``result.json``, ``metrics.csv``, and copies of the last stage's student and answers.
 
     Args:
@@ -24,7 +25,8 @@ def write_outcome(results: Mapping[str, Result], run_dir: Path) -> Result:
     """
     counts = ("epochs", "steps", "wall_s")
     told = [
-        {"name": name, **{key: result[key] for key in counts}, "top1": result["student"]["top1"]}
+        {"name": name, **{key: result[key] for key in counts}}
+        | {metric_of(result): scores_of(result, "student")}
         for name, result in results.items()
     ]
     whole = {key: round(sum(result[key] for result in results.values()), 2) for key in counts}

@@ -1,7 +1,6 @@
-"""What a stage hands over to the next: its student, peers, and the trained parts of its losses."""
+"""The weights that a stage hands to the next: student, peers, trained parts of losses."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +8,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from distill.core.errors import RecipeError
-from distill.recipes import Tree
+from distill.recipes import Recipe
 from distill.runs.checkpoint_io import SafeCheckpointIO
 
 
-def leave_parts(folder: Path) -> None:
+def save_loss_state(folder: Path) -> None:
     """Write the parts of each loss of a finished stage to ``losses/<term>.safetensors``.
 
     Args:
@@ -27,13 +26,13 @@ def leave_parts(folder: Path) -> None:
         state = SafeCheckpointIO().load_checkpoint(path)["state_dict"]
     except ValueError as error:
         raise RecipeError(str(path), "is missing or damaged; the next stage needs it") from error
-    for term, tensors in parts(state).items():
+    for term, tensors in loss_state(state).items():
         file = _file(folder, "losses", term)
         file.parent.mkdir(parents=True, exist_ok=True)
         save_file({name: value.contiguous() for name, value in tensors.items()}, file)
 
 
-def parts(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+def loss_state(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     """The tensors of a module's losses by term and name."""
     found: dict[str, dict[str, Tensor]] = {}
     for key, value in state.items():
@@ -44,8 +43,8 @@ def parts(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     return found
 
 
-def going_on(own: Tree, earlier: Sequence[Path]) -> Tree:
-    """A stage's recipe that begins with what earlier stages left.
+def init_from_stage(own: Recipe, earlier: Sequence[Path]) -> Recipe:
+    """A stage's recipe that begins with the weights that earlier stages saved.
 
     The student and peers are those of the stage before, a loss is as the last stage that had it
     left it. Everything must fit exactly; optimizer and schedule begin anew.
@@ -54,18 +53,16 @@ def going_on(own: Tree, earlier: Sequence[Path]) -> Tree:
         own: The stage's recipe.
         earlier: The run directories of the stages before it, the latest first.
     """
-    own = deepcopy(own)
     if not earlier:
         return own
-    arguments = own["model"]["init_args"]
     student = earlier[0] / "student.safetensors"
-    arguments["student"] = _filled(arguments["student"], student)
-    peers = arguments.get("peers") or {}
+    own = own.put("model.student", _filled(own.get("model.student"), student))
+    peers = own.get("model.peers") or {}
     for name, file in _found("peers", peers, earlier[:1]):
-        peers[name] = _filled(peers[name], file)
-    for name, file in _found("losses", arguments["losses"], earlier):
-        term = arguments["losses"][name]
-        term["loss"] = _filled(term["loss"], file)
+        own = own.put(f"model.peers.{name}", _filled(peers[name], file))
+    losses = own.get("model.losses")
+    for name, file in _found("losses", losses, earlier):
+        own = own.put(f"model.losses.{name}.loss", _filled(losses[name]["loss"], file))
     return own
 
 
@@ -83,6 +80,6 @@ def _file(folder: Path, kind: str, name: str) -> Path:
     return folder / kind / f"{name}.safetensors"
 
 
-def _filled(spec: Any, file: Path) -> Tree:  # noqa: ANN401 - a class path, alone or with arguments
+def _filled(spec: Any, file: Path) -> dict[str, Any]:  # noqa: ANN401 - a class path, alone or with arguments
     arguments = {"model": spec, "path": str(file)}
     return {"class_path": "teachers.from_checkpoint", "init_args": arguments}

@@ -14,7 +14,7 @@ from distill.core.batch import Batch
 from distill.core.fingerprint import view_hash
 from distill.core.randomness import fold, uniform
 from distill.data.datasets import BatchKey, Samples
-from distill.data.loader import InOrder, KeyedLoader
+from distill.data.loader import KeyedLoader, SequentialBatchSampler
 from distill.data.selection import name, number
 from distill.ssld.perceptual import mirrored, nearest, perceptual_hash
 
@@ -64,7 +64,7 @@ def look(samples: Samples, workers: int = 0) -> Looked:
         samples: Decoded without augmentation.
         workers: Loader processes.
     """
-    loader = KeyedLoader(samples, InOrder(samples.ids, 256), workers)
+    loader = KeyedLoader(samples, SequentialBatchSampler(samples.ids, 256), workers)
     seen = [(view_hash(batch.image), perceptual_hash(batch.image)) for batch in loader]
     pixels, bits = (torch.cat(parts) for parts in zip(*seen, strict=True))
     order = pixels.argsort(stable=True)
@@ -136,7 +136,7 @@ def picture(
         "unlabelled": Batch(torch.cat(own), row, row, 0),
         "near duplicate of": Batch(torch.cat(near), row, row, 0),
     }
-    return contact_sheet(columns, captions)
+    return contact_sheet(columns, lambda row: captions[int(row)])
 
 
 def _image(pixels: int, looked: Looked, samples: Samples) -> Tensor:

@@ -1,7 +1,6 @@
-"""What the teacher says of unlabelled images."""
+"""A teacher's logits for unlabelled images."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import cast
 
 import pytorch_lightning as pl
@@ -9,24 +8,24 @@ import torch
 from torch import Tensor, nn
 
 from distill.core.batch import Batch
+from distill.core.outputs import logits_of
 from distill.data.datasets import Samples
-from distill.data.loader import InOrder, KeyedLoader
+from distill.data.loader import KeyedLoader, SequentialBatchSampler
 from distill.data.partly_labelled import PartlyLabelled
 from distill.modules import Distillation
-from distill.modules.image_data import ImageData, fitting_logits, own_normalization
-from distill.recipes.build import Built
-from distill.runs.single import own_settings
+from distill.modules.networks import checked_outputs, own_normalization
+from distill.runs.session import Session
 
 _BATCH = 256
 
 
-def label(built: Built, samples: Samples, folder: Path) -> Tensor:
+def label(session: Session, data: PartlyLabelled, samples: Samples) -> Tensor:
     """The teacher's logits for images as they are in evaluation, in the teacher's declared mode.
 
     Args:
-        built: A recipe with a teacher.
+        session: Of a recipe with a teacher.
+        data: Its images.
         samples: Its ids say which images, and in which order.
-        folder: What Lightning takes for its own.
 
     Returns:
         Logits (n, k), float32.
@@ -34,20 +33,17 @@ def label(built: Built, samples: Samples, folder: Path) -> Tensor:
     Raises:
         RecipeError: If the teacher does not fit the images.
     """
-    labeller = _Labeller(built.model, built.data)
-    changes = {
-        "logger": False,
-        "callbacks": [],
-        "plugins": None,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "limit_test_batches": None,
-        "devices": 1,
-        "num_nodes": 1,
-        "strategy": "auto",
-    }
-    trainer = pl.Trainer(**(own_settings(built, folder) | changes))
-    loader = KeyedLoader(samples, InOrder(samples.ids, _BATCH), built.data.pipeline.workers)
+    labeller = _Labeller(cast(Distillation, session.module), data)
+    trainer = session.bare_trainer(
+        plugins=None,
+        enable_progress_bar=False,
+        limit_test_batches=None,
+        devices=1,
+        num_nodes=1,
+        strategy="auto",
+    )
+    batches = SequentialBatchSampler(samples.ids, _BATCH)
+    loader = KeyedLoader(samples, batches, data.pipeline.workers)
     # Not `predict`: there Lightning puts a sampler of its own in place of the keyed one.
     trainer.test(labeller, loader, verbose=False)
     return torch.cat(labeller.logits)
@@ -60,13 +56,13 @@ class _Labeller(pl.LightningModule):
         super().__init__()
         self.logits: list[Tensor] = []
         self.model, teacher = model, cast(nn.Module, model.teacher)
-        given = model.normalization.get("teacher")
-        normalized = given or own_normalization(teacher, cast(ImageData, data))
-        self._look: Callable[[Tensor], Tensor] = lambda image: teacher(normalized(image))
+        given = model.networks.normalization.get("teacher")
+        normalized = given or own_normalization(teacher, data)
+        self._forward: Callable[[Tensor], Tensor] = lambda image: teacher(normalized(image))
         with torch.no_grad():
             image = data.example(2).image
-            fitting_logits("model.teacher", teacher, self._look, image, data.classes)
+            checked_outputs("model.teacher", teacher, self._forward, image, data)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the logits of a batch, in memory."""
-        self.logits.append(self._look(batch.image).float().cpu())
+        self.logits.append(logits_of(self._forward(batch.image)).float().cpu())

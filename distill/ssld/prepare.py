@@ -5,14 +5,14 @@ the teacher labels the rest, and the images that it is most certain of are selec
 for each class at most.
 """
 
-from collections.abc import Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, cast
 
 import torch
 from rich.console import Console
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from distill.core.errors import RecipeError
 from distill.core.fingerprint import tensors_digest
@@ -20,12 +20,10 @@ from distill.data import PartlyLabelled
 from distill.data.datasets import Samples
 from distill.data.selection import SELECTED, Places, load_places
 from distill.modules import Distillation
-from distill.recipes import Tree
-from distill.recipes.build import Built, build
-from distill.recipes.stages import trees
-from distill.runs.directory import claimed
-from distill.runs.precision import settle_precision
-from distill.runs.single import calm, open_data
+from distill.recipes import Recipe, Tree
+from distill.recipes.stages import stages
+from distill.runs.directory import lock_run_dir
+from distill.runs.session import Session, quiet_lightning
 from distill.ssld import duplicates, selection
 from distill.ssld.labelling import label
 from distill.ssld.manifest import STEPS, read_manifest, write_manifest
@@ -36,7 +34,7 @@ _DROPPED, _PICTURE, _LABELS = "near_duplicates.csv", "near_duplicates.png", "lab
 
 
 def prepare(
-    tree: Tree,
+    recipe: Recipe | Tree,
     top_k: int,
     bits: int = 6,
     begin: Step = "clean",
@@ -47,7 +45,7 @@ def prepare(
     """Clean, label and select the unlabelled images of a recipe; a manifest is left by each step.
 
     Args:
-        tree: What ``recipes.load`` returned: a teacher, and ``distill.data.PartlyLabelled`` with
+        recipe: It has a teacher, and ``distill.data.PartlyLabelled`` with
             ``selected``, the folder that everything is written to.
         top_k: Images to select of each class at most; at least 1.
         bits: Bits, of 126, in which the hashes of near duplicates may differ.
@@ -64,16 +62,15 @@ def prepare(
     """
     console = console or Console()
     _check(top_k, bits, begin)
-    tree, folder = _without_selection(tree)
-    with calm(), claimed(folder):
-        built = build(tree, str(folder), trusted)
-        _check_built(built)
-        settle_precision(built, console)
-        open_data(built)
+    recipe, folder = _without_selection(Recipe.of(recipe))
+    with quiet_lightning(), lock_run_dir(folder):
+        session = Session(recipe, folder, trusted, console)
+        data = _checked(session)
+        session.set_up_data()
         steps = {
-            "clean": lambda: _clean(built.data, folder, bits, command),
-            "label": lambda: _label(built, folder, command),
-            "select": lambda: _select(built.data.classes, folder, top_k, command),
+            "clean": lambda: _clean(data, folder, bits, command),
+            "label": lambda: _label(session, data, folder, command),
+            "select": lambda: _select(data.classes, folder, top_k, command),
         }
         for step in STEPS[STEPS.index(begin) :]:
             console.print(f"{step:8} {steps[step]()}", highlight=False, soft_wrap=True)
@@ -112,27 +109,27 @@ def _clean(data: PartlyLabelled, folder: Path, most: int, command: str) -> str:
     return f"{len(samples.ids)} unlabelled images, {dropped}: {left} left"
 
 
-def _label(built: Built, folder: Path, command: str) -> str:
+def _label(session: Session, data: PartlyLabelled, folder: Path, command: str) -> str:
     read_manifest(folder, "clean")
     try:
-        places = load_places(folder, built.data.pool_digest())
+        places = load_places(folder, data.pool_digest())
     except ValueError as error:
         raise RecipeError("--from", str(error)) from error
     dropped = duplicates.read_dropped(folder / _DROPPED)
     pixels = places.pixels[~torch.isin(places.pixels, dropped)]
     if len(pixels) == 0:
         raise RecipeError("data", "all unlabelled images are near duplicates: none is left")
-    samples = built.data.pool()
+    samples = data.pool()
     # In the order of their pixels, so that batches are the same wherever the images are.
     samples.ids = places.samples_of(pixels)
-    logits = label(built, samples, folder)
+    logits = label(session, data, samples)
     save_file({"pixels": pixels, "logits": logits}, folder / _LABELS)
-    teacher = built.model.teacher
+    teacher = cast(nn.Module, session.model.teacher)
     facts = {
         "command": command,
         "teacher": type(teacher).__name__,
         "teacher_weights": tensors_digest(teacher.state_dict()),
-        "precision": str(built.trainer["precision"]),
+        "precision": str(session.settings["precision"]),
         "images": len(pixels),
     }
     write_manifest(folder, "label", facts, [_LABELS])
@@ -173,21 +170,21 @@ def _check(top_k: int, bits: int, begin: str) -> None:
         raise RecipeError("--from", f"must be one of {', '.join(STEPS)}, got {begin}")
 
 
-def _check_built(built: Built) -> None:
-    if not isinstance(built.data, PartlyLabelled):
-        got = type(built.data).__name__
+def _checked(session: Session) -> PartlyLabelled:
+    data, model = session.datamodule, session.module
+    if not isinstance(data, PartlyLabelled):
+        got = type(data).__name__
         raise RecipeError("data", f"needs distill.data.PartlyLabelled, got {got}")
-    if not isinstance(built.model, Distillation) or built.model.teacher is None:
+    if not isinstance(model, Distillation) or model.teacher is None:
         raise RecipeError("model.teacher", "is needed to label images")
+    return data
 
 
-def _without_selection(tree: Tree) -> tuple[Tree, Path]:
+def _without_selection(recipe: Recipe) -> tuple[Recipe, Path]:
     """The recipe, of its first stage if it has several, with all unlabelled images; the folder."""
-    tree = deepcopy(next(iter(trees(tree).values())) if "stages" in tree else tree)
-    data: Any = tree.get("data")
-    arguments = data.get("init_args") if isinstance(data, Mapping) else None
-    folder = arguments.pop("selected", None) if isinstance(arguments, dict) else None
+    first = next(iter(stages(recipe).values())) if recipe.staged else recipe
+    folder = first.get("data.selected")
     if not isinstance(folder, str):
         needed = "must name the folder that is written to and trained from"
         raise RecipeError("data.selected", f"{needed}, got {folder!r}")
-    return tree, Path(folder)
+    return first.put("data.selected", None), Path(folder)

@@ -5,23 +5,24 @@ teacher; the first generation is the same recipe without a teacher.
 """
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from distill import recipes
 from distill.core.errors import RecipeError
 from distill.core.randomness import fold
-from distill.recipes import Tree
-from distill.runs.repeatable import Run, digest
+from distill.recipes import Recipe, Tree
+from distill.results.scores import scores_of
+from distill.runs.repeatable import RepeatableRun, digest
 from distill.runs.result import Result
-from distill.wiring.term import NETWORKS
+from distill.wiring.keys import split_key
+
+_FROM_RUN = "teachers.from_run"
 
 
 def chain(
-    tree: Tree,
+    recipe: Recipe | Tree,
     run_dir: Path,
     generations: int,
     *,
@@ -34,7 +35,7 @@ def chain(
     Every generation begins from weights of its own, by the recipe's seed and its number.
 
     Args:
-        tree: What ``recipes.load`` returned: a student, and terms that read from its teacher.
+        recipe: A student, and terms that read from its teacher.
         run_dir: Where the runs go: ``generation0``, without a teacher, ``generation1``, ...
         generations: How many follow the first; at least 1.
         name: What to call the recipe in ``result.json``.
@@ -49,40 +50,33 @@ def chain(
     """
     if generations < 1:
         raise RecipeError("--generations", f"must be at least 1, got {generations}")
-    console = console or Console()
+    recipe, console = Recipe.of(recipe), console or Console()
     results: list[Result] = []
     before = ""
     for number in range(generations + 1):
-        own = _generation(tree, number, run_dir)
+        own = _generation(recipe, number, run_dir)
         before = digest(own, before)
-        run = Run(own, run_dir / f"generation{number}", name, before, tuple(trusted))
-        results.append(run.carry_out())
-        top1 = results[-1]["student"]["top1"]
-        told = "  ".join(f"{stage} {top1[stage]['last']:.2f} %" for stage in top1 if top1[stage])
-        console.print(
-            f"generation {number}  {told}  {run.run_dir}", highlight=False, soft_wrap=True
-        )
+        folder = run_dir / f"generation{number}"
+        results.append(RepeatableRun(own, folder, name, before, tuple(trusted)).train())
+        scores = scores_of(results[-1], "student")
+        told = "  ".join(f"{s} {scores[s]['last']:.2f} %" for s in scores if scores[s])
+        console.print(f"generation {number}  {told}  {folder}", highlight=False, soft_wrap=True)
     return results
 
 
-def _generation(tree: Tree, number: int, run_dir: Path) -> Tree:
-    own = deepcopy(tree)
-    seed = tree.get("seed_everything", 0)
-    own["seed_everything"] = fold(seed, "generation", number) % 2**31 if number else seed
-    if number:
-        spec = {"run_dir": str(run_dir / f"generation{number - 1}")}
-        teacher = {"class_path": "teachers.from_run", "init_args": spec}
-        recipes.put(own, "model.teacher", teacher)
-    else:
-        recipes.put(own, "model.teacher", None)
-        recipes.put(own, "model.losses", _without_teacher(tree))
-    return own
+def _generation(recipe: Recipe, number: int, run_dir: Path) -> Recipe:
+    seed = fold(recipe.seed, "generation", number) % 2**31 if number else recipe.seed
+    own = recipe.put("seed_everything", seed)
+    if not number:
+        return own.put("model.teacher", None).put("model.losses", _without_teacher(recipe))
+    arguments = {"run_dir": str(run_dir / f"generation{number - 1}")}
+    return own.put("model.teacher", {"class_path": _FROM_RUN, "init_args": arguments})
 
 
-def _without_teacher(tree: Tree) -> dict[str, Any]:
-    losses = (tree.get("model") or {}).get("init_args", {}).get("losses")
+def _without_teacher(recipe: Recipe) -> dict[str, Any]:
+    losses = recipe.get("model.losses")
     if not isinstance(losses, Mapping):
-        raise RecipeError("model.losses", "needs terms by name")
+        raise RecipeError("model.losses", "expected terms by name")
     kept = {name: term for name, term in losses.items() if not _reads_teacher(term)}
     if not kept or len(kept) == len(losses):
         needed = "a chain needs a term that reads from the teacher and one that does not"
@@ -94,4 +88,4 @@ def _reads_teacher(term: Any) -> bool:  # noqa: ANN401 - whatever a recipe holds
     inputs = term.get("inputs") if isinstance(term, Mapping) else None
     sources = inputs.values() if isinstance(inputs, Mapping) else ()
     keys = [key for each in sources for key in (each if isinstance(each, list) else [each])]
-    return any(str(key).startswith(NETWORKS[1]) for key in keys)
+    return any(split_key(str(key)).head == "teacher" for key in keys)

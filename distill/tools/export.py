@@ -12,12 +12,11 @@ from torch import Tensor, nn
 
 from distill.core.errors import RecipeError
 from distill.core.randomness import fold, uniform
-from distill.recipes import Tree
-from distill.recipes.build import build
-from distill.recipes.stages import last
+from distill.recipes import Recipe
+from distill.recipes.stages import last_stage
 from distill.runs.directory import read_finished, read_weights
 from distill.runs.result import Result
-from distill.runs.single import calm
+from distill.runs.session import Session, quiet_lightning
 
 _Network = Callable[[Tensor], Tensor]
 _Writer = Callable[[nn.Module, Tensor, Path], None]
@@ -90,17 +89,17 @@ def export(
     """
     out = out or run_dir / "student.onnx"
     write, read = _format(out)
-    tree, result = read_finished(run_dir)
+    recipe, result = read_finished(run_dir)
     if "shape" not in result["dataset"]:
         told = "does not say the images' shape: an earlier version wrote it"
         raise RecipeError(str(run_dir / "result.json"), told)
-    student = _student(last(tree), run_dir, trusted)
+    student = _student(last_stage(recipe), run_dir, trusted)
     program = Deployed(student, **result["normalization"]).eval()
     image = _images(3, result["dataset"]["shape"])
     temporary = out.with_name(f"{out.stem}.tmp{out.suffix}")
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with calm(), _told(run_dir):
+        with quiet_lightning(), export_errors(run_dir):
             write(program, image[:2], temporary)
             off = max(_off(program, read(temporary), image[:n]) for n in (1, 3))
         if not off <= _TOLERANCE:
@@ -108,7 +107,7 @@ def export(
         temporary.replace(out)
     finally:
         temporary.unlink(missing_ok=True)
-    _tell(console or Console(), out, result, off)
+    _print_summary(console or Console(), out, result, off)
     return out
 
 
@@ -126,13 +125,13 @@ def _format(path: Path) -> tuple[_Writer, _Reader]:
     return _write_onnx, _read_onnx
 
 
-def _student(tree: Tree, run_dir: Path, trusted: Sequence[str]) -> nn.Module:
+def _student(recipe: Recipe, run_dir: Path, trusted: Sequence[str]) -> nn.Module:
     """A run's trained student, built without its teacher and its data."""
-    student = _untrained(tree["model"]["init_args"]["student"])
+    student = _untrained(recipe.get("model.student"))
     alone = {"teacher": None, "student": student, "losses": {}}
-    own = {"class_path": "distill.modules.Distillation", "init_args": alone}
-    built = build({"model": own, "data": tree["data"]}, str(run_dir), trusted)
-    network: nn.Module = built.model.student
+    model = {"class_path": "distill.modules.Distillation", "init_args": alone}
+    session = Session(Recipe({"model": model, "data": recipe.get("data")}), run_dir, trusted)
+    network = session.model.student
     network.load_state_dict(read_weights(run_dir / "student.safetensors"))
     return network.float()
 
@@ -190,8 +189,8 @@ def _off(program: nn.Module, written: _Network, image: Tensor) -> float:
 
 
 @contextmanager
-def _told(run_dir: Path) -> Iterator[None]:
-    """What a tracer cannot follow, in one line."""
+def export_errors(run_dir: Path) -> Iterator[None]:
+    """Tell what a tracer cannot follow in one line."""
     try:
         yield
     except Exception as error:  # of torch's exporter, or of ONNX's runtime
@@ -199,7 +198,7 @@ def _told(run_dir: Path) -> Iterator[None]:
         raise RecipeError(str(run_dir), f"the student cannot be exported: {problem}") from error
 
 
-def _tell(console: Console, out: Path, result: Result, off: float) -> None:
+def _print_summary(console: Console, out: Path, result: Result, off: float) -> None:
     data = result["dataset"]
     shape = ", ".join(str(n) for n in data["shape"])
     for line in (

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Sequence
-from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,20 +11,23 @@ from rich.console import Console
 
 from distill.core.batch import Batch
 from distill.core.errors import RecipeError
+from distill.data.keyed import KeyedData
 from distill.modules import Distillation
-from distill.recipes import Tree
-from distill.recipes.build import Built, build
-from distill.runs.precision import settle_precision
-from distill.runs.single import calm, open_data, own_settings
+from distill.recipes import Recipe, Tree
+from distill.runs.session import Session, quiet_lightning
+
+_CACHED = "teachers.Cached"
 
 
-def fill(tree: Tree, trusted: Sequence[str] = (), console: Console | None = None) -> Path:
-    """Let the teacher look at every view of a recipe's training that is not in its cache yet.
+def fill(
+    recipe: Recipe | Tree, trusted: Sequence[str] = (), console: Console | None = None
+) -> Path:
+    """Run the teacher on every view of a recipe's training that is not in its cache yet.
 
     With ``data.views`` these are that many epochs, without it all epochs of the training.
 
     Args:
-        tree: What ``recipes.load`` returned; ``model.cache`` is ``auto`` where it says nothing.
+        recipe: The recipe; ``model.cache`` is ``auto`` where it says nothing.
         trusted: Further packages whose classes the recipe may name.
         console: Where to print.
 
@@ -36,35 +38,36 @@ def fill(tree: Tree, trusted: Sequence[str] = (), console: Console | None = None
         RecipeError: If the recipe is wrong, or no term of it reads from a teacher.
     """
     console = console or Console()
-    built = build(_with_cache(tree), "runs", trusted)
-    if not isinstance(built.model, Distillation):
-        needed = "needs distill.modules.Distillation"
-        raise RecipeError("model", f"{needed}, got {type(built.model).__name__}")
-    settle_precision(built, console)
-    with calm(), TemporaryDirectory() as folder:
-        open_data(built)
-        epochs = _epochs(built)
-        console.print(f"views    {epochs} epochs of {len(built.data.train_dataloader())} batches")
-        shown = built.trainer["enable_progress_bar"] is not False and console.is_terminal
-        changes = {
-            "max_epochs": epochs,
-            "limit_val_batches": 0,
-            "logger": False,
-            "enable_checkpointing": False,
-            "enable_progress_bar": shown,
-            "callbacks": [RichProgressBar()] if shown else [],
-        }
+    recipe = _with_cache(Recipe.of(recipe))
+    with quiet_lightning(), TemporaryDirectory() as folder:
+        session = Session(recipe, Path(folder), trusted, console)
+        model, data = session.module, session.datamodule
+        if not isinstance(model, Distillation):
+            needed = "needs distill.modules.Distillation"
+            raise RecipeError("model", f"{needed}, got {type(model).__name__}")
+        if not isinstance(data, KeyedData):
+            needed = "needs a datamodule of distill.data"
+            raise RecipeError("data", f"{needed}, got {type(data).__name__}")
+        session.set_up_data()
+        epochs = _epochs(session, data)
+        console.print(f"views    {epochs} epochs of {len(data.train_dataloader())} batches")
+        shown = session.settings["enable_progress_bar"] is not False and console.is_terminal
         warnings.filterwarnings("ignore", ".*will run with no optimizer.*")
         warnings.filterwarnings("ignore", ".*have no `validation_step`.*")
-        filler = _Filler(built.model)
-        pl.Trainer(**(own_settings(built, Path(folder)) | changes)).fit(filler, built.data)
-    recall = built.model.recall
-    if recall is None:
+        trainer = session.bare_trainer(
+            max_epochs=epochs,
+            limit_val_batches=0,
+            enable_progress_bar=shown,
+            callbacks=[RichProgressBar()] if shown else [],
+        )
+        trainer.fit(_Filler(model), data)
+    cache = model.teaching.cache
+    if cache is None:
         raise RecipeError("model.losses", "no term reads from the teacher: nothing to keep")
-    size = recall.store.path.stat().st_size / 2**20
-    told = f"{recall.store.path}: {size:.1f} MiB, {recall.computed} batches computed"
-    console.print(f"cache    {told}", highlight=False, soft_wrap=True)
-    return recall.store.path
+    size = cache.store.path.stat().st_size / 2**20
+    message = f"{cache.store.path}: {size:.1f} MiB, {cache.misses} batches computed"
+    console.print(f"cache    {message}", highlight=False, soft_wrap=True)
+    return cache.store.path
 
 
 class _Filler(pl.LightningModule):
@@ -80,33 +83,26 @@ class _Filler(pl.LightningModule):
         self.model.setup(stage)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Look at a batch."""
-        self.model.teacher_outputs(batch)
+        """Run the teacher on a batch."""
+        self.model.teacher_context(batch)
 
     def configure_optimizers(self) -> None:
         """Nothing is trained."""
 
 
-def _with_cache(tree: Tree) -> Tree:
-    tree = deepcopy(tree)
-    arguments = tree["model"].get("init_args") if isinstance(tree.get("model"), dict) else None
-    if isinstance(arguments, dict) and arguments.get("cache") is None:
-        teacher = arguments.get("teacher")
-        named = teacher.get("class_path", "") if isinstance(teacher, dict) else str(teacher)
-        if not named.endswith(".Cached"):
-            arguments["cache"] = "auto"
-    return tree
+def _with_cache(recipe: Recipe) -> Recipe:
+    teacher = recipe.get("model.teacher")
+    named = teacher.get("class_path") if isinstance(teacher, dict) else teacher
+    if named == _CACHED or recipe.get("model.cache") is not None:
+        return recipe
+    return recipe.put("model.cache", "auto")
 
 
-def _epochs(built: Built) -> int:
-    pipeline = getattr(built.data, "pipeline", None)
-    if pipeline is None:
-        needed = "needs a datamodule of distill.data"
-        raise RecipeError("data", f"{needed}, got {type(built.data).__name__}")
-    views = pipeline.views()
+def _epochs(session: Session, data: KeyedData) -> int:
+    views = data.pipeline.views()
     if views.fixed:
         return 1
-    epochs = int(views.repeat or built.trainer["max_epochs"] or 1)
+    epochs = int(views.repeat or session.settings["max_epochs"] or 1)
     if epochs < 1:
         raise RecipeError("trainer.max_epochs", f"needs a number of epochs, got {epochs}")
     return epochs

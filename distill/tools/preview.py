@@ -1,25 +1,29 @@
 """What a recipe's augmentations do to its first training samples, as a picture."""
 
 from collections.abc import Sequence
-from copy import deepcopy
+from functools import partial
+from pathlib import Path
 
 from PIL import Image
 
 from distill.augment.sheet import contact_sheet
 from distill.core.errors import RecipeError
 from distill.data.datasets import BatchKey
-from distill.recipes import Tree
-from distill.recipes.build import build
+from distill.data.keyed import KeyedData
+from distill.recipes import Recipe, Tree
+from distill.runs.session import Session
 
 
-def preview(tree: Tree, rows: int = 8, views: int = 6, trusted: Sequence[str] = ()) -> Image.Image:
+def preview(
+    recipe: Recipe | Tree, rows: int = 8, views: int = 6, trusted: Sequence[str] = ()
+) -> Image.Image:
     """A contact sheet of the original samples and of their views in the first epochs.
 
     The views are those of a run with the recipe's seed, unless images of a batch are mixed: then
     the partners come from these few. Sizes drawn for each step are those of the epochs' first.
 
     Args:
-        tree: What ``recipes.load`` returned. Its teacher need not be there.
+        recipe: The recipe; its teacher need not be there.
         rows: How many samples.
         views: How many epochs.
         trusted: Further packages whose classes the recipe may name.
@@ -27,27 +31,23 @@ def preview(tree: Tree, rows: int = 8, views: int = 6, trusted: Sequence[str] = 
     Raises:
         RecipeError: If the recipe is wrong or its images cannot be read.
     """
-    tree = deepcopy(tree)
-    arguments = tree["model"].get("init_args") if isinstance(tree.get("model"), dict) else None
-    if isinstance(arguments, dict) and "teacher" in arguments:
-        arguments["teacher"] = None
-    data = build(tree, "runs", trusted).data
-    pipeline = getattr(data, "pipeline", None)
-    if pipeline is None:
+    recipe = Recipe.of(recipe)
+    if recipe.get("model.teacher") is not None:
+        recipe = recipe.put("model.teacher", None)
+    session = Session(recipe, Path("runs"), trusted)
+    data = session.datamodule
+    if not isinstance(data, KeyedData):
         raise RecipeError("data", f"needs a datamodule of distill.data, got {type(data).__name__}")
-    try:
-        data.setup("fit")
-        columns = {"original": data.example(rows)}
-        steps = len(data.train_dataloader())
-    except ValueError as error:
-        raise RecipeError("data", str(error)) from error
+    session.set_up_data()
+    pipeline, columns = data.pipeline, {"original": data.example(rows)}
+    steps = len(data.train_dataloader())
     shown = pipeline.views()
     for epoch in range(views):
         view = shown.of_epoch(epoch)
         step = (view if shown.mixed else epoch) * steps
         key = BatchKey(view, columns["original"].index, step=step)
         try:
-            columns[f"epoch {epoch}"] = pipeline.augmented(pipeline.train[key])
+            columns[f"epoch {epoch}"] = pipeline.augmented(pipeline.batch(key))
         except ValueError as error:
             raise RecipeError("data.augment", str(error)) from error
-    return contact_sheet(columns, data.classes)
+    return contact_sheet(columns, partial(session.task.caption, classes=data.classes))

@@ -1,7 +1,6 @@
 """A learning rate and a batch size to begin with, by Lightning's Tuner."""
 
 from collections.abc import Sequence
-from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -13,11 +12,10 @@ from pytorch_lightning.tuner.tuning import Tuner
 from rich.console import Console
 
 from distill.core.errors import NonFiniteError, RecipeError
-from distill.recipes import Tree
-from distill.recipes.build import Built, build
+from distill.data.keyed import KeyedData
+from distill.recipes import Recipe, Tree
 from distill.runs.checkpoint_io import SafeCheckpointIO
-from distill.runs.precision import settle_precision
-from distill.runs.single import calm, open_data, own_settings
+from distill.runs.session import Session, quiet_lightning
 
 _LARGEST_BATCH = 8192
 _SKIPPED = 10
@@ -37,7 +35,10 @@ class Suggestion(NamedTuple):
 
 
 def tune(
-    tree: Tree, steps: int = 100, trusted: Sequence[str] = (), console: Console | None = None
+    recipe: Recipe | Tree,
+    steps: int = 100,
+    trusted: Sequence[str] = (),
+    console: Console | None = None,
 ) -> Suggestion:
     """Search a learning rate and a batch size for a recipe; nothing is trained or kept.
 
@@ -46,7 +47,7 @@ def tune(
     at a quarter of the training images, at most 8192).
 
     Args:
-        tree: What ``recipes.load`` returned.
+        recipe: The recipe.
         steps: Learning rates to try; at least 20.
         trusted: Further packages whose classes the recipe may name.
         console: Where to print.
@@ -56,12 +57,12 @@ def tune(
     """
     if steps < 20:
         raise RecipeError("--steps", f"needs at least 20, got {steps}")
-    console = console or Console()
-    with calm(), TemporaryDirectory() as folder:
-        built, trainer = _fresh(tree, Path(folder), trusted)
-        own = built.data.batch_size
-        rate = _learning_rate(built, trainer, steps)
-        size = _batch_size(*_fresh(tree, Path(folder), trusted))
+    recipe, console = Recipe.of(recipe), console or Console()
+    with quiet_lightning(), TemporaryDirectory() as folder:
+        session = _fresh(recipe, Path(folder), trusted)
+        own = _keyed(session).batch_size
+        rate = _learning_rate(session, steps)
+        size = _batch_size(_fresh(recipe, Path(folder), trusted))
     found = Suggestion(rate, size)
     told = "none found: the loss fell nowhere" if rate is None else f"{rate:.2g}"
     console.print(f"learning rate  {told}  (model.optimizer.lr, batch size {own})", highlight=False)
@@ -69,25 +70,31 @@ def tune(
     return found
 
 
-def _fresh(tree: Tree, folder: Path, trusted: Sequence[str]) -> tuple[Built, pl.Trainer]:
-    """The recipe's objects, untouched, and a trainer without its callbacks and loggers."""
-    tree = deepcopy(tree)
-    arguments = tree["model"].get("init_args") if isinstance(tree.get("model"), dict) else None
-    if isinstance(arguments, dict) and arguments.get("cache"):
-        arguments["cache"] = str(folder / "cache.sqlite")
-    built = build(tree, str(folder), trusted)
-    settle_precision(built, Console(quiet=True))
-    open_data(built)
-    plain = {"logger": False, "callbacks": None, "enable_checkpointing": False, "max_epochs": -1}
-    settings = own_settings(built, folder) | plain | {"plugins": [SafeCheckpointIO()]}
-    return built, pl.Trainer(**settings)
+def _fresh(recipe: Recipe, folder: Path, trusted: Sequence[str]) -> Session:
+    """The recipe's objects, untouched, with a cache that is thrown away."""
+    if recipe.get("model.cache") is not None:
+        recipe = recipe.put("model.cache", str(folder / "cache.sqlite"))
+    session = Session(recipe, folder, trusted)
+    session.set_up_data()
+    return session
 
 
-def _learning_rate(built: Built, trainer: pl.Trainer, steps: int) -> float | None:
+def _keyed(session: Session) -> KeyedData:
+    data = session.datamodule
+    if not isinstance(data, KeyedData):
+        raise RecipeError("data", f"needs a datamodule of distill.data, got {type(data).__name__}")
+    return data
+
+
+def _trainer(session: Session) -> pl.Trainer:
+    return session.bare_trainer(max_epochs=-1, plugins=[SafeCheckpointIO()])
+
+
+def _learning_rate(session: Session, steps: int) -> float | None:
     try:
-        finder = Tuner(trainer).lr_find(
-            built.model,
-            datamodule=built.data,
+        finder = Tuner(_trainer(session)).lr_find(
+            session.module,
+            datamodule=session.datamodule,
             min_lr=1e-6,
             max_lr=1.0,
             num_training=steps,
@@ -119,17 +126,18 @@ def steepest(rates: Sequence[float], losses: Sequence[float]) -> float | None:
     return float(rates[_SKIPPED + int(slopes.argmin())]) if slopes.min() < 0 else None
 
 
-def _batch_size(built: Built, trainer: pl.Trainer) -> int:
-    first = top = built.data.batch_size
-    images = len(built.data.pipeline.train.ids)
+def _batch_size(session: Session) -> int:
+    data, trainer = _keyed(session), _trainer(session)
+    first = top = data.batch_size
+    images = data.sizes()["train"]
     on_cpu = isinstance(trainer.accelerator, CPUAccelerator)
     limit = min(_LARGEST_BATCH, images // 4 if on_cpu else images)
     while 2 * top <= limit:
         top *= 2
     if top == first:
-        return int(first)
+        return first
     # The search breaks off at max_val before it has tried it.
     found = Tuner(trainer).scale_batch_size(
-        built.model, datamodule=built.data, init_val=first, max_val=2 * top
+        session.module, datamodule=data, init_val=first, max_val=2 * top
     )
-    return int(min(found or first, top))
+    return min(found or first, top)

@@ -1,4 +1,4 @@
-"""How hard each term pulls: the norms of the terms' gradients at one place of the student."""
+"""Norms of each term's gradient at one place of the student."""
 
 from collections.abc import Mapping
 

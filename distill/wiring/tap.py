@@ -1,6 +1,6 @@
 """Taps: tensors captured inside a network while it runs, named by dotted path."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -16,8 +16,9 @@ class Taps:
 
     Args:
         network: Any module.
-        paths: Dotted paths of its sub-modules, as in ``named_modules()``; ``PATH`` means the output
-            and ``PATH:input`` the first input.
+        paths: Dotted paths of its sub-modules, as in ``named_modules()``; ``PATH`` means the
+            output, ``PATH:input`` the first input, and ``PATH:0`` or ``PATH:NAME`` one of several
+            outputs.
 
     Raises:
         ValueError: If there is no such path, with the nearest one.
@@ -66,11 +67,12 @@ class Taps:
             raise ValueError(
                 f"no layer {name!r} in {type(network).__name__}{nearest(name, modules)}"
             )
-        if side not in ("", "input", "output"):
-            raise ValueError(f"{path!r} must end in ':input' or ':output', or have no ending")
+        if path.endswith(":"):
+            raise ValueError(f"{path!r} must end in ':input', ':output' or the name of an output")
         if side == "input":
             return modules[name].register_forward_pre_hook(self._input_hook(path))
-        return modules[name].register_forward_hook(self._output_hook(path))
+        one = "" if side == "output" else side
+        return modules[name].register_forward_hook(self._output_hook(path, one))
 
     def _input_hook(self, path: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
         def capture(module: nn.Module, arguments: tuple[Any, ...]) -> None:
@@ -78,9 +80,11 @@ class Taps:
 
         return capture
 
-    def _output_hook(self, path: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
+    def _output_hook(
+        self, path: str, one: str
+    ) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
         def capture(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:  # noqa: ANN401
-            self._keep(path, output)
+            self._keep(path, _one_of(output, one, path) if one else output)
 
         return capture
 
@@ -89,3 +93,12 @@ class Taps:
             raise ValueError(f"the layer at {path!r} gives a {type(value).__name__}, not a tensor")
         self._values[path] = value.clone() if path in self._copied else value
         self._versions[path] = value._version
+
+
+def _one_of(output: Any, name: str, path: str) -> Any:  # noqa: ANN401 - whatever the module gives
+    """One of a layer's several outputs, by its place or its name."""
+    if isinstance(output, (list, tuple)) and name.isdigit() and int(name) < len(output):
+        return output[int(name)]
+    if isinstance(output, Mapping) and name in output:
+        return output[name]
+    raise ValueError(f"the layer gives a {type(output).__name__} without {name!r}, in {path!r}")

@@ -3,14 +3,11 @@
 import inspect
 import math
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from torch import nn
 
 from distill.core.suggest import nearest
-
-NETWORKS = ("student", "teacher")
-_PLAIN = ("student.logits", "teacher.logits", "batch.target", "batch.index")
 
 
 @dataclass(frozen=True)
@@ -23,7 +20,7 @@ class Term:
         inputs: For each argument of ``loss.forward``, the key of its tensor: ``student.logits``,
             ``teacher.logits``, ``batch.target``, ``batch.index``, ``student@PATH`` or
             ``teacher@PATH`` (the output of the sub-module at a dotted path; ``PATH:input`` is its
-            input); a list of keys gives a list of tensors.
+            input, ``PATH:0`` the first of several outputs); a list of keys gives a list of tensors.
         batch: With several processes, what the loss is given: ``local``, the process's own samples,
             or ``gathered``, those of all processes. Losses that compare samples with each other,
             such as RKD, see more pairs ``gathered``; to others it makes no difference.
@@ -54,32 +51,20 @@ class Term:
         return [key for value in values for key in ([value] if isinstance(value, str) else value)]
 
 
-class TapKey(NamedTuple):
-    """A context key that names a place inside a network."""
+@dataclass(frozen=True)
+class PlacedTerm:
+    """A term with its place in a recipe.
 
-    network: str
-    path: str
-
-
-def parse_key(key: str) -> TapKey | None:
-    """Read a context key; None for the plain ones (logits, target, index).
-
-    Raises:
-        ValueError: If it is none of the known forms, with the nearest one.
-
-    Example:
-        >>> parse_key("teacher@layer3.2.relu:input")
-        TapKey(network='teacher', path='layer3.2.relu:input')
-        >>> parse_key("student.logits") is None
-        True
+    Attributes:
+        where: Its dotted key, for messages: ``model.losses.kd``.
+        term: Its loss, weight and inputs, every network by its own name.
+        trains: The network whose tensors have gradients in it; those of the others are constants.
+            None: all have.
     """
-    network, at, path = key.partition("@")
-    if at and network in NETWORKS and path:
-        return TapKey(network, path)
-    if key in _PLAIN:
-        return None
-    forms = (*_PLAIN, "student@PATH", "teacher@PATH")
-    raise ValueError(f"unknown source {key!r}{nearest(key, forms)}; known: {', '.join(forms)}")
+
+    where: str
+    term: Term
+    trains: str | None = None
 
 
 def check_arguments(term: Term) -> None:

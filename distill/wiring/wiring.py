@@ -1,29 +1,29 @@
-"""The wiring between two networks and the terms of an objective, checked before training."""
+"""The wiring between networks and the terms of an objective, checked before training."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from distill.core.batch import Batch
 from distill.core.errors import RecipeError
+from distill.core.outputs import LOGITS, Outputs, by_name
 from distill.wiring.gather import gathered
+from distill.wiring.keys import BATCH, Key, Sources, split_key
 from distill.wiring.tap import Taps
-from distill.wiring.term import NETWORKS, TapKey, Term, check_arguments, parse_key
+from distill.wiring.term import PlacedTerm, check_arguments
 
 Context = dict[str, Tensor]
 
 
 class Wiring:
-    """Captures what the terms need from both networks, and evaluates them.
+    """Captures what terms need from networks by any name, and evaluates them.
 
     Args:
         terms: By name.
-        student: The trained network.
-        teacher: The frozen network, or None where no term needs one.
-        watched: A place of the student where gradients are looked at, ``student.logits`` or
-            ``student@PATH``, beside what the terms read.
+        networks: By the name that keys know them by.
+        sources: What keys may name; None: these networks' logits, and the batch's target and index.
+        watched: A place where gradients are looked at, beside what the terms read.
 
     Raises:
         RecipeError: With the dotted key of a term whose inputs do not fit its loss, or name an
@@ -32,77 +32,98 @@ class Wiring:
 
     def __init__(
         self,
-        terms: Mapping[str, Term],
-        student: nn.Module,
-        teacher: nn.Module | None,
+        terms: Mapping[str, PlacedTerm],
+        networks: Mapping[str, nn.Module],
+        sources: Sources | None = None,
         watched: str | None = None,
     ) -> None:
-        self._terms = terms
-        self._networks = {"student": student, "teacher": teacher}
-        self._keys = dict.fromkeys(key for term in terms.values() for key in term.sources())
-        wide = [term for term in terms.values() if term.batch == "gathered"]
-        self._gathered_keys = dict.fromkeys(key for term in wide for key in term.sources())
-        for name, term in terms.items():
-            self._check_term(f"model.losses.{name}", term)
+        self._terms, self._networks = terms, networks
+        self._sources = sources or Sources(tuple(networks))
+        self._keys: dict[str, Key] = {}
+        for placed in terms.values():
+            try:
+                check_arguments(placed.term)
+                self._add(placed.term.sources())
+            except ValueError as error:
+                raise RecipeError(f"{placed.where}.inputs", str(error)) from error
         if watched is not None:
-            self._check_watched(watched)
-            self._keys[watched] = None
+            try:
+                self._add([watched])
+            except ValueError as error:
+                raise RecipeError("model.gradient_norms", str(error)) from error
+        wide = [each.term for each in terms.values() if each.term.batch == "gathered"]
+        self._gathered_keys = dict.fromkeys(key for term in wide for key in term.sources())
         self._taps = {
-            name: Taps(network, (tap.path for tap in self._tap_keys() if tap.network == name))
-            for name, network in self._networks.items()
-            if network is not None
+            name: Taps(network, [k.rest for k in self._keys.values() if k[:2] == (name, "@")])
+            for name, network in networks.items()
         }
 
-    @property
-    def teacher_keys(self) -> list[str]:
-        """What the terms read from the teacher."""
-        return [key for key in self._keys if key.startswith("teacher")]
+    def keys_of(self, network: str) -> list[str]:
+        """What the terms read from a network."""
+        return [key for key, parts in self._keys.items() if parts.head == network]
 
-    def teacher_outputs(self, logits: Tensor) -> Context:
-        """What the terms read from the teacher, by key, of the pass that gave these logits."""
-        taken = self._taps["teacher"].take()
-        found = {"teacher.logits": logits} | {f"teacher@{p}": v for p, v in taken.items()}
-        return {key: found[key] for key in self.teacher_keys}
+    def outputs_of(self, network: str, outputs: Outputs) -> Context:
+        """What the terms read from one network, by key, of the pass that gave these outputs."""
+        found = self._captured(network) | _by_key(network, outputs)
+        return {key: found[key] for key in self.keys_of(network)}
 
     def context(
-        self, batch: Batch, logits: Mapping[str, Tensor], known: Mapping[str, Tensor] | None = None
+        self,
+        batch: Batch,
+        outputs: Mapping[str, Outputs],
+        known: Mapping[str, Tensor] | None = None,
     ) -> Context:
         """Everything the terms read, by key, as the networks gave it.
 
         Args:
             batch: The batch that the networks have just seen.
-            logits: Their outputs (b, k), by ``student`` and ``teacher``.
+            outputs: What they gave, by their names.
             known: Tensors by key that are known without a pass of the network they come from.
+
+        Raises:
+            ValueError: If a key names a layer that did not run, or what the batch does not have.
         """
-        found: Context = {"batch.target": batch.target, "batch.index": batch.index}
-        found |= {f"{name}.logits": value for name, value in logits.items()}
-        for name, taps in self._taps.items():
-            found |= {f"{name}@{path}": value for path, value in taps.take().items()}
+        found: Context = {}
+        for name, given in outputs.items():
+            found |= _by_key(name, given)
+        for name in self._networks:
+            found |= self._captured(name)
         found |= known or {}
+        for key, parts in self._keys.items():
+            if parts.head == BATCH:
+                found[key] = vars(batch)[self._sources.batch[key]]
+            if found.get(key) is None:
+                raise ValueError(f"{key} is not there: its layer did not run, or the data lack it")
         return {key: found[key] for key in self._keys}
 
-    def evaluate(self, context: Context) -> dict[str, Tensor]:
-        """The value of each term, unweighted, computed outside autocast in at least float32."""
+    def evaluate(self, context: Context, names: Collection[str] | None = None) -> Context:
+        """The value of each term, unweighted, computed outside autocast in at least float32.
+
+        Args:
+            context: What the terms read.
+            names: Those to evaluate; None: all.
+        """
         context = {key: _at_least_float32(value) for key, value in context.items()}
         device = next(iter(context.values())).device.type
         with torch.autocast(device, enabled=False):
             whole = {key: gathered(context[key]) for key in self._gathered_keys}
-            contexts = {"local": context, "gathered": whole}
             return {
-                name: self._value(term, contexts[term.batch]) for name, term in self._terms.items()
+                name: _value(placed, whole if placed.term.batch == "gathered" else context)
+                for name, placed in self._terms.items()
+                if names is None or name in names
             }
 
-    def dry_pass(
+    def dry_run(
         self,
         batch: Batch,
-        logits: Mapping[str, Tensor],
+        outputs: Mapping[str, Outputs],
         stored: Callable[[str, Tensor], Tensor] | None = None,
     ) -> dict[str, tuple[int, ...]]:
         """After a pass of a few samples, try every term once.
 
         Args:
             batch: The samples.
-            logits: The outputs of both networks for them.
+            outputs: What the networks gave for them.
             stored: Gives for a teacher's key and tensor what a cache would give instead.
 
         Returns:
@@ -113,38 +134,18 @@ class Wiring:
         """
         for taps in self._taps.values():
             taps.find_in_place()
-        context = self.context(batch, logits)
+        try:
+            context = self.context(batch, outputs)
+        except ValueError as error:
+            raise RecipeError("model.losses", str(error)) from error
         if stored is not None:
-            try:
-                context |= {key: stored(key, context[key]) for key in self.teacher_keys}
-            except ValueError as error:
-                raise RecipeError("model.cache", str(error)) from error
+            context |= _as_stored(context, self.keys_of("teacher"), stored)
         context = {key: _at_least_float32(value) for key, value in context.items()}
-        for name, term in self._terms.items():
-            try:
-                value = self._value(term, context)
-            except (ValueError, RuntimeError, IndexError, TypeError) as error:
-                shapes = ", ".join(f"{key} {tuple(context[key].shape)}" for key in term.sources())
-                problem = str(error).strip().splitlines()[0]
-                raise RecipeError(f"model.losses.{name}", f"{shapes}: {problem}") from error
-            if value.shape != ():
-                shape = tuple(value.shape)
-                raise RecipeError(f"model.losses.{name}", f"must be a scalar, is {shape}")
-        return {key: tuple(value.shape) for key, value in context.items() if parse_key(key)}
+        for placed in self._terms.values():
+            _try(placed, context)
+        return {key: tuple(context[key].shape) for key, k in self._keys.items() if k.mark == "@"}
 
-    def use_teacher_batchnorms(self) -> None:
-        """Tell each loss that asks for it which batch norm its teacher input comes out of."""
-        for term in self._terms.values():
-            use = getattr(term.loss, "use_teacher_batchnorm", None)
-            source = term.inputs.get("teacher")
-            tap = parse_key(source) if isinstance(source, str) else None
-            if use is None or tap is None or tap.path.endswith(":input"):
-                continue
-            module = _network(self._networks, tap.network).get_submodule(tap.path.split(":")[0])
-            if isinstance(module, _BatchNorm):
-                use(module)
-
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Let go of what a pass captured that no term will read."""
         for taps in self._taps.values():
             taps.take()
@@ -154,51 +155,86 @@ class Wiring:
         for taps in self._taps.values():
             taps.remove()
 
-    def _check_term(self, key: str, term: Term) -> None:
-        try:
-            check_arguments(term)
-            taps = [parse_key(source) for source in term.sources()]
-        except ValueError as error:
-            raise RecipeError(f"{key}.inputs", str(error)) from error
-        uses_teacher = any(source.startswith(NETWORKS[1]) for source in term.sources())
-        if uses_teacher and self._networks["teacher"] is None:
-            raise RecipeError(f"{key}.inputs", "reads from the teacher, but model.teacher is null")
-        for tap in filter(None, taps):
-            self._check_path(f"{key}.inputs", tap)
+    def _add(self, keys: Collection[str]) -> None:
+        for key in keys:
+            found = self._sources.read(key)
+            if found.mark == "@":
+                try:
+                    Taps(self._networks[found.head], [found.rest]).remove()
+                except ValueError as error:
+                    raise ValueError(f"{found.head}: {error}") from error
+            self._keys[key] = found
 
-    def _check_watched(self, key: str) -> None:
-        where = "model.gradient_norms"
-        if key != "student.logits" and not key.startswith("student@"):
-            raise RecipeError(where, f"needs student.logits or student@PATH, got {key!r}")
-        tap = parse_key(key)
-        if tap is not None:
-            self._check_path(where, tap)
+    def _captured(self, network: str) -> Context:
+        return {f"{network}@{path}": v for path, v in self._taps[network].take().items()}
 
-    def _check_path(self, where: str, tap: TapKey) -> None:
-        try:
-            Taps(_network(self._networks, tap.network), [tap.path]).remove()
-        except ValueError as error:
-            raise RecipeError(where, f"{tap.network}: {error}") from error
 
-    def _tap_keys(self) -> list[TapKey]:
-        return [tap for key in self._keys if (tap := parse_key(key)) is not None]
+def reaches_others(wiring: Wiring, terms: Mapping[str, PlacedTerm], context: Context) -> bool:
+    """Whether any term has a gradient to a tensor of another network than it trains.
 
-    def _value(self, term: Term, context: Context) -> Tensor:
-        arguments = {
-            name: context[source] if isinstance(source, str) else [context[s] for s in source]
-            for name, source in term.inputs.items()
-        }
-        value: Tensor = term.loss(**arguments)
-        return value
+    Args:
+        wiring: Of the terms.
+        terms: By name, each named ``<network that it trains>/<anything>``.
+        context: What a pass gave.
+    """
+    for name, placed in terms.items():
+        own = name.split("/")[0]
+        others = [key for key in placed.term.sources() if split_key(key).head not in (own, BATCH)]
+        with torch.enable_grad():
+            asked = {
+                key: value.detach().requires_grad_() if key in others else value
+                for key, value in context.items()
+            }
+            value = wiring.evaluate(asked, [name])[name]
+            places = [asked[key] for key in others]
+            if places and value.requires_grad:
+                found = torch.autograd.grad(value, places, allow_unused=True)
+                if any(gradient is not None for gradient in found):
+                    return True
+    return False
+
+
+def _by_key(network: str, outputs: Outputs) -> Context:
+    if isinstance(outputs, Tensor):
+        return {f"{network}.{LOGITS}": outputs}
+    return {f"{network}.{name}": value for name, value in by_name(outputs).items()}
+
+
+def _value(placed: PlacedTerm, context: Context) -> Tensor:
+    def tensor(key: str) -> Tensor:
+        constant = placed.trains is not None and split_key(key).head not in (placed.trains, BATCH)
+        return context[key].detach() if constant else context[key]
+
+    arguments = {
+        name: tensor(keys) if isinstance(keys, str) else [tensor(key) for key in keys]
+        for name, keys in placed.term.inputs.items()
+    }
+    value: Tensor = placed.term.loss(**arguments)
+    return value
+
+
+def _as_stored(
+    context: Context, keys: Collection[str], stored: Callable[[str, Tensor], Tensor]
+) -> Context:
+    try:
+        return {key: stored(key, context[key]) for key in keys}
+    except ValueError as error:
+        raise RecipeError("model.cache", str(error)) from error
+
+
+def _try(placed: PlacedTerm, context: Context) -> None:
+    """Evaluate a term, and say what does not fit in one line."""
+    try:
+        value = _value(placed, context)
+    except (ValueError, RuntimeError, IndexError, TypeError) as error:
+        keys = placed.term.sources()
+        shapes = ", ".join(f"{key} {tuple(context[key].shape)}" for key in keys)
+        problem = str(error).strip().splitlines()[0]
+        raise RecipeError(placed.where, f"{shapes}: {problem}") from error
+    if value.shape != ():
+        raise RecipeError(placed.where, f"must be a scalar, is {tuple(value.shape)}")
 
 
 def _at_least_float32(value: Tensor) -> Tensor:
     half = value.is_floating_point() and value.itemsize < torch.float32.itemsize
     return value.float() if half else value
-
-
-def _network(networks: Mapping[str, nn.Module | None], name: str) -> nn.Module:
-    network = networks[name]
-    if network is None:
-        raise ValueError(f"there is no {name}")
-    return network

@@ -25,8 +25,8 @@ from torch import nn
 import students
 from distill import recipes
 from distill.cache.listing import listed
-from distill.cache.recall import FOLDER
 from distill.cache.store import Entry, Store
+from distill.cache.teacher_cache import FOLDER
 from distill.runs.single import fit
 from experiments.speed.steps import write_images
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from distill.augment.sheet import _caption, _shortened, contact_sheet
+from distill.augment.sheet import _shortened, contact_sheet
 from tests.augment.scenes import noise, rectangles
 
 PLAIN = 6 + 14  # what is above the first row
@@ -68,23 +68,22 @@ def test_images_of_another_shape_keep_theirs() -> None:
     )
 
 
-def test_captions_are_class_names_or_shares() -> None:
-    batch = noise(2, height=8, width=8)
-    captions = []
-    for target in (
-        torch.tensor([0, 1]),
-        torch.tensor([-100, -100]),
-        torch.tensor([[0.0, 1.0], [0.75, 0.25]]),
-    ):
-        for classes in ((), ("cat", "dog")):
-            sheet = contact_sheet({"one": replace(batch, target=target)}, classes, side=96)
-            captions.append(np.asarray(sheet)[PLAIN + 96 : PLAIN + 110].tobytes())
-    assert len(set(captions)) == 5  # no label is no label, with or without names
+def test_a_caption_is_written_under_each_sample() -> None:
+    batch, asked = noise(2, height=8, width=8), []
+
+    def caption(target: torch.Tensor) -> str:
+        asked.append(int(target))
+        return "cat" if target else ""
+
+    shown = replace(batch, target=torch.tensor([0, 1]))
+    sheet = np.asarray(contact_sheet({"one": shown}, caption, side=96))
+    assert asked == [0, 1]
+    assert (sheet[PLAIN + 96 : PLAIN + 110] == 255).all()
+    second = PLAIN + 96 + 20 + 96
+    assert not (sheet[second : second + 14] == 255).all()
 
 
-def test_a_text_line_is_written_out_and_a_long_caption_cut() -> None:
-    names = ["", *"0123456789"]
-    assert _caption(torch.tensor([10, 10, 1, 0]), names) == "990"
+def test_a_long_caption_is_cut() -> None:
     draw = ImageDraw.Draw(Image.new("RGB", (8, 8)))
     short = _shortened("a fairly long name (0.55) + another (0.45)", 128, draw)
     assert short.startswith("a fairly long")

@@ -18,8 +18,8 @@ from distill.cli import main
 from distill.core.errors import RecipeError
 from distill.core.randomness import fold, uniform
 from distill.recipes import read
-from distill.runs.directory import claimed
-from distill.runs.repeatable import Run
+from distill.runs.directory import lock_run_dir
+from distill.runs.repeatable import RepeatableRun
 from students import resnet14
 from tests.forks import start, wait_for
 
@@ -168,7 +168,7 @@ def test_overrides_are_keys_and_values_of_any_depth(tmp_path: Path) -> None:
 
 
 def test_two_benches_do_not_share_a_directory(finished: Path) -> None:
-    with claimed(finished / "out"), pytest.raises(RecipeError, match="is in use by process"):
+    with lock_run_dir(finished / "out"), pytest.raises(RecipeError, match="is in use by process"):
         bench(finished / "bench.yaml", finished / "out", QUIET)
 
 
@@ -178,7 +178,7 @@ def test_a_run_that_was_trained_by_itself_is_never_touched(place: str, tmp_path:
     (own / "checkpoints").mkdir(parents=True)
     for name in ("config.yaml", "result.json", "checkpoints/last.ckpt"):
         (own / name).write_text("mine")
-    with pytest.raises(RecipeError, match=f"{place}: holds a run that was trained by itself"):
+    with pytest.raises(RecipeError, match=f"{place}: contains a run started by `distill fit`"):
         bench(write(tmp_path / "bench.yaml"), tmp_path / "out", QUIET)
     assert (own / "checkpoints" / "last.ckpt").read_text() == "mine"
 
@@ -191,10 +191,10 @@ def test_what_the_command_trusts_may_be_named(
     with pytest.raises(RecipeError, match="outside the trusted packages"):
         bench(path, tmp_path / "out", QUIET)
 
-    def carry_out(run: Run) -> dict[str, Any]:
+    def train(run: RepeatableRun) -> dict[str, Any]:
         raise RuntimeError(f"trusts {run.trusted}")
 
-    monkeypatch.setattr(Run, "carry_out", carry_out)
+    monkeypatch.setattr(RepeatableRun, "train", train)
     with pytest.raises(SystemExit, match="4 of 4 runs failed"):
         main(["bench", str(path), "--out", str(tmp_path / "out"), "--trust", "tests"])
     error = (tmp_path / "out" / "own" / "seed0" / "error.txt").read_text()
@@ -215,12 +215,12 @@ def test_another_teacher_leaves_the_student_alone(
     """Only what learns from the teacher is run again."""
     trained = []
 
-    def carry_out(run: Run) -> dict[str, Any]:
+    def train(run: RepeatableRun) -> dict[str, Any]:
         if run.result() is None:
             trained.append(run.run_dir.parent.name)
         return json.loads((run.run_dir / "result.json").read_text())
 
-    monkeypatch.setattr(Run, "carry_out", carry_out)
+    monkeypatch.setattr(RepeatableRun, "train", train)
     shutil.copytree(finished / "out", tmp_path / "out")
     other = {"trainer.max_epochs": 2, "data.train_samples": 128}
     bench(write(tmp_path / "bench.yaml", teacher_overrides=other), tmp_path / "out", QUIET)

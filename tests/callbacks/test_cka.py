@@ -7,10 +7,10 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
+from distill import runs
 from distill.core.errors import RecipeError
 from distill.metrics import LinearCKA
 from distill.recipes.build import build
-from distill.runs import single as run
 from tests.runs.test_resume import RECIPE, assert_same, final_state
 
 PAIRS = {
@@ -29,7 +29,7 @@ def recipe(pairs: dict[str, list[str]]) -> dict[str, Any]:
 
 
 def fit(tree: dict[str, Any], run_dir: Path) -> dict[str, Any]:
-    return run.fit(tree, run_dir, trusted=("tests",), console=Console(quiet=True))
+    return runs.fit(tree, run_dir, trusted=("tests",), console=Console(quiet=True))
 
 
 def expected(run_dir: Path) -> dict[str, float]:

@@ -7,10 +7,10 @@ import pytest
 from rich.console import Console
 from torch import Tensor, nn
 
+from distill import runs
 from distill.callbacks import GradientCosine
 from distill.core.errors import RecipeError
 from distill.modules import Distillation, MutualLearning, Term
-from distill.runs import single as run
 from tests.modules.test_distillation import digits, trainer
 from tests.networks import tiny
 from tests.runs.test_resume import RECIPE
@@ -33,7 +33,7 @@ def recipe(task: str, **losses: Any) -> dict[str, Any]:
 
 
 def fit(tree: dict[str, Any], run_dir: Path) -> dict[str, Any]:
-    return run.fit(tree, run_dir, trusted=("tests",), console=Console(quiet=True))
+    return runs.fit(tree, run_dir, trusted=("tests",), console=Console(quiet=True))
 
 
 def test_opposite_terms_have_minus_one_on_every_logged_step(tmp_path: Path) -> None:

@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from distill import __version__, recipes
+from distill import __version__, recipes, runs
 from distill.cli import commands, main
-from distill.recipes import read
-from distill.runs import single as run
+from distill.recipes import Recipe, read
 from distill.runs.directory import write_config
 
 
@@ -69,16 +68,16 @@ def test_a_recipe_in_the_working_directory_runs_below_it_and_keeps_its_name(
 ) -> None:
     asked = []
 
-    def fit(tree: dict[str, Any], run_dir: Path, **options: Any) -> None:
+    def fit(recipe: Recipe, run_dir: Path, **options: Any) -> None:
         asked.append((run_dir, options["name"]))
 
-    monkeypatch.setattr(run, "fit", fit)
+    monkeypatch.setattr(runs, "fit", fit)
     monkeypatch.setenv("DISTILL_RUN_DIR", "")  # so that it is put back
     monkeypatch.chdir(tmp_path)
     assert main(["cp", "digits/student", "mine.yaml"]) == 0
     assert main(["fit", "mine.yaml"]) == 0
     Path("runs/mine/seed0").mkdir(parents=True)
-    write_config(Path("runs/mine/seed0"), read(Path("mine.yaml")), "mine")
+    write_config(Path("runs/mine/seed0"), Recipe(read(Path("mine.yaml"))), "mine")
     assert main(["resume", "runs/mine/seed0"]) == 0
     assert asked == [(Path("runs/mine/seed0"), "mine")] * 2
 

@@ -1,4 +1,3 @@
-import os
 import zlib
 from collections import Counter
 from itertools import permutations
@@ -8,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from distill.core.randomness import fold, global_seed, permutation, reseed, uniform
+from distill.core.randomness import fold, permutation, reseed, uniform
 
 WORD = 1 << 64
 
@@ -129,10 +128,3 @@ def test_keyed_draws_leave_torchs_generator_alone() -> None:
     uniform(7, torch.arange(5))
     permutation(7, 5)
     assert torch.equal(before, torch.get_rng_state())
-
-
-def test_the_global_seed_is_lightnings_or_zero(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "environ", {})
-    assert global_seed() == 0
-    monkeypatch.setattr(os, "environ", {"PL_GLOBAL_SEED": "17"})
-    assert global_seed() == 17

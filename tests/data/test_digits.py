@@ -39,11 +39,9 @@ def test_the_sets_have_their_shares_of_all_images(val: float, test: float) -> No
     assert len(sets["test"]) == pytest.approx(test * 1797, abs=0.5)
 
 
-def test_the_sets_do_not_depend_on_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sets_do_not_depend_on_the_seed() -> None:
     sets = ids(ready(train_samples=100))
-    monkeypatch.setenv("PL_GLOBAL_SEED", "5")
-    other = ready(train_samples=100)
-    assert other.pipeline.seed == 5
+    other = ready(train_samples=100, seed=5)
     assert ids(other) == sets
 
 

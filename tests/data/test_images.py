@@ -67,14 +67,10 @@ def test_a_share_of_the_training_images_is_split_off_by_key(tmp_path: Path) -> N
         assert target == number // 10
 
 
-def test_the_split_does_not_depend_on_the_seed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_split_does_not_depend_on_the_seed(tmp_path: Path) -> None:
     train = folder(tmp_path)
     sets = [ready(train, val=0.2, train_samples=9).pipeline]
-    monkeypatch.setenv("PL_GLOBAL_SEED", "5")
-    sets.append(ready(train, val=0.2, train_samples=9).pipeline)
-    assert sets[1].seed == 5
+    sets.append(ready(train, val=0.2, train_samples=9, seed=5).pipeline)
     assert len(sets[0].train.ids) == 9
     assert sets[0].train.ids.tolist() == sets[1].train.ids.tolist()
     assert sets[0].val.ids.tolist() == sets[1].val.ids.tolist()
@@ -104,13 +100,12 @@ def test_decoding_on_demand_gives_the_same_sets(tmp_path: Path) -> None:
         assert np.array_equal(image, picture(number)[1:15, 1:15])
 
 
-def test_views_decoded_on_demand_follow_the_runs_seed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    train, views = folder(tmp_path), []
-    for seed in ("1", "1", "2"):
-        monkeypatch.setenv("PL_GLOBAL_SEED", seed)
-        views.append(ready(train, in_memory=False, image_size=14).example(8).image)
+def test_views_decoded_on_demand_follow_the_runs_seed(tmp_path: Path) -> None:
+    train = folder(tmp_path)
+    views = [
+        ready(train, in_memory=False, image_size=14, seed=seed).example(8).image
+        for seed in (1, 1, 2)
+    ]
     assert torch.equal(views[0], views[1])
     assert not torch.equal(views[0], views[2])
 

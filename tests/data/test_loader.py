@@ -3,16 +3,16 @@ import torch
 from torch import nn
 
 from distill.data.datasets import ImageTable
-from distill.data.loader import InOrder, KeyedLoader, KeyedSampler
+from distill.data.loader import KeyedLoader, KeyedSampler, SequentialBatchSampler
 from distill.data.views import Views
 
 IDS = torch.arange(0, 66, 3)  # 22 samples
 
 
-def sampler(begun: int = 0, batch_size: int = 4, seed: int = 0, rank: int = 0, world: int = 1):
+def sampler(started: int = 0, batch_size: int = 4, seed: int = 0, rank: int = 0, world: int = 1):
     length = len(IDS) // (batch_size * world)
     views = Views([nn.Identity()], seed)
-    return KeyedSampler(IDS, batch_size, views, lambda: begun, length, rank, world)
+    return KeyedSampler(IDS, batch_size, views, lambda: started, length, rank, world)
 
 
 def names(keys) -> list[tuple[int, list[int]]]:
@@ -34,7 +34,7 @@ def test_an_epoch_gives_whole_batches_of_different_samples() -> None:
 
 
 def test_no_sample_is_left_out_for_ever() -> None:
-    epochs = [names(sampler(begun=5 * epoch)) for epoch in range(12)]
+    epochs = [names(sampler(started=5 * epoch)) for epoch in range(12)]
     seen = {number for keys in epochs for _, samples in keys for number in samples}
     assert seen == set(IDS.tolist())
 
@@ -42,7 +42,7 @@ def test_no_sample_is_left_out_for_ever() -> None:
 def test_the_order_depends_on_seed_and_epoch_alone() -> None:
     first = names(sampler())
     assert first == names(sampler())
-    second = names(sampler(begun=5))
+    second = names(sampler(started=5))
     assert {epoch for epoch, _ in second} == {1}
     assert [samples for _, samples in first] != [samples for _, samples in second]
     assert first != names(sampler(seed=1))
@@ -54,21 +54,21 @@ def test_the_order_does_not_depend_on_the_batch_size() -> None:
     assert torch.equal(fours, twos[:20])
 
 
-@pytest.mark.parametrize("begun", [0, 3, 5, 12])
-def test_batches_are_numbered_through_the_run(begun: int) -> None:
-    left = 5 - begun % 5
-    assert [key.step for key in sampler(begun)] == list(range(begun, begun + left))
+@pytest.mark.parametrize("started", [0, 3, 5, 12])
+def test_batches_are_numbered_through_the_run(started: int) -> None:
+    left = 5 - started % 5
+    assert [key.step for key in sampler(started)] == list(range(started, started + left))
     for rank in range(2):
         assert [key.step for key in sampler(world=2, rank=rank)] == [0, 1]
-    assert [batch.step for batch in KeyedLoader(table(), sampler(begun), 0)] == list(
-        range(begun, begun + left)
+    assert [batch.step for batch in KeyedLoader(table(), sampler(started), 0)] == list(
+        range(started, started + left)
     )
 
 
-@pytest.mark.parametrize("begun", range(11))
-def test_a_run_goes_on_in_mid_epoch(begun: int) -> None:
-    whole = [names(sampler(begun=5 * epoch)) for epoch in range(3)]
-    assert names(sampler(begun)) == whole[begun // 5][begun % 5 :]
+@pytest.mark.parametrize("started", range(11))
+def test_a_run_goes_on_in_mid_epoch(started: int) -> None:
+    whole = [names(sampler(started=5 * epoch)) for epoch in range(3)]
+    assert names(sampler(started)) == whole[started // 5][started % 5 :]
 
 
 def test_the_place_is_asked_anew_for_each_pass() -> None:
@@ -98,7 +98,7 @@ def test_ranks_share_each_global_batch(world: int) -> None:
 
 @pytest.mark.parametrize("batch_size", [1, 4, 11, 22, 50])
 def test_evaluation_gives_every_sample_once_in_order(batch_size: int) -> None:
-    in_order = InOrder(IDS, batch_size)
+    in_order = SequentialBatchSampler(IDS, batch_size)
     keys = list(in_order)
     assert len(keys) == len(in_order)
     assert torch.equal(torch.cat([key.samples for key in keys]), IDS)
@@ -106,13 +106,13 @@ def test_evaluation_gives_every_sample_once_in_order(batch_size: int) -> None:
     assert all(len(key.samples) == batch_size for key in keys[:-1])
 
 
-@pytest.mark.parametrize("begun", [0, 7])
-def test_no_workers_and_two_workers_give_equal_batches(begun: int) -> None:
-    alone = list(KeyedLoader(table(), sampler(begun), workers=0))
-    helped = list(KeyedLoader(table(), sampler(begun), workers=2))
-    assert len(alone) == len(helped) == 5 - begun % 5
+@pytest.mark.parametrize("started", [0, 7])
+def test_no_workers_and_two_workers_give_equal_batches(started: int) -> None:
+    alone = list(KeyedLoader(table(), sampler(started), workers=0))
+    helped = list(KeyedLoader(table(), sampler(started), workers=2))
+    assert len(alone) == len(helped) == 5 - started % 5
     for one, other in zip(alone, helped, strict=True):
-        assert one.epoch == other.epoch == begun // 5
+        assert one.epoch == other.epoch == started // 5
         assert one.step == other.step
         for name in ("image", "target", "index"):
             assert torch.equal(getattr(one, name), getattr(other, name))

@@ -9,11 +9,11 @@ LABELLED, UNLABELLED = torch.arange(0, 24, 2), torch.arange(101, 181, 2)  # 12 a
 
 
 def sampler(
-    begun: int = 0, size: int = 12, seed: int = 0, rank: int = 0, world: int = 1
+    started: int = 0, size: int = 12, seed: int = 0, rank: int = 0, world: int = 1
 ) -> PairedSampler:
     length = 12 // (4 * world)
     views = Views([torch.nn.Identity()], seed)
-    labelled = KeyedSampler(LABELLED, 4, views, lambda: begun, length, rank, world)
+    labelled = KeyedSampler(LABELLED, 4, views, lambda: started, length, rank, world)
     return PairedSampler(labelled, UNLABELLED, size, seed, rank, world)
 
 
@@ -44,16 +44,16 @@ def test_the_labelled_samples_are_those_of_plain_training() -> None:
 
 
 def test_every_epoch_draws_anew_and_in_time_all_are_drawn() -> None:
-    epochs = [drawn(sampler(begun=3 * epoch)) for epoch in range(8)]
+    epochs = [drawn(sampler(started=3 * epoch)) for epoch in range(8)]
     assert epochs[0] != epochs[1]
     assert set().union(*epochs) == set(UNLABELLED.tolist())
     assert added(sampler(seed=1)) != added(sampler())
 
 
-@pytest.mark.parametrize("begun", [1, 2, 4])
-def test_it_goes_on_in_the_middle_of_an_epoch(begun: int) -> None:
-    whole = added(sampler(begun=begun // 3 * 3))
-    assert added(sampler(begun=begun)) == whole[begun % 3 :]
+@pytest.mark.parametrize("started", [1, 2, 4])
+def test_it_goes_on_in_the_middle_of_an_epoch(started: int) -> None:
+    whole = added(sampler(started=started // 3 * 3))
+    assert added(sampler(started=started)) == whole[started % 3 :]
 
 
 def test_processes_share_what_one_would_see() -> None:

@@ -10,7 +10,7 @@ from distill.augment import CutMix, GaussianBlur, GaussianNoise, RandAugment, Ra
 from distill.core.batch import Batch
 from distill.core.randomness import fold
 from distill.data.datasets import BatchKey, ImageTable
-from distill.data.pipeline import Pipeline, keep, split
+from distill.data.pipeline import Pipeline, split, subsample
 
 
 def table(ids: Tensor, n: int = 40) -> ImageTable:
@@ -80,9 +80,11 @@ def test_processes_share_the_batches_of_an_epoch() -> None:
     assert both == order(pipeline(batch_size=8).train_loader(None))
 
 
-def test_the_seed_is_the_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PL_GLOBAL_SEED", "3")
-    assert Pipeline(4, 0, ()).seed == 3
+def test_the_seed_is_the_runs_unless_it_has_its_own() -> None:
+    made = Pipeline(4, 0, ())
+    assert made.key_seed == 0
+    made.run_seed = 3
+    assert (made.key_seed, pipeline(seed=5).key_seed) == (3, 5)
     orders = [order(pipeline(seed=seed).train_loader(None)) for seed in (3, 3, 4)]
     assert orders[0] == orders[1] != orders[2]
 
@@ -208,20 +210,20 @@ def test_a_larger_share_of_the_same_key_holds_the_smaller_one() -> None:
 
 def test_keeping_none_keeps_all() -> None:
     ids = torch.tensor([3, 1, 2])
-    assert torch.equal(keep(ids, None), ids)
+    assert torch.equal(subsample(ids, None), ids)
 
 
 def test_kept_samples_are_in_ascending_order_and_nested() -> None:
     ids = torch.arange(0, 60, 2)
     for n in (1, 7, 30):
-        kept = keep(ids, n)
+        kept = subsample(ids, n)
         assert len(kept) == len(set(kept.tolist())) == n
         assert kept.tolist() == sorted(kept.tolist())
         assert set(kept.tolist()) <= set(ids.tolist())
-    assert set(keep(ids, 7).tolist()) < set(keep(ids, 12).tolist())
+    assert set(subsample(ids, 7).tolist()) < set(subsample(ids, 12).tolist())
 
 
 @pytest.mark.parametrize("n", [0, -1, 6])
 def test_keeping_none_at_all_or_more_than_there_are_is_refused(n: int) -> None:
     with pytest.raises(ValueError, match=rf"data\.train_samples must be in 1\.\.5, got {n}"):
-        keep(torch.arange(5), n)
+        subsample(torch.arange(5), n)

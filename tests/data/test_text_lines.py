@@ -60,10 +60,9 @@ def test_no_text_is_in_two_sets() -> None:
     assert len(set.union(*sets)) == sum(map(len, sets))
 
 
-def test_a_line_depends_on_its_set_and_number_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_depends_on_its_set_and_number_alone() -> None:
     few = tables(ready())
-    monkeypatch.setenv("PL_GLOBAL_SEED", "5")
-    many = tables(ready(train=90, val=25, test=40))
+    many = tables(ready(seed=5, train=90, val=25, test=40))
     for split, (images, targets) in few.items():
         assert torch.equal(images, many[split][0][: len(images)])
         assert torch.equal(targets, many[split][1][: len(targets)])

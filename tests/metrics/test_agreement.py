@@ -4,7 +4,7 @@ import torch
 from scipy.special import softmax
 from scipy.stats import entropy
 
-from distill.metrics import Comparison
+from distill.metrics import AgreementMetrics
 from distill.metrics.agreement import BINS
 
 K, N = 4, 60
@@ -15,7 +15,7 @@ TARGET = torch.randint(K, (N,), generator=GENERATOR)
 
 
 def compared(student: torch.Tensor, teacher: torch.Tensor | None) -> dict[str, float]:
-    comparison = Comparison(K, with_teacher=teacher is not None)
+    comparison = AgreementMetrics(K, with_teacher=teacher is not None)
     for rows in (slice(0, 25), slice(25, N)):
         part = teacher[rows] if teacher is not None else None
         comparison.update(student[rows], part, TARGET[rows])

@@ -90,7 +90,7 @@ def test_a_teacher_in_another_mode_stops_the_run() -> None:
     module = Distillation(tiny(12), tiny(8), {"ce": CE, "kd": KD})
     assert module.teacher is not None
     module.teacher.train()
-    with pytest.raises(RuntimeError, match="left its declared mode 'eval'"):
+    with pytest.raises(RuntimeError, match="is in train mode, declared 'eval'"):
         trainer().fit(module, digits())
 
 
@@ -233,7 +233,7 @@ def test_accuracies_are_those_of_a_loop() -> None:
     assert running.callback_metrics["val/top1"].item() == pytest.approx(
         100 * right["student"] / total
     )
-    assert module.teacher_top1["val"] == pytest.approx(100 * right["teacher"] / total)
+    assert module.evaluation.teacher_scores["val"] == pytest.approx(100 * right["teacher"] / total)
 
 
 def test_epoch_schedules_step_once_per_epoch() -> None:
@@ -267,13 +267,13 @@ def test_a_cnn_and_a_transformer_distil_into_each_other() -> None:
     back = Term(RKDLoss(), inputs={"student": "student@norm", "teacher": "teacher@conv"})
     forwards = Distillation(vit, tiny(8), {"kd": KD, "rkd": rkd})
     trainer(limit_train_batches=1).fit(forwards, digits())
-    assert forwards.shapes["teacher@blocks.1"] == (2, 5, 192)
+    assert forwards.objective.shapes["teacher@blocks.1"] == (2, 5, 192)
     student = timm.create_model(
         "vit_tiny_patch16_224", img_size=8, patch_size=4, depth=2, num_classes=10, in_chans=1
     )
     backwards = Distillation(tiny(8), student, {"kd": KD, "rkd": back})
     trainer(limit_train_batches=1).fit(backwards, digits())
-    assert backwards.shapes["student@norm"] == (2, 5, 192)
+    assert backwards.objective.shapes["student@norm"] == (2, 5, 192)
 
 
 WRONG = {

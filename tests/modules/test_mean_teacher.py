@@ -9,8 +9,8 @@ from rich.console import Console
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from distill import runs
 from distill.modules import Distillation, MeanTeacher, Normalization
-from distill.runs import single as run
 from distill.runs.checkpoint_io import SafeCheckpointIO
 from tests.modules.test_distillation import CE, KD, Recorder, digits, tensors, trainer
 from tests.networks import tiny
@@ -96,7 +96,7 @@ def test_the_teacher_is_no_part_of_the_module_and_stays_in_its_mode() -> None:
     assert module.teacher is not None
     assert not any(each.training for each in module.teacher.modules())
     assert not any(parameter.requires_grad for parameter in module.teacher.parameters())
-    assert module.normalization["teacher"] == module.normalization["student"]
+    assert module.networks.normalization["teacher"] == module.networks.normalization["student"]
 
 
 def test_the_accuracy_of_the_teacher_is_measured_each_time() -> None:
@@ -115,8 +115,8 @@ def test_the_accuracy_of_the_teacher_is_measured_each_time() -> None:
 
 def test_a_finished_run_is_tested_with_the_average_that_it_left(tmp_path: Path) -> None:
     quiet = Console(quiet=True)
-    result = run.fit(recipe(), tmp_path / "run", trusted=("tests",), console=quiet)
-    measured = run.evaluate(tmp_path / "run", trusted=("tests",), console=quiet)
+    result = runs.fit(recipe(), tmp_path / "run", trusted=("tests",), console=quiet)
+    measured = runs.evaluate(tmp_path / "run", trusted=("tests",), console=quiet)
     assert measured["top1"]["teacher"] == result["teacher"]["top1"]["test"]["last"]
 
 
@@ -158,7 +158,7 @@ def test_a_resumed_run_ends_bitwise_where_the_whole_one_ends(
     steps: list[int], tmp_path: Path
 ) -> None:
     whole = tmp_path / "whole"
-    run.fit(recipe(whole / "kept"), whole, trusted=("tests",), console=Console(quiet=True))
+    runs.fit(recipe(whole / "kept"), whole, trusted=("tests",), console=Console(quiet=True))
     teacher = load_file(whole / "teacher.safetensors")
     last = SafeCheckpointIO().load_checkpoint(whole / "checkpoints" / "last.ckpt")
     assert_same(teacher, dict(last["mean_teacher"]))

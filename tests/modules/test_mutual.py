@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from rich.console import Console
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from distill import runs
 from distill.augment import RandomCrop
 from distill.core.errors import NonFiniteError, RecipeError
 from distill.losses import HintLoss, KDLoss
 from distill.modules import Distillation, MutualLearning, Normalization, PeerKL, Term
-from distill.runs import single as run
 from distill.runs.checkpoint_io import SafeCheckpointIO
 from tests.modules.test_distillation import Recorder, digits, tensors, trainer
 from tests.networks import tiny
@@ -102,7 +103,7 @@ def test_updates_are_those_of_a_loop(updates: str) -> None:
             with torch.no_grad():
                 for parameter, gradient in zip(loop[name].parameters(), gradients, strict=True):
                     parameter -= 0.1 * gradient
-    for name, network in module.networks.items():
+    for name, network in module.networks.by_name.items():
         assert isinstance(network, Recorder)
         torch.testing.assert_close(network.fc.weight, loop[name].weight)
 
@@ -116,7 +117,8 @@ def test_a_peer_learns_from_the_mean_of_the_others() -> None:
     batch = next(iter(data.pipeline.train_loader(None)))
     image = Normalization(data.mean, data.std)(batch.image).flatten(1)
     logits = {
-        name: net.fc(image).detach().double().numpy() for name, net in module.networks.items()
+        name: net.fc(image).detach().double().numpy()
+        for name, net in module.networks.by_name.items()
     }  # type: ignore[union-attr, operator]
     p = {name: np.exp(z) / np.exp(z).sum(1, keepdims=True) for name, z in logits.items()}
     ce = -np.log(p["b"][np.arange(len(batch.target)), batch.target.numpy()]).mean()
@@ -162,9 +164,9 @@ def test_a_symmetric_term_of_each_is_one_joint_term() -> None:
 def test_running_statistics_see_each_batch_once() -> None:
     module = MutualLearning(tiny(8), {"b": tiny(8), "c": tiny(8)}, EACH, "alternating")
     trainer().fit(module, digits())
-    counts = [int(net.bn.num_batches_tracked) for net in module.networks.values()]  # type: ignore[union-attr, arg-type]
+    counts = [int(net.bn.num_batches_tracked) for net in module.networks.by_name.values()]  # type: ignore[union-attr, arg-type]
     assert counts == [4, 4, 4]
-    assert all(net.bn.track_running_stats for net in module.networks.values())  # type: ignore[union-attr]
+    assert all(net.bn.track_running_stats for net in module.networks.by_name.values())  # type: ignore[union-attr]
 
 
 def test_a_batch_is_one_step_of_the_run_and_of_its_schedule() -> None:
@@ -205,7 +207,7 @@ def test_all_peers_see_the_same_view_in_their_own_normalisation() -> None:
 def test_all_peers_are_kept_in_channels_last_layout() -> None:
     module = MutualLearning(tiny(8, in_channels=1), {"b": tiny(8)}, EACH, channels_last=True)
     trainer(limit_train_batches=1, limit_val_batches=0).fit(module, digits())
-    for network in module.networks.values():
+    for network in module.networks.by_name.values():
         weight = network.conv.weight  # type: ignore[union-attr]
         assert weight.is_contiguous(memory_format=torch.channels_last)
 
@@ -214,7 +216,7 @@ def test_the_dry_pass_tells_shapes_and_leaves_everything_as_it_was() -> None:
     module = MutualLearning(tiny(8), {"b": tiny(8)}, {"each": {"ce": CE, "maps": MAPS}})
     before = tensors(module)
     trainer(limit_train_batches=0, limit_val_batches=0).fit(module, digits())
-    assert module.shapes == {"student@conv": (2, 8, 4, 4), "b@conv": (2, 8, 4, 4)}
+    assert module.objective.shapes == {"student@conv": (2, 8, 4, 4), "b@conv": (2, 8, 4, 4)}
     assert same(module, before)
 
 
@@ -233,7 +235,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "joint without effect": (
         {"gradients": "joint"},
-        r"^model\.gradients: joint, but every loss takes what the other peers gave as constant$",
+        r"^model\.gradients: joint has no effect: every loss detaches its teacher input; use P",
     ),
     "learning rate": (
         {"optimizer": lambda parameters: torch.optim.SGD(parameters, lr=-1.0)},
@@ -278,7 +280,7 @@ def test_alternating_updates_do_not_accumulate() -> None:
 
 def test_alternating_updates_need_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others' parameters have no gradient, which DDP waits for."""
-    monkeypatch.setattr(MutualLearning, "_several", True)
+    monkeypatch.setattr(pl.Trainer, "world_size", 2)
     module = MutualLearning(tiny(8), {"b": tiny(8)}, EACH, "alternating")
     with pytest.raises(RecipeError, match=r"^model\.updates: several processes need simultaneous"):
         trainer().fit(module, digits())
@@ -346,7 +348,7 @@ def recipe(updates: str, keep: Path | None = None) -> dict[str, Any]:
 def finished(updates: str, folder: Path) -> Path:
     """The directory of a whole run, with the checkpoint of every step under ``kept``."""
     tree = recipe(updates, folder / "whole" / "kept")
-    result = run.fit(tree, folder / "whole", trusted=("tests",), console=Console(quiet=True))
+    result = runs.fit(tree, folder / "whole", trusted=("tests",), console=Console(quiet=True))
     assert (result["steps"], result["teacher"]) == (6, None)
     return folder / "whole"
 
@@ -369,7 +371,7 @@ def test_a_run_resumes_bitwise_and_keeps_the_weights_of_every_peer(tmp_path: Pat
         weights = load_file(run_dir / file)
         assert weights.keys() == tensors(tiny(8)).keys()
         assert all(torch.equal(value, state[prefix + name]) for name, value in weights.items())
-    tested = run.evaluate(run_dir, trusted=("tests",), console=Console(quiet=True))
+    tested = runs.evaluate(run_dir, trusted=("tests",), console=Console(quiet=True))
     top1 = json.loads((run_dir / "result.json").read_text())["student"]["top1"]["test"]["last"]
     assert tested["top1"] == {"student": top1}
 
@@ -394,7 +396,7 @@ def test_two_processes_train_as_one_with_the_same_global_batch(tmp_path: Path) -
         tree["data"]["init_args"]["batch_size"] = size
         tree["trainer"] |= trainer_settings
         trees.append(tree)
-    run.fit(trees[0], one, trusted=("tests",), console=Console(quiet=True))
+    runs.fit(trees[0], one, trusted=("tests",), console=Console(quiet=True))
     file = tmp_path / "two.json"
     file.write_text(json.dumps(trees[1]))
     command = [sys.executable, "-m", "distill", "fit", str(file), "--run_dir", str(two)]

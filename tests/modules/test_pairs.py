@@ -10,6 +10,8 @@ import students
 from distill.core.batch import Batch
 from distill.losses import HintLoss, KDLoss, MapAdaptor, OverhaulLoss, RKDLoss
 from distill.modules import Term
+from distill.modules.objective import placed_terms
+from distill.wiring.batch_norms import read_batch_norms
 from distill.wiring.wiring import Wiring
 from docs.student_zoo import STUDENTS
 
@@ -54,16 +56,16 @@ def overhaul(student: str, teacher: str) -> Term:
 
 
 def passed(name: str, teacher_name: str, terms: dict[str, Term]) -> dict[str, Tensor]:
-    """What the terms read, after their dry pass; each tells each tapped tensor where to go."""
+    """What the terms read, after their dry run; each tells each tapped tensor where to go."""
     torch.manual_seed(0)
     size = max(SIZES.get(each, 16) for each in (name, teacher_name))
     batch = Batch(torch.rand(4, 3, size, size), torch.arange(4), torch.arange(4), epoch=0)
     networks = {"student": getattr(students, name)(10).eval(), "teacher": teacher(teacher_name)}
-    wiring = Wiring(terms, networks["student"], networks["teacher"])
-    wiring.use_teacher_batchnorms()
+    wiring = Wiring(placed_terms(terms), networks)
+    read_batch_norms(terms.values(), networks)
     with torch.no_grad():
         logits = {side: network(batch.image) for side, network in networks.items()}
-        shapes = wiring.dry_pass(batch, logits)
+        shapes = wiring.dry_run(batch, logits)
         logits = {side: network(batch.image) for side, network in networks.items()}
         context = wiring.context(batch, logits)
     wiring.remove()

@@ -7,9 +7,9 @@ import pytorch_lightning as pl
 import torch
 from rich.console import Console
 
+from distill import runs
 from distill.losses import KDLoss
 from distill.modules import Distillation, MutualLearning, Term
-from distill.runs import single as run
 from tests.modules.test_distillation import digits, tensors, trainer
 from tests.modules.test_mutual import ALONE, CE, DML, recipe
 from tests.networks import tiny
@@ -45,7 +45,7 @@ def test_peers_learn_from_each_other_beside_a_teacher() -> None:
     peers = {"b": tiny(8), "big": tiny(12)}
     module = MutualLearning(tiny(8), peers, each, trained_parts={"big": []})
     found = {"student/ce", "student/dml/b", "student/dml/big", "b/ce", "b/dml/student", "b/dml/big"}
-    assert set(module.terms) == found
+    assert set(module.objective.terms) == found
 
 
 class Modes(pl.Callback):
@@ -106,7 +106,7 @@ def test_a_run_of_parts_resumes_bitwise(tmp_path: Path) -> None:
         return made
 
     whole = tmp_path / "whole"
-    run.fit(tree(whole / "kept"), whole, trusted=("tests",), console=Console(quiet=True))
+    runs.fit(tree(whole / "kept"), whole, trusted=("tests",), console=Console(quiet=True))
     resume_from(4, whole / "kept", tmp_path / "again", tree())
     assert_same(final_state(whole), final_state(tmp_path / "again"), "step 4")
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from distill.recipes.build import build
-from distill.runs.single import own_settings
+from distill.runs.session import trainer_kwargs
 from tests.runs.test_resume import RECIPE
 
 
@@ -24,14 +24,14 @@ def test_a_logger_named_by_its_class_alone_writes_into_the_run(
     monkeypatch.setenv("WANDB_MODE", "offline")
     name = "pytorch_lightning.loggers.WandbLogger"
     logger = built_with(tmp_path, logger=[name] if listed else name).trainer["logger"]
-    assert (logger[0] if listed else logger).save_dir == str(tmp_path)
+    assert logger[0].save_dir == str(tmp_path)
 
 
 def test_the_recipe_has_the_last_word_but_on_the_folder_and_the_sampler(tmp_path: Path) -> None:
-    settings = own_settings(built_with(tmp_path), tmp_path)
+    settings = trainer_kwargs(built_with(tmp_path).trainer, tmp_path)
     assert (settings["num_sanity_val_steps"], settings["enable_model_summary"]) == (0, False)
     given = {"num_sanity_val_steps": 2, "enable_model_summary": True, "enable_progress_bar": True}
     forced = {"default_root_dir": "elsewhere", "use_distributed_sampler": True}
-    settings = own_settings(built_with(tmp_path, **given, **forced), tmp_path)
+    settings = trainer_kwargs(built_with(tmp_path, **given, **forced).trainer, tmp_path)
     assert settings.items() >= given.items()
     assert (settings["default_root_dir"], settings["use_distributed_sampler"]) == (tmp_path, False)

@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 
 import distill.losses
 import teachers
-from distill import recipes
+from distill import recipes, runs
 from distill.data.datasets import ImageTable
 from distill.recipes.build import build
-from distill.runs import single as run
+from distill.runs.directory import write_config
 
 NAMES = recipes.names()
 # They wrap another datamodule, and one needs a selection: tests/ssld/test_recipes.py.
@@ -66,7 +66,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     def run_of(recipe: str) -> Path:
         folder = tmp_path_factory.mktemp("teacher")
         built = build(recipes.load(recipes.find(recipe)), str(folder))
-        (folder / "config.yaml").write_text(str(built.config))
+        write_config(folder, built.config, "")
         weights = built.model.student.state_dict()
         save_file({k: v.contiguous() for k, v in weights.items()}, folder / "student.safetensors")
         mean, std = list(built.data.mean), list(built.data.std)
@@ -84,7 +84,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
     @cache
     def run_of(recipe: str) -> Path:
-        run.fit(load(recipe, run_of), folder / recipe, console=QUIET)
+        runs.fit(load(recipe, run_of), folder / recipe, console=QUIET)
         return folder / recipe
 
     return run_of
@@ -133,9 +133,9 @@ def test_every_recipe_passes_the_dry_pass(name: str, untrained: Runs, tmp_path: 
     trainer.datamodule = built.data
     built.model.trainer = trainer
     built.model.setup("fit")
-    terms = built.model.terms
-    tapped = {key for term in terms.values() for key in term.sources() if "@" in key}
-    assert set(built.model.shapes) == tapped
+    objective = built.model.objective
+    sources = (key for placed in objective.terms.values() for key in placed.term.sources())
+    assert set(objective.shapes) == {key for key in sources if "@" in key}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -157,7 +157,7 @@ def test_every_digits_recipe_trains(name: str, untrained: Runs, tmp_path: Path) 
     for key, value in (changes | {"trainer.max_epochs": 1}).items():
         for where in ("", *(f"stages.{stage}." for stage in stages)):
             recipes.put(tree, where + key, value)
-    result = run.fit(tree, tmp_path / "run", console=QUIET)
+    result = runs.fit(tree, tmp_path / "run", console=QUIET)
     assert result["steps"] == 2 * max(1, len(stages))
     model = tree["model"]
     taught = model["class_path"].endswith(".MeanTeacher") or model["init_args"].get("teacher")
@@ -167,8 +167,8 @@ def test_every_digits_recipe_trains(name: str, untrained: Runs, tmp_path: Path) 
 def test_a_simkd_run_can_be_tested_and_teach(untrained: Runs, tmp_path: Path) -> None:
     tree = load("digits/simkd", untrained)
     recipes.put(tree, "trainer.max_epochs", 1)
-    result = run.fit(tree, tmp_path / "run", console=QUIET)
-    tested = run.evaluate(tmp_path / "run", console=QUIET)
+    result = runs.fit(tree, tmp_path / "run", console=QUIET)
+    tested = runs.evaluate(tmp_path / "run", console=QUIET)
     assert tested["top1"]["student"] == result["student"]["top1"]["test"]["last"]
     weights = load_file(tmp_path / "run" / "student.safetensors")
     head = load_file(untrained("digits/teacher") / "student.safetensors")["fc.weight"]

@@ -1,12 +1,12 @@
 import pytest
 
 from distill.report.curves import loss_charts
-from distill.results.study import Run
+from distill.results.study import FinishedRun
 
 
-def run(*columns: str) -> Run:
+def run(*columns: str) -> FinishedRun:
     metrics = [{"epoch": epoch, **dict.fromkeys(columns, 2.0 - epoch)} for epoch in range(2)]
-    return Run({}, "", metrics, None)
+    return FinishedRun({}, "", metrics, None)
 
 
 @pytest.mark.parametrize("terms", [["b/ce", "b/kd/student"], ["b/ce"]])

@@ -11,8 +11,8 @@ from distill.runs.checkpoint_io import (
     SafeCheckpointIO,
     checkpointers,
     is_valid,
+    latest_valid_checkpoint,
     newest_valid,
-    to_go_on_from,
 )
 
 
@@ -197,26 +197,26 @@ def test_the_refusal_of_a_damaged_file_names_one_that_is_not(tmp_path: Path) -> 
         SafeCheckpointIO().load_checkpoint(newer)
 
 
-def test_going_on_from_an_older_checkpoint_is_told(tmp_path: Path) -> None:
+def test_init_from_stage_from_an_older_checkpoint_is_told(tmp_path: Path) -> None:
     older, newer = two_checkpoints(tmp_path)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        assert to_go_on_from(tmp_path) == newer
+        assert latest_valid_checkpoint(tmp_path) == newer
         assert told == []
         newer.write_bytes(b"damaged")
-        assert to_go_on_from(tmp_path) == older
+        assert latest_valid_checkpoint(tmp_path) == older
     assert [str(each.message) for each in told] == [f"damaged: {newer}; going on from {older}"]
 
 
 def test_without_a_valid_checkpoint_the_damaged_ones_are_named(tmp_path: Path) -> None:
     nothing = "^holds no valid checkpoint to resume from"
     with pytest.raises(ValueError, match=f"{nothing}$"):
-        to_go_on_from(tmp_path)
+        latest_valid_checkpoint(tmp_path)
     older, newer = two_checkpoints(tmp_path)
     for path in (older, newer):
         path.write_bytes(b"damaged")
     with pytest.raises(ValueError, match=f"{nothing}; damaged: {newer}, {older}$"):
-        to_go_on_from(tmp_path)
+        latest_valid_checkpoint(tmp_path)
 
 
 def test_removing_takes_the_sidecar_along(written: Path) -> None:
@@ -226,10 +226,10 @@ def test_removing_takes_the_sidecar_along(written: Path) -> None:
 
 def test_a_moved_run_writes_to_its_new_place(tmp_path: Path) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
-    best = checkpointers(old)[0]
+    best = checkpointers(old, "top1", "maximize")[0]
     best.best_model_path = f"{old}/best.ckpt"
     best.best_k_models = {f"{old}/best.ckpt": torch.tensor(90.0)}
-    moved = checkpointers(new)[0]
+    moved = checkpointers(new, "top1", "maximize")[0]
     moved.load_state_dict(best.state_dict())
     assert moved.best_model_path == f"{new}/best.ckpt"
     assert list(moved.best_k_models) == [f"{new}/best.ckpt"]

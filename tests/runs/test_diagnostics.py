@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 from scipy.special import log_softmax
 from torch import Tensor, nn
 
+from distill import runs
 from distill.recipes.build import build
 from distill.results.predictions import load_predictions
-from distill.runs import single as run
 from distill.runs.diagnostics import cost
 from tests.networks import tiny
 from tests.runs.test_resume import EMA, RECIPE
@@ -23,7 +23,7 @@ from tests.runs.test_resume import EMA, RECIPE
 def fit(run_dir: Path, **trainer: Any) -> dict[str, Any]:
     tree = copy.deepcopy(RECIPE)
     tree["trainer"] |= trainer
-    return run.fit(tree, run_dir, trusted=("tests",), console=Console(quiet=True))
+    return runs.fit(tree, run_dir, trusted=("tests",), console=Console(quiet=True))
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_costs_and_speed_stand_beside_the_accuracy(
 def test_a_run_without_validation_has_no_diagnostics(tmp_path: Path) -> None:
     tree = copy.deepcopy(RECIPE)
     tree["trainer"] |= {"limit_val_batches": 0, "max_epochs": 1}
-    result = run.fit(tree, tmp_path / "run", trusted=("tests",), console=Console(quiet=True))
+    result = runs.fit(tree, tmp_path / "run", trusted=("tests",), console=Console(quiet=True))
     assert result["diagnostics"] == {}
     assert not (tmp_path / "run" / "validation.safetensors").exists()
 

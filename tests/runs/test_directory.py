@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from distill.core.errors import RecipeError
-from distill.recipes import read
-from distill.runs.directory import claimed, recipe_name, write_config
+from distill.recipes import Recipe, read
+from distill.runs.directory import lock_run_dir, recipe_name, write_config
 
 
 def _fail_in(run_dir: Path, *files: str) -> None:
-    with pytest.raises(RecipeError, match="wrong"), claimed(run_dir):
+    with pytest.raises(RecipeError, match="wrong"), lock_run_dir(run_dir):
         _write_and_fail(run_dir, *files)
 
 
@@ -53,15 +53,15 @@ def test_a_run_that_was_there_is_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["digits/kd", ""])
 def test_the_recipe_is_called_as_it_was(name: str, tmp_path: Path) -> None:
-    write_config(tmp_path, {"trainer": {"max_epochs": 3}}, name)
+    write_config(tmp_path, Recipe({"trainer": {"max_epochs": 3}}), name)
     assert recipe_name(tmp_path) == (name or str(tmp_path))
     assert read(tmp_path / "config.yaml") == {"trainer": {"max_epochs": 3}}
 
 
 def test_a_directory_in_use_is_told_with_its_owner(tmp_path: Path) -> None:
     with (
-        claimed(tmp_path),
+        lock_run_dir(tmp_path),
         pytest.raises(RecipeError, match=r"is in use by process \d+"),
-        claimed(tmp_path),
+        lock_run_dir(tmp_path),
     ):
         pass

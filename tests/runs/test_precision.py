@@ -1,19 +1,16 @@
-import io
-
 import pytest
-from rich.console import Console
 
+from distill.recipes import Recipe
 from distill.recipes.build import Built
 from distill.runs import precision
-from distill.runs.precision import settle_precision
+from distill.runs.precision import resolve_precision
 
 
 def settled(wanted: str, accelerator: str) -> tuple[str, str, str]:
     trainer = {"precision": wanted, "accelerator": accelerator}
-    built = Built(None, None, dict(trainer), {"trainer": dict(trainer)})
-    told = io.StringIO()
-    settle_precision(built, Console(file=told))
-    return built.trainer["precision"], built.config["trainer"]["precision"], told.getvalue()
+    built = Built(None, None, dict(trainer), Recipe({"trainer": dict(trainer)}))  # type: ignore[arg-type]
+    note = resolve_precision(built)
+    return built.trainer["precision"], built.config.get("trainer.precision"), note
 
 
 @pytest.mark.parametrize("wanted", ["bf16-mixed", "bf16-true"])
@@ -23,7 +20,7 @@ def test_a_cpu_without_bf16_units_computes_in_float32_and_says_so(
     monkeypatch.setattr(precision, "cpu_has_bf16", lambda: False)
     used, written, told = settled(wanted, "cpu")
     assert (used, written) == ("32-true", "32-true")
-    assert told == f"note     32-true instead of {wanted}: this CPU has no bf16 units\n"
+    assert told == f"note     32-true instead of {wanted}: this CPU has no bf16 units"
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from distill import runs
 from distill.cache.listing import listed
-from distill.runs import single as run
 from tests.runs.test_single import QUIET
 
 ROOT = Path(__file__).parents[2]
@@ -84,7 +84,7 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
 def test_two_processes_train_as_one_with_the_same_global_batch(tmp_path: Path) -> None:
     """Losses of every step and the weights, to rounding; the cache is filled by both."""
     one, two = tmp_path / "one", tmp_path / "two"
-    run.fit(recipe(32, None), one, trusted=("tests",), console=QUIET)
+    runs.fit(recipe(32, None), one, trusted=("tests",), console=QUIET)
     cache = tmp_path / "cache.sqlite"
     code, told = finish(start(two, recipe(16, cache, devices=2, strategy="ddp")))
     assert code == 0, told

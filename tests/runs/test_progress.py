@@ -5,7 +5,15 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from distill.runs.progress import RunRecord, data_sizes, parameters
+from distill.runs.progress import RunRecord, parameters
+from distill.tasks import Classification
+
+
+def record_of(console: Console | None = None, each_epoch: bool = False) -> RunRecord:
+    """As it is once training has begun."""
+    record = RunRecord(console or Console(quiet=True), each_epoch)
+    record._task = Classification()
+    return record
 
 
 def trainer(top1: float, epoch: int, trained: bool = True) -> SimpleNamespace:
@@ -19,48 +27,41 @@ def trainer(top1: float, epoch: int, trained: bool = True) -> SimpleNamespace:
 
 
 def test_last_and_best_accuracy_are_kept() -> None:
-    record = RunRecord(Console(quiet=True), each_epoch=False)
+    record = record_of()
     for epoch, top1 in enumerate([50.0, 75.0, 62.5]):
         record.on_validation_end(trainer(top1, epoch), nn.Module())
-    assert record.top1 == {"last": 62.5, "best": 75.0, "best_epoch": 1}
+    assert record.scores == {"last": 62.5, "best": 75.0, "best_epoch": 1}
 
 
 def test_an_accuracy_of_zero_can_be_the_best() -> None:
-    record = RunRecord(Console(quiet=True), each_epoch=False)
+    record = record_of()
     record.on_validation_end(trainer(0.0, 0), nn.Module())
-    assert record.top1 == {"last": 0.0, "best": 0.0, "best_epoch": 0}
+    assert record.scores == {"last": 0.0, "best": 0.0, "best_epoch": 0}
 
 
 def test_the_check_before_training_does_not_count() -> None:
-    record = RunRecord(Console(quiet=True), each_epoch=False)
+    record = record_of()
     record.on_validation_end(trainer(90.0, 0, trained=False), nn.Module())
-    assert record.top1 == {}
+    assert record.scores == {}
 
 
 def test_a_resumed_run_goes_on_from_its_record() -> None:
-    first = RunRecord(Console(quiet=True), each_epoch=False)
+    first = record_of()
     first.on_validation_end(trainer(80.0, 0), nn.Module())
     first.wall_s = 100.0
-    second = RunRecord(Console(quiet=True), each_epoch=False)
+    second = record_of()
     second.load_state_dict(first.state_dict())
     second.on_validation_end(trainer(70.0, 1), nn.Module())
-    assert second.top1 == {"last": 70.0, "best": 80.0, "best_epoch": 0}
+    assert second.scores == {"last": 70.0, "best": 80.0, "best_epoch": 0}
     assert second.wall_s == 100.0
 
 
 def test_a_line_per_epoch(capsys: pytest.CaptureFixture[str]) -> None:
-    record = RunRecord(Console(width=100), each_epoch=True)
+    record = record_of(Console(width=100), each_epoch=True)
     record._started = 0.0
     record.on_validation_end(trainer(81.25, 1), nn.Module())
     record.on_train_epoch_end(trainer(81.25, 1), nn.Module())
     assert capsys.readouterr().out.startswith("epoch 2/3  loss 0.5000  val 81.25 %  ")
-
-
-def test_sizes_name_the_sets_there_are() -> None:
-    some = SimpleNamespace(ids=torch.arange(3))
-    pipeline = SimpleNamespace(train=some, val=None, test=SimpleNamespace(ids=torch.arange(7)))
-    told = data_sizes(SimpleNamespace(datamodule=SimpleNamespace(pipeline=pipeline)))
-    assert told == {"train": 3, "test": 7}
 
 
 def test_shared_parameters_count_once() -> None:
@@ -73,7 +74,7 @@ def test_speed_counts_the_images_of_steps_but_no_validation(
 ) -> None:
     clock = iter([0.0, 2.0, 4.0, 50.0, 51.0])
     monkeypatch.setattr("distill.runs.progress.time.monotonic", lambda: next(clock))
-    record, module = RunRecord(Console(quiet=True), each_epoch=False), nn.Module()
+    record, module = record_of(), nn.Module()
     batch = SimpleNamespace(image=torch.zeros(6, 1, 2, 2))
     own = trainer(50.0, 0)
     own.world_size = 2
@@ -84,6 +85,6 @@ def test_speed_counts_the_images_of_steps_but_no_validation(
     record.on_validation_end(own, module)
     record.on_train_batch_end(own, module, None, batch, 0)
     assert record.images_per_s == 36 / 5
-    resumed = RunRecord(Console(quiet=True), each_epoch=False)
+    resumed = record_of()
     resumed.load_state_dict(record.state_dict())
     assert resumed.images_per_s == 36 / 5

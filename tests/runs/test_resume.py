@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 from rich.console import Console
 
-from distill.runs import single as run
+from distill import runs
 from distill.runs.checkpoint_io import SafeCheckpointIO
 
 STEPS = 15
@@ -141,7 +141,7 @@ def resume_from(step: int, kept: Path, run_dir: Path, tree: dict) -> None:
         (run_dir / "checkpoints" / f"last.ckpt{suffix}").write_bytes(source.read_bytes())
     rows = (kept.parent / "metrics.csv").read_text()
     (run_dir / "metrics.csv").write_text(rows)
-    run.fit(tree, run_dir, resume=True, trusted=("tests",), console=Console(quiet=True))
+    runs.fit(tree, run_dir, resume=True, trusted=("tests",), console=Console(quiet=True))
 
 
 def with_memory(tree: dict) -> dict:
@@ -165,7 +165,7 @@ def check(
     whole = tmp_path / "whole"
     kept = whole / "kept"
     tree = change(recipe(workers, ema, kept))
-    run.fit(tree, whole, trusted=("tests",), console=Console(quiet=True))
+    runs.fit(tree, whole, trusted=("tests",), console=Console(quiet=True))
     expected, rows = final_state(whole), train_rows(whole)
     assert len(rows) == STEPS
     for step in steps:

@@ -22,10 +22,10 @@ from rich.console import Console
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from distill import runs
 from distill.cli import main
 from distill.core.errors import Interrupted, NonFiniteError, RecipeError
 from distill.core.randomness import fold, uniform
-from distill.runs import single as run
 from distill.runs.checkpoint_io import SafeCheckpointIO
 from distill.runs.directory import resumable
 from tests.forks import start
@@ -54,7 +54,7 @@ def recipe(**trainer: Any) -> dict[str, Any]:
 
 
 def fit(tree: dict[str, Any], run_dir: Path, **options: Any) -> dict[str, Any]:
-    return run.fit(tree, run_dir, trusted=("tests",), console=QUIET, **options)
+    return runs.fit(tree, run_dir, trusted=("tests",), console=QUIET, **options)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_the_result_tells_what_was_measured(finished: Path) -> None:
 
 def test_the_accuracy_is_the_one_of_the_saved_weights(finished: Path) -> None:
     result = json.loads((finished / "result.json").read_text())
-    measured = run.evaluate(finished, trusted=("tests",), console=QUIET)
+    measured = runs.evaluate(finished, trusted=("tests",), console=QUIET)
     assert measured["top1"]["student"] == result["student"]["top1"]["test"]["last"]
     assert measured["top1"]["teacher"] == result["teacher"]["top1"]["test"]["last"]
 
@@ -122,7 +122,7 @@ def test_the_config_reproduces_the_run(finished: Path, tmp_path: Path) -> None:
 
 
 def test_a_second_run_in_the_directory_is_refused(finished: Path) -> None:
-    with pytest.raises(RecipeError, match="holds a run already"):
+    with pytest.raises(RecipeError, match="is not empty: use `distill resume"):
         fit(recipe(), finished)
 
 
@@ -336,7 +336,7 @@ def test_damaged_weights_are_named(finished: Path, tmp_path: Path) -> None:
     weights = folder / "student.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(RecipeError, match=r"student\.safetensors: is damaged"):
-        run.evaluate(folder, trusted=("tests",), console=QUIET)
+        runs.evaluate(folder, trusted=("tests",), console=QUIET)
 
 
 def image_folder(root: Path, classes: list[str], size: int = 8, n: int = 6) -> Path:
@@ -398,7 +398,7 @@ def test_partly_labelled_images_and_a_callback_of_ones_own_are_tested_too(tmp_pa
     ]
     fit(tree, tmp_path / "run")
     other = image_folder(tmp_path / "other", ["a", "b", "c"], n=2)
-    measured = run.evaluate(tmp_path / "run", str(other), ("tests",), QUIET)
+    measured = runs.evaluate(tmp_path / "run", str(other), ("tests",), QUIET)
     assert measured["images"] == 6
 
 

@@ -17,16 +17,16 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 import teachers
-from distill import recipes
+from distill import recipes, runs
 from distill.cli import main
 from distill.core.errors import Interrupted, RecipeError
 from distill.core.trust import trusting
+from distill.recipes import Recipe
 from distill.recipes.build import build
-from distill.recipes.stages import last, trees
-from distill.runs import single as run
+from distill.recipes.stages import last_stage, stages
 from distill.runs.checkpoint_io import SafeCheckpointIO
-from distill.runs.repeatable import Run, digest
-from distill.runs.staged_weights import going_on
+from distill.runs.repeatable import RepeatableRun, digest
+from distill.runs.staged_weights import init_from_stage
 from tests.runs.test_resume import RECIPE, assert_same, final_state
 from tests.runs.test_single import QUIET, metrics
 
@@ -46,8 +46,16 @@ def recipe(stages: object = None) -> dict[str, Any]:
     return tree | {"stages": copy.deepcopy(STAGES if stages is None else stages)}
 
 
+def trees(tree: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {name: own.tree for name, own in stages(Recipe(tree)).items()}
+
+
+def last(tree: dict[str, Any]) -> dict[str, Any]:
+    return last_stage(Recipe(tree)).tree
+
+
 def fit(tree: dict[str, Any], run_dir: Path, **options: Any) -> dict[str, Any]:
-    return run.fit(tree, run_dir, trusted=("tests",), console=QUIET, **options)
+    return runs.fit(tree, run_dir, trusted=("tests",), console=QUIET, **options)
 
 
 def state(folder: Path) -> dict[str, torch.Tensor]:
@@ -121,7 +129,7 @@ def test_what_is_not_trained_stays_as_it_was(whole: Path) -> None:
 
 def test_a_stage_begins_where_the_one_before_ended(whole: Path) -> None:
     left = whole / "stages" / "connectors"
-    own = going_on(trees(recipe())["student"], [left])
+    own = init_from_stage(Recipe(trees(recipe())["student"]), [left]).tree
     begun = initial_state(own)
     ended = state(left)
     assert all(torch.equal(begun[name], ended[name]) for name in ended)
@@ -129,7 +137,9 @@ def test_a_stage_begins_where_the_one_before_ended(whole: Path) -> None:
 
 def test_a_loss_goes_on_after_a_stage_without_it(whole: Path, tmp_path: Path) -> None:
     left = whole / "stages" / "connectors"
-    arguments = going_on(trees(recipe())["student"], [tmp_path, left])["model"]["init_args"]
+    arguments = init_from_stage(Recipe(trees(recipe())["student"]), [tmp_path, left]).tree["model"][
+        "init_args"
+    ]
     student, loss = arguments["student"], arguments["losses"]["overhaul"]["loss"]
     assert student["init_args"]["path"] == str(tmp_path / "student.safetensors")
     assert loss["init_args"]["path"] == str(left / "losses" / "overhaul.safetensors")
@@ -144,7 +154,7 @@ def test_a_mean_teacher_begins_as_the_student_that_is_handed_over(whole: Path) -
         "init_args": {"student": arguments["student"], "losses": {"ce": arguments["losses"]["ce"]}},
     }
     del tree["stages"]
-    model = build(going_on(tree, [whole]), "runs", ("tests",)).model
+    model = build(init_from_stage(Recipe(tree), [whole]), "runs", ("tests",)).model
     student = load_file(whole / "student.safetensors")
     assert all(torch.equal(model.teacher.state_dict()[name], student[name]) for name in student)
 
@@ -161,7 +171,7 @@ def test_peers_are_handed_over(whole: Path, tmp_path: Path) -> None:
     model = {"student": arguments["student"], "peers": peers, "losses": {"each": {"ce": ce}}}
     tree = {"model": {"class_path": "distill.modules.MutualLearning", "init_args": model}}
     tree["data"] = recipe()["data"]
-    begun = initial_state(going_on(tree, [tmp_path]))
+    begun = initial_state(init_from_stage(Recipe(tree), [tmp_path]))
     for name, value in weights.items():
         assert torch.equal(begun[f"student.{name}"], value)
         assert torch.equal(begun[f"peers.b.{name}"], value)
@@ -187,7 +197,7 @@ def test_the_run_is_told_as_one(whole: Path) -> None:
 
 def test_the_run_can_be_tested_and_teach(whole: Path) -> None:
     result = json.loads((whole / "result.json").read_text())
-    tested = run.evaluate(whole, trusted=("tests",), console=QUIET)
+    tested = runs.evaluate(whole, trusted=("tests",), console=QUIET)
     assert tested["top1"]["student"] == result["student"]["top1"]["test"]["last"]
     with trusting(["tests"]):
         teacher = teachers.from_run(str(whole)).state_dict()
@@ -244,27 +254,29 @@ def test_a_run_killed_before_it_wrote_its_results_resumes(whole: Path, tmp_path:
 
 def test_a_bench_goes_on_with_a_stopped_run(whole: Path, tmp_path: Path) -> None:
     tree = recipe()
-    one = Run(tree, tmp_path / "run", "digits/test", digest(tree, ""), ("tests",))
+    one = RepeatableRun(
+        Recipe(tree), tmp_path / "run", "digits/test", digest(Recipe(tree), ""), ("tests",)
+    )
     shutil.copytree(whole / "stages/connectors", tmp_path / "run/stages/connectors")
     (tmp_path / "run/bench.sha256").write_text(one.digest)
     begun = (tmp_path / "run/stages/connectors/result.json").stat().st_mtime_ns
-    result = one.carry_out()
+    result = one.train()
     assert (tmp_path / "run/stages/connectors/result.json").stat().st_mtime_ns == begun
-    assert one.carry_out() == one.result() == json.loads(json.dumps(result))
+    assert one.train() == one.result() == json.loads(json.dumps(result))
     assert_as(whole, tmp_path / "run")
 
 
 def test_the_order_of_stages_is_part_of_a_runs_digest() -> None:
     tree = recipe()
     turned = tree | {"stages": dict(reversed(tree["stages"].items()))}
-    assert digest(tree, "") != digest(turned, "")
+    assert digest(Recipe(tree), "") != digest(Recipe(turned), "")
 
 
 MALFORMED = {
-    "no stage": ({}, "stages", "needs the keys of each stage under its name"),
-    "a list": (["connectors"], "stages", "needs the keys of each stage under its name"),
+    "no stage": ({}, "stages", "expected the keys of each stage under its name"),
+    "a list": (["connectors"], "stages", "expected the keys of each stage under its name"),
     "a name": ({"a/b": {}}, "stages.a/b", "letters, digits"),
-    "a value": ({"a": 3}, "stages.a", "needs keys and values, got 3"),
+    "a value": ({"a": 3}, "stages.a", "expected a mapping, got int 3"),
     "unknown section": ({"a": {"trianer.max_epochs": 1}}, "stages.a.trianer.max_epochs", "'train"),
     "whole section": ({"a": {"trainer": {"max_epochs": 1}}}, "stages.a.trainer", "dotted keys"),
     "student": ({"a": {"model.student.width": 4}}, "stages.a.model.student.width", "the same"),
@@ -304,7 +316,7 @@ MALFORMED = {
             },
         },
         "stages.b.model.losses.overhaul",
-        "does not go on from stage a: margin is (1, 12, 1, 1) there and absent here",
+        "stage 'b' expects losses.overhaul.margin nothing, stage 'a' saved (1, 12, 1, 1)",
     ),
     "nothing to learn": (
         {"a": {"losses": ["overhaul"], "train": ["student.fc"]}},

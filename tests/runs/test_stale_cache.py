@@ -119,8 +119,8 @@ def open_with(file: str, model_options: dict[str, Any], data_options: dict[str, 
     torch.manual_seed(1)
     module = Distillation(network, tiny(8), {"ce": CE, "kd": terms()["kd"]}, **options)
     opened(module, digits, precision)
-    assert module.recall is not None
-    module.recall.store.close()
+    assert module.teaching.cache is not None
+    module.teaching.cache.store.close()
 
 
 @pytest.mark.parametrize("what", RELEVANT)

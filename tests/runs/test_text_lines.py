@@ -10,13 +10,12 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from distill import recipes
+from distill import recipes, runs
 from distill.core.errors import RecipeError
 from distill.data import TextLines, fonts
 from distill.losses import CTCLoss, KDLoss, SSLDLoss, ctc_loss
 from distill.metrics import read_lines
 from distill.modules import Distillation, MutualLearning, Normalization, Term
-from distill.runs import single as run
 from students import crnn, resnet8
 
 QUIET = Console(quiet=True)
@@ -58,12 +57,12 @@ def test_a_recipe_trains_and_can_be_tested(name: str, tmp_path: Path) -> None:
     for key, value in SMALL.items():
         recipes.put(tree, key, value)
     recipes.put(tree, "trainer.check_val_every_n_epoch", 1)
-    result = run.fit(tree, tmp_path / "run", console=QUIET)
+    result = runs.fit(tree, tmp_path / "run", console=QUIET)
     assert result["steps"] == 2
     assert result["dataset"]["images"] == {"train": 50, "val": 30, "test": 20}
     assert set(result["diagnostics"]) == {"student_character_error_rate"}
     assert not (tmp_path / "run" / "validation.safetensors").exists()
-    tested = run.evaluate(tmp_path / "run", console=QUIET)
+    tested = runs.evaluate(tmp_path / "run", console=QUIET)
     assert tested["top1"]["student"] == result["student"]["top1"]["test"]["last"]
 
 
@@ -122,7 +121,7 @@ def test_a_teacher_of_lines_teaches_and_is_scored() -> None:
     teacher = network()
     module = Distillation(teacher, network(), {"ctc": CTC, "kd": kd})
     trainer().fit(module, lines())
-    assert set(module.teacher_top1) == {"val"}
+    assert set(module.evaluation.teacher_scores) == {"val"}
 
 
 REFUSED = {

@@ -9,8 +9,8 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
+from distill import runs
 from distill.runs import precision
-from distill.runs import single as run
 from distill.runs.checkpoint_io import SafeCheckpointIO
 from distill.wiring.loss_modules import LossModules
 from tests.runs.test_resume import RECIPE
@@ -37,7 +37,7 @@ def fit(run_dir: Path, wanted: str, peers: bool = False, **options: Any) -> dict
     tree["trainer"] |= {"precision": wanted, "callbacks": [] if peers else [CKA]}
     if peers:
         tree["model"] = copy.deepcopy(PEERS)
-    return run.fit(tree, run_dir, trusted=("tests",), console=Console(quiet=True), **options)
+    return runs.fit(tree, run_dir, trusted=("tests",), console=Console(quiet=True), **options)
 
 
 def losses(run_dir: Path) -> list[float]:

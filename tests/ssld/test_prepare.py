@@ -15,14 +15,13 @@ from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file
 
-from distill import recipes
+from distill import recipes, runs
 from distill.cli import main
 from distill.core.errors import RecipeError
 from distill.core.fingerprint import view_hash
 from distill.data.selection import name, number
 from distill.data.sources import UNLABELLED
 from distill.recipes.build import build
-from distill.runs import single as run
 from distill.ssld import prepare
 from distill.ssld.perceptual import perceptual_hash
 from tests.ssld.test_perceptual import crops, jpeg
@@ -177,7 +176,7 @@ def test_what_the_pool_calls_its_images_does_not_change_the_student(
         source = save(tmp_path / f"pool {classes}", pool(), classes)
         own["data"]["init_args"]["unlabelled"] = source
         done(own)
-        run.fit(own, tmp_path / f"run {classes}", trusted=("tests",), console=QUIET)
+        runs.fit(own, tmp_path / f"run {classes}", trusted=("tests",), console=QUIET)
         weights.append((tmp_path / f"run {classes}" / "student.safetensors").read_bytes())
     assert weights[0] == weights[1]
 
@@ -188,7 +187,7 @@ def test_a_loss_that_reads_labels_is_refused(tree: dict[str, Any], tmp_path: Pat
     dkd = {"loss": "distill.losses.DKDLoss", "inputs": inputs}
     tree["model"]["init_args"]["losses"] = {"dkd": dkd}
     with pytest.raises(RecipeError, match=r"losses.dkd: .*class numbers in 0..2, got -100"):
-        run.fit(tree, tmp_path / "run", trusted=("tests",), console=QUIET)
+        runs.fit(tree, tmp_path / "run", trusted=("tests",), console=QUIET)
 
 
 def test_a_later_step_can_be_done_alone(tree: dict[str, Any], tmp_path: Path) -> None:
@@ -214,7 +213,7 @@ def test_labels_of_another_pool_are_not_taken(tree: dict[str, Any], tmp_path: Pa
     with pytest.raises(RecipeError, match="is of other images than these: run `distill ssld` aga"):
         done(tree, begin="label")
     with pytest.raises(RecipeError, match=r"data: .* is of other images than these"):
-        run.fit(tree, tmp_path / "run", trusted=("tests",), console=QUIET)
+        runs.fit(tree, tmp_path / "run", trusted=("tests",), console=QUIET)
 
 
 def test_without_near_duplicates_there_is_no_picture(tree: dict[str, Any]) -> None:

@@ -9,13 +9,15 @@ from safetensors.torch import load_file, save_file
 
 from distill import recipes
 from distill.cli import main
+from distill.recipes import Recipe
 from distill.recipes.build import build
-from distill.recipes.stages import check
+from distill.recipes.stages import check_stages
+from distill.runs.directory import write_config
 
 
 @pytest.mark.parametrize("name", ["ssld_pipeline", "ssld_semi"])
 def test_the_recipes_are_sound(name: str) -> None:
-    check(recipes.load(recipes.find(f"digits/{name}")))
+    check_stages(Recipe(recipes.load(recipes.find(f"digits/{name}"))))
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "runs" / "digits" / "teacher"
     folder.mkdir(parents=True)
     built = build(recipes.load(recipes.find("digits/teacher")), str(folder))
-    (folder / "config.yaml").write_text(str(built.config))
+    write_config(folder, built.config, "")
     weights = built.model.student.state_dict()
     save_file({k: v.contiguous() for k, v in weights.items()}, folder / "student.safetensors")
     (folder / "result.json").write_text("{}")

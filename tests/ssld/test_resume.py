@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from distill.runs import single as run
+from distill import runs
 from tests.runs.test_resume import RECIPE, assert_same, final_state, resume_from
 
 STEPS = 6
@@ -30,6 +30,6 @@ def recipe(size: int | None, keep: Path | None = None) -> dict[str, Any]:
 def test_it_resumes_bitwise(tmp_path: Path, size: int | None) -> None:
     whole = tmp_path / "whole"
     quiet = Console(quiet=True)
-    run.fit(recipe(size, whole / "kept"), whole, trusted=("tests",), console=quiet)
+    runs.fit(recipe(size, whole / "kept"), whole, trusted=("tests",), console=quiet)
     resume_from(STEPS - 2, whole / "kept", tmp_path / "again", recipe(size))
     assert_same(final_state(whole), final_state(tmp_path / "again"))

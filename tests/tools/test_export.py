@@ -13,9 +13,9 @@ from rich.console import Console
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from distill import runs
 from distill.cli import main
 from distill.core.errors import RecipeError
-from distill.runs import single as run
 from distill.runs.directory import read_finished
 from distill.tools.export import _untrained, export
 from tests.networks import tiny
@@ -41,7 +41,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_dir = tmp_path_factory.mktemp("export") / "run"
     tree = copy.deepcopy(RECIPE)
     tree["trainer"]["max_epochs"] = 1
-    run.fit(tree, run_dir, trusted=("tests",), console=QUIET)
+    runs.fit(tree, run_dir, trusted=("tests",), console=QUIET)
     return run_dir
 
 
@@ -116,7 +116,7 @@ def test_a_student_that_cannot_be_traced_is_told_in_a_line(tmp_path: Path) -> No
     arguments["losses"] = {"ce": arguments["losses"]["ce"]}
     del tree["data"]["init_args"]["augment"]
     tree["trainer"]["max_epochs"] = 1
-    run.fit(tree, tmp_path / "run", trusted=("tests",), console=QUIET)
+    runs.fit(tree, tmp_path / "run", trusted=("tests",), console=QUIET)
     (tmp_path / "old.pt2").write_text("kept")
     with pytest.raises(RecipeError, match=r"run: the student cannot be exported: \S.*"):
         export(tmp_path / "run", tmp_path / "old.pt2", ("tests",))

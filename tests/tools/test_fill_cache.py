@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from distill import runs
 from distill.cli import main
 from distill.core.errors import RecipeError
-from distill.runs import single as run
 from distill.tools.fill_cache import fill
 from tests.runs.test_resume import RECIPE
 
@@ -40,7 +40,7 @@ def test_after_filling_training_computes_nothing(tmp_path: Path) -> None:
     cached = recipe()
     cached["model"]["init_args"]["cache"] = "auto"
     caches = [
-        run.fit(tree, tmp_path / name, trusted=("tests",), console=QUIET)["cache"]
+        runs.fit(tree, tmp_path / name, trusted=("tests",), console=QUIET)["cache"]
         for name, tree in (("live", recipe()), ("cached", cached))
     ]
     assert caches == [None, {"file": str(path), "batches_computed": 0}]

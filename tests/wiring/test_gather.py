@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from distill.losses import RKDLoss
 from distill.modules import Term
+from distill.modules.objective import placed_terms
 from distill.wiring.gather import gathered
 from distill.wiring.wiring import Wiring
 from tests.forks import start
@@ -54,14 +55,9 @@ def test_a_gathered_loss_has_the_value_and_gradient_of_one_process(tmp_path: Pat
 def terms(rank: int, folder: Path) -> dict[str, Tensor]:
     """A term on the process's own rows beside one on all."""
     inputs = {"student": "student.logits", "teacher": "teacher.logits"}
-    wiring = Wiring(
-        {
-            "local": Term(Mean(), inputs=inputs),
-            "all": Term(Mean(), inputs=inputs, batch="gathered"),
-        },
-        nn.Linear(3, 3),
-        nn.Linear(3, 3),
-    )
+    own, wide = Term(Mean(), inputs=inputs), Term(Mean(), inputs=inputs, batch="gathered")
+    networks = {"student": nn.Linear(3, 3), "teacher": nn.Linear(3, 3)}
+    wiring = Wiring(placed_terms({"local": own, "all": wide}), networks)
     local = ROWS[4 * rank : 4 * rank + 4]
     return wiring.evaluate({"student.logits": local, "teacher.logits": local})
 

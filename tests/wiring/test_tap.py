@@ -134,9 +134,36 @@ def test_an_unknown_layer_is_refused(path: str) -> None:
         Taps(nn.Sequential(nn.Linear(1, 1)), [path])
 
 
-def test_an_unknown_ending_is_refused() -> None:
-    with pytest.raises(ValueError, match="':input' or ':output'"):
-        Taps(nn.Sequential(nn.Linear(1, 1)), ["0:gradient"])
+def test_an_empty_ending_is_refused() -> None:
+    with pytest.raises(ValueError, match="':input', ':output' or the name of an output"):
+        Taps(nn.Sequential(nn.Linear(1, 1)), ["0:"])
+
+
+class Named(nn.Module):
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return {"low": image, "high": 2 * image}
+
+
+@pytest.mark.parametrize(
+    ("layer", "path", "factor"), [(GivesTuple(), "0:1", 1), (Named(), "0:high", 2)]
+)
+def test_one_of_several_outputs_is_captured(layer: nn.Module, path: str, factor: int) -> None:
+    taps = Taps(nn.Sequential(layer), [path])
+    image = torch.randn(3, 2)
+    nn.Sequential(layer)(image)
+    layer(image)
+    assert torch.equal(taps.take()[path], factor * image)
+
+
+@pytest.mark.parametrize(
+    ("layer", "path"), [(GivesTuple(), "0:2"), (Named(), "0:mid"), (nn.Identity(), "0:0")]
+)
+def test_an_output_that_is_not_there_is_named(layer: nn.Module, path: str) -> None:
+    network = nn.Sequential(layer)
+    Taps(network, [path])
+    name = path.partition(":")[2]
+    with pytest.raises(ValueError, match=rf"the layer gives a \w+ without '{name}', in '{path}'$"):
+        network(torch.zeros(1, 2))
 
 
 def test_a_layer_that_gives_no_tensor_is_refused() -> None:

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.modules import Term
-from distill.wiring.term import TapKey, check_arguments, parse_key
+from distill.wiring.term import check_arguments
 
 
 class Optional(nn.Module):
@@ -24,21 +24,6 @@ def test_the_default_weight_is_one() -> None:
 def test_sources_lists_single_keys_and_lists_of_keys() -> None:
     term = Term(nn.MSELoss(), inputs={"input": ["student@a", "student@b"], "target": "teacher@c"})
     assert term.sources() == ["student@a", "student@b", "teacher@c"]
-
-
-@pytest.mark.parametrize("key", ["student.logits", "teacher.logits", "batch.target", "batch.index"])
-def test_plain_keys_are_no_taps(key: str) -> None:
-    assert parse_key(key) is None
-
-
-def test_a_tap_key_names_network_and_path() -> None:
-    assert parse_key("student@layer3.2:input") == TapKey("student", "layer3.2:input")
-
-
-@pytest.mark.parametrize("key", ["studnet@a", "student@", "student", "batch.image", "", "@a"])
-def test_other_keys_are_refused(key: str) -> None:
-    with pytest.raises(ValueError, match="unknown source"):
-        parse_key(key)
 
 
 def test_optional_arguments_may_be_left_out() -> None:

@@ -6,6 +6,11 @@ from distill.core.batch import Batch
 from distill.core.errors import RecipeError
 from distill.losses import KDLoss, OverhaulLoss, overhaul_margin
 from distill.modules import Term
+from distill.modules.networks import Networks
+from distill.modules.objective import Objective, placed_terms
+from distill.tasks import Classification
+from distill.wiring.batch_norms import read_batch_norms
+from distill.wiring.keys import Sources
 from distill.wiring.wiring import Wiring
 from tests.networks import tiny
 
@@ -45,7 +50,7 @@ def batch(n: int = 4) -> Batch:
 
 def wired(**terms: Term) -> tuple[Wiring, dict[str, Tensor], Batch]:
     student, teacher = tiny(8).eval(), tiny(12).eval()
-    wiring = Wiring(terms, student, teacher)
+    wiring = Wiring(placed_terms(terms), {"student": student, "teacher": teacher})
     images = batch()
     logits = {"student": student(images.image), "teacher": teacher(images.image)}
     return wiring, logits, images
@@ -80,7 +85,7 @@ def test_half_precision_reaches_a_loss_as_float32() -> None:
     wiring, logits, images = wired(types=term)
     half = {name: value.bfloat16() for name, value in logits.items()}
     wiring.evaluate(wiring.context(images, half))
-    wiring.dry_pass(images, half)
+    wiring.dry_run(images, half)
     assert loss.seen == [torch.float32] * 4
 
 
@@ -93,8 +98,10 @@ def test_half_precision_reaches_a_loss_as_float32() -> None:
     ],
 )
 def test_gradients_are_watched_in_the_student_only(place: str, message: str) -> None:
+    objective = Objective(placed_terms({"ce": CE}), ["student"], watched=place)
+    networks = Networks({"student": tiny(8), "teacher": tiny(12)})
     with pytest.raises(RecipeError, match=message):
-        Wiring({"ce": CE}, tiny(8), tiny(12), watched=place)
+        objective.wire(networks, Classification())
 
 
 def test_terms_are_evaluated_outside_autocast() -> None:
@@ -114,21 +121,22 @@ def test_an_unknown_layer_names_term_and_network() -> None:
 
 def test_a_term_cannot_read_a_teacher_that_is_not_there() -> None:
     term = Term(nn.MSELoss(), inputs={"input": "student@fc", "target": "teacher@fc"})
+    sources = Sources(("student",), absent={"teacher": "model.teacher is null"})
     with pytest.raises(RecipeError, match=r"model\.teacher is null"):
-        Wiring({"mse": term}, tiny(8), None)
+        Wiring(placed_terms({"mse": term}), {"student": tiny(8)}, sources)
 
 
-def test_the_dry_pass_reports_every_tapped_shape() -> None:
+def test_the_dry_run_reports_every_tapped_shape() -> None:
     term = Term(nn.MSELoss(), inputs={"input": "student@fc", "target": "teacher@fc"})
     wiring, logits, images = wired(mse=term, ce=CE)
-    assert wiring.dry_pass(images, logits) == {"student@fc": (4, 10), "teacher@fc": (4, 10)}
+    assert wiring.dry_run(images, logits) == {"student@fc": (4, 10), "teacher@fc": (4, 10)}
 
 
-def test_the_dry_pass_names_both_sides_of_a_mismatch() -> None:
+def test_the_dry_run_names_both_sides_of_a_mismatch() -> None:
     kd = Term(KDLoss(), inputs={"student": "student@conv", "teacher": "teacher@conv"})
     wiring, logits, images = wired(kd=kd)
     with pytest.raises(RecipeError) as caught:
-        wiring.dry_pass(images, logits)
+        wiring.dry_run(images, logits)
     message = str(caught.value)
     assert message.startswith(
         "model.losses.kd: student@conv (4, 8, 4, 4), teacher@conv (4, 12, 4, 4)"
@@ -139,13 +147,13 @@ def test_the_dry_pass_names_both_sides_of_a_mismatch() -> None:
 def test_a_loss_must_be_a_scalar() -> None:
     wiring, logits, images = wired(rows=Term(NotScalar(), inputs={"student": "student.logits"}))
     with pytest.raises(RecipeError, match=r"model.losses.rows: must be a scalar, is \(10,\)"):
-        wiring.dry_pass(images, logits)
+        wiring.dry_run(images, logits)
 
 
-def test_the_dry_pass_copies_what_the_network_overwrites() -> None:
+def test_the_dry_run_copies_what_the_network_overwrites() -> None:
     term = Term(nn.MSELoss(), inputs={"input": "student@bn", "target": "student@relu"})
     wiring, logits, images = wired(mse=term)
-    wiring.dry_pass(images, logits)
+    wiring.dry_run(images, logits)
     student = wiring._networks["student"]
     assert student is not None
     student(images.image)
@@ -164,7 +172,7 @@ def test_margins_come_from_the_batch_norm_that_a_term_is_wired_to() -> None:
     teacher = wiring._networks["teacher"]
     assert teacher is not None
     nn.init.normal_(teacher.bn.bias)
-    wiring.use_teacher_batchnorms()
+    read_batch_norms([term], wiring._networks)
     expected = overhaul_margin(teacher.bn.bias, teacher.bn.weight.abs())
     assert torch.equal(term.loss.margin.flatten(), expected.detach())
 
@@ -173,19 +181,19 @@ def test_margins_come_from_the_batch_norm_that_a_term_is_wired_to() -> None:
 def test_margins_are_left_to_be_estimated_elsewhere(source: str) -> None:
     term = overhaul(source)
     wiring, _, _ = wired(overhaul=term)
-    wiring.use_teacher_batchnorms()
+    read_batch_norms([term], wiring._networks)
     assert not term.loss.margin.any()
 
 
-def test_nothing_is_kept_after_forgetting() -> None:
+def test_nothing_is_kept_after_clearing() -> None:
     wiring, _, _ = wired(overhaul=overhaul("teacher@bn"))
-    wiring.forget()
+    wiring.clear()
     assert all(taps.take() == {} for taps in wiring._taps.values())
 
 
 def test_removed_wiring_captures_nothing() -> None:
     wiring, _, images = wired(overhaul=overhaul("teacher@bn"))
-    wiring.forget()
+    wiring.clear()
     wiring.remove()
     student = wiring._networks["student"]
     assert student is not None

@@ -43,7 +43,7 @@ class Hyperband(pl.Callback):
 
     Args:
         run_dir: The run's directory; those beside it are the others'.
-        metric: What is compared, such as ``val/top1``.
+        metric: What is compared, such as ``val/loss``.
         goal: Whether more or less of it is better.
         brackets: Validations after which it is compared.
         eta: The best 1 / eta go on.

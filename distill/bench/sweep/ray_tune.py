@@ -8,7 +8,7 @@ from distill.bench.processes import Outcome, Task, carry_out_apart
 from distill.bench.sweep.search import Search, Trial
 from distill.bench.sweep.trials import Plan
 from distill.core.errors import RecipeError
-from distill.runs.repeatable import Run
+from distill.runs.repeatable import RepeatableRun
 
 
 class Notes(Protocol):
@@ -69,9 +69,9 @@ def _train(config: dict[str, Any]) -> None:
     from ray import tune
 
     os.chdir(config["folder"])
-    run: Run = config["run"]
+    run: RepeatableRun = config["run"]
     # Apart, as a run listens to signals, for which it needs a main thread.
-    outcome = carry_out_apart(Task(None, run.carry_out, ()))
+    outcome = carry_out_apart(Task(None, run.train, ()))
     tune.report({"outcome": [outcome.error, outcome.kind, outcome.traceback]})
 
 

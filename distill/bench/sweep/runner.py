@@ -17,7 +17,7 @@ from distill.bench.sweep.spec import Sweep, read_sweep
 from distill.bench.sweep.trials import Plan, columns, row
 from distill.core.errors import RecipeError
 from distill.core.files import write_csv
-from distill.recipes.stages import check
+from distill.recipes.stages import check_stages
 from distill.results.ranking import Row, best_first
 from distill.runs.directory import write_json
 
@@ -86,8 +86,8 @@ def make_plan(path: Path, out: Path, overrides: Sequence[str], seed: int) -> Pla
             raise RecipeError(key, "the sweep varies it; it cannot be set as well")
     plan = Plan(spec, out, tuple(overrides), seed)
     run = plan.run(Trial(0, _middle(spec), ""))
-    check(run.tree, run.trusted)
-    if spec.early_terminate and "stages" in run.tree:
+    check_stages(run.recipe, run.trusted)
+    if spec.early_terminate and run.recipe.staged:
         told = "cannot compare trials that train in stages: leave it out"
         raise RecipeError(f"{path}: early_terminate", told)
     return plan
@@ -174,7 +174,7 @@ class Board:
 
 def _tasks(plan: Plan, search: Search) -> Iterator[Task]:
     while (trial := search.take()) is not None:
-        yield Task(trial, plan.run(trial).carry_out, ())
+        yield Task(trial, plan.run(trial).train, ())
 
 
 def _middle(sweep: Sweep) -> dict[str, object]:

@@ -108,9 +108,9 @@ def _metric(key: str, given: object, needed: bool) -> Metric:
             raise RecipeError(f"{key}.{word}", f"is not known{nearest(str(word), _METRIC)}")
     name, goal = given.get("name"), given.get("goal")
     if not isinstance(name, str):
-        raise RecipeError(f"{key}.name", f"needs a name such as val/top1, got {name!r}")
+        raise RecipeError(f"{key}.name", f"needs a name such as val/loss, got {name!r}")
     if name.startswith("test/"):
-        message = "test images are only reported, a sweep chooses by val/top1 or val/loss"
+        message = "test images are only reported, a sweep chooses by a figure of val/"
         raise RecipeError(f"{key}.name", message)
     if goal not in ("maximize", "minimize"):
         # W&B would minimize an accuracy whose goal is not written.

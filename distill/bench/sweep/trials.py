@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from distill.bench.sweep.search import Trial
 from distill.bench.sweep.spec import Sweep
 from distill.core.errors import RecipeError
 from distill.core.suggest import nearest
-from distill.recipes import Tree
+from distill.recipes import Recipe
 from distill.results.ranking import Metric, Row
-from distill.runs.repeatable import Run, digest
+from distill.results.scores import scores_of
+from distill.runs.repeatable import RepeatableRun, digest
 
 _WANDB = "WandbLogger"
 
@@ -41,12 +43,12 @@ class Plan:
         """SHA-256 of what its trials depend on; more of them may be asked for later."""
         sweep = self.sweep
         given = (*sweep.command.overrides, *self.overrides)
-        tree = recipes.load(recipes.find(sweep.command.recipe), given)
-        told = [digest(tree, ""), sweep.method]
+        recipe = Recipe(recipes.load(recipes.find(sweep.command.recipe), given))
+        told = [digest(recipe, ""), sweep.method]
         told += [str(sweep.metric), str(sweep.early_terminate), sweep.written, str(self.seed)]
         return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
-    def run(self, trial: Trial) -> Run:
+    def run(self, trial: Trial) -> RepeatableRun:
         """What a trial runs.
 
         Raises:
@@ -56,47 +58,43 @@ class Plan:
         run_dir = self.out / f"trial{trial.number:03d}"
         chosen = [f"{key}={json.dumps(value)}" for key, value in trial.parameters.items()]
         path = recipes.find(command.recipe)
-        tree = recipes.load(path, [*command.overrides, *self.overrides, *chosen])
-        told = digest(tree, "")
-        _log_to_group(tree, self.sweep, trial)
-        _stop_early(tree, self.sweep, run_dir)
-        return Run(tree, run_dir, command.recipe, told, command.trusted)
+        recipe = Recipe(recipes.load(path, [*command.overrides, *self.overrides, *chosen]))
+        told = digest(recipe, "")
+        recipe = _stopped_early(_logged_to_group(recipe, self.sweep, trial), self.sweep, run_dir)
+        return RepeatableRun(recipe, run_dir, command.recipe, told, command.trusted)
 
 
-def _log_to_group(tree: Tree, sweep: Sweep, trial: Trial) -> None:
+def _logged_to_group(recipe: Recipe, sweep: Sweep, trial: Trial) -> Recipe:
     """Name the trial's W&B run, where the recipe logs to W&B.
 
     The group is written into the logger: there it holds for any process, whereas one that has
     spoken to W&B before reads WANDB_RUN_GROUP no more.
     """
-    loggers = tree["trainer"].get("logger")
-    for logger in loggers if isinstance(loggers, list) else [loggers]:
-        if isinstance(logger, dict) and str(logger.get("class_path")).endswith(f".{_WANDB}"):
-            arguments = logger.setdefault("init_args", {})
+    loggers = deepcopy(recipe.loggers)
+    for logger in loggers:
+        if str(logger.get("class_path")).endswith(f".{_WANDB}"):
+            arguments = logger["init_args"]
             arguments |= {"group": sweep.name, "name": f"trial{trial.number:03d}"}
             arguments |= {"id": trial.wandb_id, "resume": "allow"}
             if sweep.project:
                 arguments.setdefault("project", sweep.project)
+    return recipe.with_loggers(loggers)
 
 
-def _stop_early(tree: Tree, sweep: Sweep, run_dir: Path) -> None:
+def _stopped_early(recipe: Recipe, sweep: Sweep, run_dir: Path) -> Recipe:
     if sweep.early_terminate is None:
-        return
-    arguments = {
-        "run_dir": str(run_dir),
-        "metric": sweep.metric.name,
-        "goal": sweep.metric.goal,
-        "brackets": list(sweep.early_terminate.brackets),
-        "eta": sweep.early_terminate.eta,
-    }
-    trainer = tree["trainer"]
-    given = trainer.get("callbacks") or []
-    callbacks = given if isinstance(given, list) else [given]
-    hyperband = {"class_path": "distill.bench.sweep.Hyperband", "init_args": arguments}
-    trainer["callbacks"] = [*callbacks, hyperband]
+        return recipe
+    return recipe.with_callback(
+        "distill.bench.sweep.Hyperband",
+        run_dir=str(run_dir),
+        metric=sweep.metric.name,
+        goal=sweep.metric.goal,
+        brackets=list(sweep.early_terminate.brackets),
+        eta=sweep.early_terminate.eta,
+    )
 
 
-def row(trial: Trial, run: Run, metric: Metric) -> Row:
+def row(trial: Trial, run: RepeatableRun, metric: Metric) -> Row:
     """A trial's line in ``results.csv``: of one that diverged only what was tried.
 
     Raises:
@@ -108,7 +106,7 @@ def row(trial: Trial, run: Run, metric: Metric) -> Row:
     if result is None:
         return found
     values = history(run.run_dir / "metrics.csv", metric.name)
-    test = result["student"]["top1"].get("test", {})
+    test = scores_of(result, "student").get("test", {})
     return found | {
         "state": "stopped" if stopped_at(run.run_dir) else "finished",
         "epochs": result["epochs"],

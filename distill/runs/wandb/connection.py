@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 
 from pytorch_lightning.loggers import WandbLogger
 
-from distill.recipes import Tree
+from distill.recipes import Recipe
 
 _LATER = "logging offline, send later with `wandb sync`"
 _PATIENCE = {"WANDB_INIT_TIMEOUT": "10", "WANDB_FINISH_TIMEOUT": "30"}
@@ -44,23 +44,14 @@ def offline_if_unreachable(arguments: dict[str, Any], seconds: float = 4.0) -> N
         warnings.warn(f"W&B: {problem}; {_LATER}", stacklevel=2)
 
 
-def reachable_loggers(tree: Tree) -> Tree:
+def with_reachable_loggers(recipe: Recipe) -> Recipe:
     """A recipe whose W&B loggers are offline where the server cannot be used."""
-    tree = deepcopy(tree)
-    trainer = tree.get("trainer") or {}
-    given = trainer.get("logger")
-    specs: list[Any] = [
-        {"class_path": spec} if isinstance(spec, str) else spec
-        for spec in (given if isinstance(given, list) else [given])
-    ]
-    for spec in specs:
-        path = spec.get("class_path") if isinstance(spec, dict) else None
-        if isinstance(path, str) and path.endswith(".WandbLogger"):
+    loggers = deepcopy(recipe.loggers)
+    for logger in loggers:
+        if str(logger.get("class_path")).endswith(".WandbLogger"):
             os.environ.setdefault("WANDB_SILENT", "true")
-            offline_if_unreachable(spec.setdefault("init_args", {}))
-    if given is not None:
-        trainer["logger"] = specs if isinstance(given, list) else specs[0]
-    return tree
+            offline_if_unreachable(logger["init_args"])
+    return recipe.with_loggers(loggers)
 
 
 def start(logger: WandbLogger) -> None:

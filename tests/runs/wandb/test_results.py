@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from distill.runs import single as run
+from distill import runs
 from distill.results.predictions import load_predictions
 from tests.runs.test_resume import RECIPE
 
@@ -32,7 +32,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("SOME_SECRET", SECRET)
         patch.setenv("HOME", str(run_dir.parent))
         patch.setenv("WANDB_MODE", "offline")
-        run.fit(tree, run_dir, trusted=("tests",), console=Console(quiet=True))
+        runs.fit(tree, run_dir, trusted=("tests",), console=Console(quiet=True))
         import wandb
 
         wandb.finish()

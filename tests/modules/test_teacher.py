@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from distill.modules.frozen import Frozen
+from distill.modules.teacher import Frozen
 
 
 def network() -> nn.Sequential:
@@ -59,7 +59,7 @@ def test_another_mode_is_noticed(mode: str) -> None:
     frozen = Frozen(network(), mode)  # type: ignore[arg-type]
     frozen.check_mode()
     frozen.network.train()
-    with pytest.raises(RuntimeError, match=f"left its declared mode '{mode}'"):
+    with pytest.raises(RuntimeError, match=f"is in train mode, declared '{mode}'"):
         frozen.check_mode()
 
 

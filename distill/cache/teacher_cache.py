@@ -1,4 +1,4 @@
-"""What the teacher said of a batch: read where it is stored, computed and stored where not."""
+"""A teacher's outputs for a batch: read where they are stored, else computed and stored."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -18,8 +18,8 @@ _EVALUATED, _KEY_BITS = "teacher.logits of evaluation", 53
 _EXACT = Encoding(CacheSettings())
 
 
-class Recall:
-    """Remembers a teacher's outputs by view, and that the view is the one that the teacher saw.
+class TeacherCache:
+    """Keeps a teacher's outputs by view, and checks that a view has the pixels it had then.
 
     Args:
         settings: Where and how outputs are kept.
@@ -28,7 +28,7 @@ class Recall:
 
     Attributes:
         store: The file.
-        computed: Batches that the teacher had to look at.
+        misses: Batches that the teacher had to compute.
 
     Raises:
         RecipeError: If the file holds outputs that were made otherwise.
@@ -38,7 +38,7 @@ class Recall:
         fields = {**fields, **settings.fields()}
         auto = FOLDER / f"{fingerprint(fields)[:16]}.sqlite"
         self.store = Store(auto if settings.file == "auto" else Path(settings.file), fields)
-        self.computed = 0
+        self.misses = 0
         self._names, self._encoding = list(names), Encoding(settings)
         self._writes = True
 
@@ -55,14 +55,14 @@ class Recall:
             RecipeError: If an entry is damaged, or was made from another image than this.
         """
         samples: list[int] = batch.index.tolist()
-        seen: list[int] = view_hash(batch.image).tolist()
+        hashes: list[int] = view_hash(batch.image).tolist()
         found = {}
         for name in self._names:
             entries = self.store.read(name, batch.epoch, samples)
             whole = [entry for entry in entries if entry is not None]
-            self._check_seen(batch.epoch, samples, seen, entries)
+            self._check_pixels(batch.epoch, samples, hashes, entries)
             if len(whole) < len(samples):
-                return self._computed(batch, samples, seen, compute())
+                return self._compute(batch, samples, hashes, compute())
             records = [entry.data for entry in whole]
             value = self._encoding.decode(name, records, whole[0].shape)
             found[name] = value.to(batch.image.device, non_blocking=True)
@@ -80,27 +80,31 @@ class Recall:
         Raises:
             RecipeError: If an entry is damaged.
         """
-        seen: list[int] = view_hash(batch.image).tolist()
-        keys = [value & (1 << _KEY_BITS) - 1 for value in seen]
+        hashes: list[int] = view_hash(batch.image).tolist()
+        keys = [value & (1 << _KEY_BITS) - 1 for value in hashes]
         entries = self.store.read(_EVALUATED, 0, keys)
-        kept = [e for e, now in zip(entries, seen, strict=True) if e is not None and e.seen == now]
-        if len(kept) == len(seen):
+        kept = [
+            e
+            for e, now in zip(entries, hashes, strict=True)
+            if e is not None and e.pixel_hash == now
+        ]
+        if len(kept) == len(hashes):
             value = _EXACT.decode(LOGITS, [entry.data for entry in kept], kept[0].shape)
             return value.to(batch.image.device)
         value = compute().float()
         records, shape = _EXACT.encode(LOGITS, value)
-        rows = [Entry(s, shape, record) for s, record in zip(seen, records, strict=True)]
+        rows = [Entry(s, shape, record) for s, record in zip(hashes, records, strict=True)]
         self._write(_EVALUATED, 0, keys, rows)
         return value
 
-    def _computed(
-        self, batch: Batch, samples: list[int], seen: list[int], outputs: Mapping[str, Tensor]
+    def _compute(
+        self, batch: Batch, samples: list[int], hashes: list[int], outputs: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        self.computed += 1
+        self.misses += 1
         found = {}
         for name in self._names:
             records, shape = self._encoding.encode(name, outputs[name])
-            rows = [Entry(s, shape, record) for s, record in zip(seen, records, strict=True)]
+            rows = [Entry(s, shape, record) for s, record in zip(hashes, records, strict=True)]
             self._write(name, batch.epoch, samples, rows)
             found[name] = self._encoding.decode(name, records, shape).to(batch.image.device)
         return found
@@ -114,11 +118,12 @@ class Recall:
             self._writes = False
             warnings.warn(f"going on without writing the cache: {error}", stacklevel=2)
 
-    def _check_seen(
-        self, view: int, samples: list[int], seen: list[int], entries: Sequence[Entry | None]
+    def _check_pixels(
+        self, view: int, samples: list[int], hashes: list[int], entries: Sequence[Entry | None]
     ) -> None:
-        for sample, now, entry in zip(samples, seen, entries, strict=True):
-            if entry is not None and entry.seen != now:
-                what = f"sample {sample} of epoch {view} is not the image that the teacher saw"
-                why = "something else than seed, epoch and sample decides what is seen"
-                raise RecipeError(str(self.store.path), f"data.augment: {what}; {why}")
+        for sample, now, entry in zip(samples, hashes, entries, strict=True):
+            if entry is not None and entry.pixel_hash != now:
+                entry_of = f"entry (sample {sample}, epoch {view}) was made from other pixels"
+                why = "an augmentation draws outside its key, or the data changed"
+                message = f"data.augment: {entry_of}: {why}; delete the cache"
+                raise RecipeError(str(self.store.path), message)

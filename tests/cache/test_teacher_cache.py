@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from distill.cache import CacheSettings, Recall
+from distill.cache import CacheSettings, TeacherCache
 from distill.core.batch import Batch
 from distill.core.errors import RecipeError
 
@@ -29,36 +29,36 @@ class Doubles:
         return {"teacher.logits": torch.stack([2 * mean, -mean], 1)}
 
 
-def ask(recall: Recall, seen: Batch) -> tuple[torch.Tensor, int]:
+def ask(recall: TeacherCache, seen: Batch) -> tuple[torch.Tensor, int]:
     teacher = Doubles(seen)
     return recall.outputs(seen, teacher)["teacher.logits"], teacher.calls
 
 
 @pytest.fixture
-def recall(tmp_path: Path) -> Iterator[Recall]:
-    made = Recall(CacheSettings(str(tmp_path / "c.sqlite")), FIELDS, ["teacher.logits"])
+def recall(tmp_path: Path) -> Iterator[TeacherCache]:
+    made = TeacherCache(CacheSettings(str(tmp_path / "c.sqlite")), FIELDS, ["teacher.logits"])
     yield made
     made.store.close()
 
 
-def test_the_teacher_looks_once_at_each_view(recall: Recall) -> None:
+def test_the_teacher_looks_once_at_each_view(recall: TeacherCache) -> None:
     first, calls = ask(recall, batch(4, 9))
     assert calls == 1
     assert torch.equal(first, torch.tensor([[8.0, -4.0], [18.0, -9.0]]))
     again, calls = ask(recall, batch(4, 9))
     assert calls == 0
     assert torch.equal(again, first)
-    assert recall.computed == 1
+    assert recall.misses == 1
 
 
-def test_entries_are_found_in_any_batch_and_order(recall: Recall) -> None:
+def test_entries_are_found_in_any_batch_and_order(recall: TeacherCache) -> None:
     ask(recall, batch(1, 2, 3, 4))
     found, calls = ask(recall, batch(3, 1))
     assert calls == 0
     assert torch.equal(found, torch.tensor([[6.0, -3.0], [2.0, -1.0]]))
 
 
-def test_a_batch_of_which_a_part_is_missing_is_computed_whole(recall: Recall) -> None:
+def test_a_batch_of_which_a_part_is_missing_is_computed_whole(recall: TeacherCache) -> None:
     ask(recall, batch(1, 2))
     found, calls = ask(recall, batch(2, 3))
     assert calls == 1
@@ -66,22 +66,24 @@ def test_a_batch_of_which_a_part_is_missing_is_computed_whole(recall: Recall) ->
     assert ask(recall, batch(1, 3))[1] == 0
 
 
-def test_another_epoch_is_another_view(recall: Recall) -> None:
+def test_another_epoch_is_another_view(recall: TeacherCache) -> None:
     ask(recall, batch(1))
     assert ask(recall, batch(1, epoch=1))[1] == 1
     assert ask(recall, batch(1, epoch=1))[1] == 0
 
 
-def test_another_image_under_the_same_key_is_refused(recall: Recall) -> None:
+def test_another_image_under_the_same_key_is_refused(recall: TeacherCache) -> None:
     ask(recall, batch(1, 2))
-    with pytest.raises(RecipeError, match="sample 1 of epoch 0 is not the image that the teacher"):
+    with pytest.raises(
+        RecipeError, match=r"entry \(sample 1, epoch 0\) was made from other pixels"
+    ):
         ask(recall, batch(1, 2, shift=0.5))
 
 
-def test_a_run_that_needs_another_tensor_adds_it(recall: Recall) -> None:
+def test_a_run_that_needs_another_tensor_adds_it(recall: TeacherCache) -> None:
     ask(recall, batch(1, 2))
     settings = CacheSettings(str(recall.store.path))
-    both = Recall(settings, FIELDS, ["teacher.logits", "teacher@layer"])
+    both = TeacherCache(settings, FIELDS, ["teacher.logits", "teacher@layer"])
     outputs = {"teacher.logits": torch.zeros(2, 2), "teacher@layer": torch.ones(2, 3, 1, 1)}
     found = both.outputs(batch(1, 2), lambda: outputs)
     assert torch.equal(found["teacher@layer"], outputs["teacher@layer"])
@@ -91,7 +93,7 @@ def test_a_run_that_needs_another_tensor_adds_it(recall: Recall) -> None:
 
 def test_logits_of_evaluation_are_exact_and_found_by_the_image_alone(tmp_path: Path) -> None:
     settings = CacheSettings(str(tmp_path / "c.sqlite"), dtype="float16")
-    recall = Recall(settings, FIELDS, ["teacher.logits"])
+    recall = TeacherCache(settings, FIELDS, ["teacher.logits"])
     images, calls = torch.rand(3, 1, 2, 2), []
 
     def logits(image: torch.Tensor, first: int) -> torch.Tensor:
@@ -112,16 +114,18 @@ def test_logits_of_evaluation_are_exact_and_found_by_the_image_alone(tmp_path: P
 
 
 def test_images_of_one_key_but_two_hashes_are_two(
-    recall: Recall, monkeypatch: pytest.MonkeyPatch
+    recall: TeacherCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashes = iter([5, 5 + (1 << 53)])
-    monkeypatch.setattr("distill.cache.recall.view_hash", lambda _: torch.tensor([next(hashes)]))
+    monkeypatch.setattr(
+        "distill.cache.teacher_cache.view_hash", lambda _: torch.tensor([next(hashes)])
+    )
     for value in (1.0, 2.0):
         answer = torch.full((1, 3), value)
         assert torch.equal(recall.logits(batch(0), lambda told=answer: told), answer)
 
 
-def test_a_full_disk_stops_the_writing_and_not_the_training(recall: Recall) -> None:
+def test_a_full_disk_stops_the_writing_and_not_the_training(recall: TeacherCache) -> None:
     recall.store._connection.execute("PRAGMA max_page_count = 1")
     with pytest.warns(UserWarning, match="going on without writing the cache: .* disk is full"):
         many = ask(recall, batch(*range(500)))
@@ -134,7 +138,7 @@ def test_auto_names_the_file_after_the_fields(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     made = [
-        Recall(settings, fields, ["teacher.logits"])
+        TeacherCache(settings, fields, ["teacher.logits"])
         for settings, fields in (
             (CacheSettings(), FIELDS),
             (CacheSettings(), FIELDS),

@@ -1,0 +1,174 @@
+"""The weighted terms that a module trains on: wired, tried, evaluated and logged."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from distill.core.batch import Batch
+from distill.core.errors import RecipeError
+from distill.core.outputs import Outputs
+from distill.core.randomness import reseed
+from distill.modules.finite import check_total
+from distill.modules.networks import Networks
+from distill.tasks import Task
+from distill.wiring.batch_norms import read_batch_norms
+from distill.wiring.gradient_norms import gradient_norms
+from distill.wiring.keys import Sources, split_key
+from distill.wiring.logged_steps import logs_this_step
+from distill.wiring.term import PlacedTerm, Term
+from distill.wiring.wiring import Wiring
+
+
+class Objective:
+    """Terms by name with the wiring that feeds them.
+
+    Args:
+        terms: By name.
+        trained: Names of the networks that they train.
+        watched: A key at which the gradient of each weighted term is measured on logged steps.
+        moving: Whether the batch norms that losses ask for are being trained.
+
+    Attributes:
+        wiring: What captures their inputs, from ``wire`` on.
+        shapes: Of every tapped tensor of two samples, by key, after ``dry_run``.
+    """
+
+    def __init__(
+        self,
+        terms: Mapping[str, PlacedTerm],
+        trained: Sequence[str],
+        watched: str | None = None,
+        moving: bool = False,
+    ) -> None:
+        self.terms, self._watched = dict(terms), watched
+        self._trained, self.moving = trained, moving
+        self._wiring: Wiring | None = None
+        self._networks: dict[str, nn.Module] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
+
+    @property
+    def wiring(self) -> Wiring:
+        """The wiring of this training.
+
+        Raises:
+            RuntimeError: Outside of training.
+        """
+        if self._wiring is None:
+            raise RuntimeError("terms are wired in fit alone")
+        return self._wiring
+
+    def wire(
+        self,
+        networks: Networks,
+        task: Task,
+        absent: Mapping[str, str] | None = None,
+        placeholders: tuple[str, ...] = (),
+    ) -> None:
+        """Capture what the terms read.
+
+        Args:
+            networks: What they read from.
+            task: Says what networks give and what the batch holds.
+            absent: Networks that the recipe left out, see :class:`~distill.wiring.keys.Sources`.
+            placeholders: Names that stand for networks in the recipe.
+
+        Raises:
+            RecipeError: With the dotted key of a term whose inputs do not fit its loss, or name an
+                unknown source or layer.
+        """
+        if self._watched is not None:
+            head, _, rest = split_key(self._watched)
+            if head not in self._trained or not rest:
+                forms = " or ".join(f"{n}.logits or {n}@PATH" for n in self._trained)
+                raise RecipeError("model.gradient_norms", f"needs {forms}, got {self._watched!r}")
+        found = networks.by_name
+        names = tuple(found)
+        sources = Sources(names, task.outputs, task.sources, placeholders, absent or {})
+        self._networks = found
+        self._wiring = Wiring(self.terms, found, sources, self._watched)
+
+    def unwire(self) -> None:
+        """Take all hooks off the networks."""
+        if self._wiring is not None:
+            self._wiring.remove()
+        self._wiring = None
+
+    def dry_run(
+        self,
+        batch: Batch,
+        outputs: Mapping[str, Outputs],
+        stored: Callable[[str, Tensor], Tensor] | None = None,
+    ) -> None:
+        """Try every term once, if they are wired; see ``Wiring.dry_run``."""
+        if self._wiring is not None:
+            self.shapes = self._wiring.dry_run(batch, outputs, stored)
+            self.read_batch_norms()
+
+    def notes(self) -> list[str]:
+        """What is tapped and of which shape, a line each."""
+        return [f"tap      {key} {shape[1:]}" for key, shape in self.shapes.items()]
+
+    def clear(self) -> None:
+        """Let go of what a pass captured that no term will read."""
+        if self._wiring is not None:
+            self._wiring.clear()
+
+    def weigh(
+        self,
+        module: pl.LightningModule,
+        values: Mapping[str, Tensor],
+        context: Mapping[str, Tensor],
+    ) -> dict[str, Tensor]:
+        """The weighted values of terms in a step of training, logged and finite.
+
+        Args:
+            module: What is trained.
+            values: Of the terms, by name.
+            context: What they read.
+
+        Raises:
+            NonFiniteError: Naming the terms that are infinite or NaN.
+        """
+        weighted = {name: self.terms[name].term.weight * value for name, value in values.items()}
+        check_total(torch.stack(list(weighted.values())).sum(), values, module.global_step)
+        if self._watched is not None and logs_this_step(module.trainer):
+            norms = gradient_norms(weighted, context[self._watched])
+            module.log_dict({f"train/gradient/{name}": norm for name, norm in norms.items()})
+        log_losses(module, {name: value.detach() for name, value in values.items()})
+        return weighted
+
+    def read_batch_norms(self) -> None:
+        """Give losses the batch norms that they ask for, as they are now."""
+        read_batch_norms((placed.term for placed in self.terms.values()), self._networks)
+
+
+def placed_terms(losses: Mapping[str, Term]) -> dict[str, PlacedTerm]:
+    """The terms of ``model.losses`` with their places in the recipe."""
+    return {name: PlacedTerm(f"model.losses.{name}", term) for name, term in losses.items()}
+
+
+def log_losses(module: pl.LightningModule, values: Mapping[str, Tensor]) -> None:
+    """Log values as ``train/loss/<name>``, averaged over processes."""
+    told = {f"train/loss/{name}": value for name, value in values.items()}
+    module.log_dict(told, sync_dist=module.trainer.world_size > 1)
+
+
+def log_total(module: pl.LightningModule, total: Tensor) -> None:
+    """Log the objective's value as ``train/loss``."""
+    several = module.trainer.world_size > 1
+    module.log("train/loss", total.detach(), prog_bar=True, sync_dist=several)
+
+
+def reseed_step(module: pl.LightningModule, seed: int, *names: str) -> None:
+    """Set torch's generators from the seed and the batch's number, for draws inside networks.
+
+    Args:
+        module: What is trained.
+        seed: The run's.
+        names: Tell several draws of a step apart.
+    """
+    # Each process has its own dropout; a single one draws as it would without others.
+    rank = [module.global_rank] if module.global_rank else []
+    reseed(seed, "step", module.trainer.fit_loop.epoch_loop.total_batch_idx, *rank, *names)

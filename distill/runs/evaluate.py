@@ -1,0 +1,76 @@
+"""Tests the student of a finished run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from distill.core.errors import RecipeError
+from distill.core.protocols import SavesNetworks
+from distill.recipes import Recipe
+from distill.recipes.stages import last_stage
+from distill.runs.directory import read_finished, read_weights, write_json
+from distill.runs.result import Result, measure
+from distill.runs.session import Session, quiet_lightning
+
+
+def evaluate(
+    run_dir: Path,
+    source: str | None = None,
+    trusted: Sequence[str] = (),
+    console: Console | None = None,
+) -> Result:
+    """Test the student of a finished run.
+
+    Args:
+        run_dir: The run.
+        source: Test images, where they are not the recipe's.
+        trusted: Further packages whose classes the recipe may name.
+        console: Where to print.
+
+    Returns:
+        What was written to ``test.json``: figures in percent, and what they were measured on.
+
+    Raises:
+        RecipeError: If there is no finished run, or the images do not fit it.
+    """
+    console = console or Console()
+    written, trained = read_finished(run_dir)
+    recipe = last_stage(written)
+    if source is not None:
+        recipe = _tested_on(recipe, source)
+    with quiet_lightning():
+        session = Session(recipe, run_dir, trusted, console)
+        session.model.student.load_state_dict(read_weights(run_dir / "student.safetensors"))
+        if isinstance(session.model, SavesNetworks):
+            for file, network in session.model.saved_networks.items():
+                if (run_dir / file).is_file():
+                    network.load_state_dict(read_weights(run_dir / file))
+        _set_up_test_images(session, trained["dataset"]["classes"])
+        measured = measure(session.bare_trainer(), session)
+    where = source or "the recipe's test images"
+    metric = session.task.metric
+    result = {"source": where, "images": session.data.sizes()["test"], metric: measured}
+    write_json(run_dir / "test.json", result)
+    for which, value in measured.items():
+        line = f"{which:8} {metric} {value:.2f} % of {result['images']} images, {where}"
+        console.print(line, highlight=False, soft_wrap=True)
+    return result
+
+
+def _tested_on(recipe: Recipe, source: str) -> Recipe:
+    """Test images for a datamodule, or for the one that it takes its images from."""
+    inner = isinstance(recipe.get("data.images"), dict) and recipe.get("data.test") is None
+    return recipe.put("data.images.test" if inner else "data.test", source)
+
+
+def _set_up_test_images(session: Session, trained: Sequence[str]) -> None:
+    try:
+        session.datamodule.setup("test")
+    except ValueError as error:
+        raise RecipeError("data.test", str(error)) from error
+    tested = session.data.classes
+    if list(tested) != list(trained):
+        odd = ", ".join(sorted(set(trained) ^ set(tested))[:5])
+        counts = f"the run has {len(trained)} classes, the images {len(tested)}"
+        raise RecipeError("data.test", f"{counts}; not in both: {odd or 'their order differs'}")
