@@ -78,4 +78,4 @@ class KeyedData(pl.LightningDataModule):
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment training batches, on their device."""
         training = self.trainer is not None and self.trainer.training
-        return self.pipeline.augmented(batch) if training else batch
+        return self.pipeline.current.augmented(batch) if training else batch

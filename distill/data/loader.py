@@ -1,15 +1,83 @@
-"""The keyed loader: which samples make batch number i of a run, whatever the workers do."""
+"""The keyed loader: which samples make batch number i of a run, and in which views."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
+import pytorch_lightning as pl
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, Sampler
 
 from distill.core.batch import Batch
+from distill.core.fingerprint import module_fields
 from distill.core.randomness import fold, permutation
 from distill.data.datasets import BatchKey, Samples
-from distill.data.views import Views
+
+
+@runtime_checkable
+class Mixing(Protocol):
+    """An augmentation that may mix the images of a batch with each other."""
+
+    mixes: bool
+
+
+@dataclass(frozen=True)
+class Views:
+    """The augmentations of a run with the seed that they and the order of samples follow from.
+
+    Attributes:
+        augment: Augmentations, in order.
+        seed: Runs that share it, see the same views.
+        repeat: Epoch e shows the views of epoch ``e % repeat``; None: every epoch shows new ones.
+        decoded: Whether the samples come decoded in keyed views already.
+
+    Raises:
+        ValueError: If ``repeat`` is below 1.
+    """
+
+    augment: Sequence[nn.Module]
+    seed: int
+    repeat: int | None = None
+    decoded: bool = False
+
+    def __post_init__(self) -> None:
+        if self.repeat is not None and self.repeat < 1:
+            raise ValueError(f"views must be at least 1, got {self.repeat}")
+
+    @property
+    def mixed(self) -> bool:
+        """Whether a sample's view depends on its batch, so that views repeat with whole batches."""
+        return any(isinstance(each, Mixing) and each.mixes for each in self.augment)
+
+    @property
+    def fixed(self) -> bool:
+        """Whether every epoch shows the images as they are."""
+        return not (self.augment or self.decoded)
+
+    def of_epoch(self, epoch: int) -> int:
+        """The number of the views that an epoch shows."""
+        if self.fixed:
+            return 0
+        return epoch % self.repeat if self.repeat else epoch
+
+    def augmented(self, batch: Batch) -> Batch:
+        """The keyed view of each sample of a training batch."""
+        for place, augmentation in enumerate(self.augment):
+            batch = augmentation(batch, fold(self.seed, "augment", place, batch.epoch))
+        return batch
+
+    def fields(self) -> dict[str, str]:
+        """What the views depend on, beside the images, by dotted key."""
+        fields = {} if self.fixed else {"data.seed": str(self.seed)}
+        for place, augmentation in enumerate(self.augment):
+            fields |= module_fields(f"data.augment.{place}", augmentation)
+        return fields
+
+
+def batches_started(trainer: pl.Trainer | None) -> int:
+    """How many training batches a run has started; none without a trainer."""
+    return trainer.fit_loop.epoch_loop.batch_progress.total.ready if trainer else 0
 
 
 class KeyedSampler(Sampler[BatchKey]):

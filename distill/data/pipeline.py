@@ -12,9 +12,14 @@ from distill.core.batch import Batch
 from distill.core.fingerprint import tensors_digest
 from distill.core.randomness import fold, permutation
 from distill.data.datasets import BatchKey, ImageFiles, ImageTable, Samples
-from distill.data.loader import KeyedLoader, KeyedSampler, SequentialBatchSampler
+from distill.data.loader import (
+    KeyedLoader,
+    KeyedSampler,
+    SequentialBatchSampler,
+    Views,
+    batches_started,
+)
 from distill.data.paired import Added, PairedSampler
-from distill.data.views import Views
 
 
 @dataclass
@@ -30,6 +35,7 @@ class Pipeline:
         eval_batch_size: Samples per evaluation batch.
         added: Unlabelled samples that every training batch has behind its labelled ones.
         run_seed: The seed of the run.
+        current: The views that training shows, from the last ``train_loader`` on.
     """
 
     batch_size: int
@@ -50,7 +56,7 @@ class Pipeline:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
         if self.seed is not None and self.seed < 0:
             raise ValueError(f"seed must be at least 0, got {self.seed}")
-        self.views()
+        self.current = self.views()
 
     @property
     def key_seed(self) -> int:
@@ -79,12 +85,12 @@ class Pipeline:
         if length == 0:
             have, want = len(samples.ids), self.batch_size * world
             raise ValueError(f"data.batch_size needs {want} training images, there are {have}")
-        rank = trainer.global_rank if trainer else 0
+        rank, self.current = trainer.global_rank if trainer else 0, self.views()
         sampler: Sampler[BatchKey] = KeyedSampler(
             samples.ids,
             self.batch_size,
-            self.views(),
-            batches_started=partial(_batches_started, trainer),
+            self.current,
+            batches_started=partial(batches_started, trainer),
             epoch_length=_limited(length, trainer.limit_train_batches if trainer else None),
             rank=rank,
             world=world,
@@ -188,10 +194,6 @@ def _given(samples: Samples | None, stage: str) -> Samples:
     if samples is None or len(samples.ids) == 0:
         raise ValueError(f"no {stage} images: give data.{stage}")
     return samples
-
-
-def _batches_started(trainer: pl.Trainer | None) -> int:
-    return trainer.fit_loop.epoch_loop.batch_progress.total.ready if trainer else 0
 
 
 def _limited(length: int, limit: int | float | None) -> int:

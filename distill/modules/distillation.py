@@ -89,8 +89,9 @@ class Distillation(pl.LightningModule):
     @property
     def saved_networks(self) -> dict[str, nn.Module]:
         """What a finished run leaves beside the student, by file: a teacher that changed."""
-        changed = self.teaching.changes
-        return {"teacher.safetensors": self.networks.by_name["teacher"]} if changed else {}
+        return (
+            {"teacher.safetensors": self.teacher} if self.teaching.changes and self.teacher else {}
+        )
 
     def configure_callbacks(self) -> list[pl.Callback]:
         """What watches over the teacher, logs figures, and refuses weights that are not finite."""
@@ -103,22 +104,19 @@ class Distillation(pl.LightningModule):
     def setup(self, stage: str) -> None:
         """Check networks, terms and data with two samples, before anything is trained."""
         data = cast(ImageData, self.trainer.datamodule)  # type: ignore[attr-defined]
-        absent = {} if self.teacher is not None else {"teacher": "model.teacher is null"}
-        keys = {name: f"model.{name}" for name in self.networks.by_name}
         self.networks.set_up(data)
         self.evaluation.set_up(data)
         self.objective.unwire()
         if stage == "fit":
-            self.objective.wire(self.networks, data.task, absent)
+            self.objective.wire(self.networks, data.task, self.teaching.absent)
             self._optimization.check()
         with dry(self):
             batch = dry_run_batch(data, self.device)
-            outputs = self.networks.dry_run(batch, data, keys)
+            outputs = self.networks.dry_run(batch, data)
             self.objective.dry_run(batch, outputs, self.teaching.stored)
         if stage == "fit":
             read = self.objective.wiring.keys_of("teacher")
-            precision = str(self.trainer.precision)
-            self.teaching.open_cache(precision, self.networks.normalization, read, data)
+            self.teaching.open_cache(self.trainer, self.networks, read, data)
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's union of eight types
         """The optimizer, and a schedule that steps before that step's checkpoint is saved."""
@@ -147,22 +145,22 @@ class Distillation(pl.LightningModule):
         """What the terms read from the teacher for a batch, by key; available in ``fit`` alone."""
         wiring = self.objective.wiring
 
+        if not wiring.keys_of("teacher"):
+            return {}
+
         def forward() -> Context:
             outputs = self.networks.outputs("teacher", batch.image, self.training)
             return wiring.outputs_of("teacher", outputs)
 
-        if not wiring.keys_of("teacher"):
-            return {}
         cache = self.teaching.cache
         return cache.outputs(batch, forward) if cache else forward()
 
     def outputs_of(self, network: str, batch: Batch) -> Outputs:
         """A network's outputs for images as they are; a teacher's may come from the cache."""
-
-        def forward() -> Outputs:
-            return self.networks.outputs(network, batch.image)
-
-        outputs = self.teaching.outputs(batch, forward) if network == "teacher" else forward()
+        if network == "teacher":
+            outputs = self.teaching.outputs(self.networks, batch)
+        else:
+            outputs = self.networks.outputs(network, batch.image)
         self.objective.clear()
         return outputs
 

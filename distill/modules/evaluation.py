@@ -17,8 +17,8 @@ _STUDENT, _TEACHER = "student", "teacher"
 class Evaluation(nn.Module):
     """Collects what networks give over the batches of a set, and logs their figures.
 
-    The student's curves have the plain names, ``val/top1`` and ``val/loss``; those of others end in
-    theirs: ``val/top1/<name>``. A teacher has no loss; one that does not change is scored once.
+    The student's curves have the plain names, ``val/<figure>`` and ``val/loss``; those of others
+    end in theirs, ``val/loss/<name>``. A teacher has no loss; one that is frozen is scored once.
 
     Args:
         names: Of the networks.

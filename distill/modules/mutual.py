@@ -30,7 +30,7 @@ from distill.modules.peers import (
     check_joint,
     check_known,
     check_names,
-    network_keys,
+    network_key,
     objectives,
     peer_outputs,
 )
@@ -43,9 +43,9 @@ class MutualLearning(pl.LightningModule):
     """Trains a student and its peers, each on its own weighted sum of terms.
 
     The student is a peer like the others; it is the one that a finished run hands on, whose figures
-    have the plain names (``val/top1``) and choose the best checkpoint. It is named before training:
-    the best of several peers, chosen by their figures, would look better than it is. Those of the
-    others are logged as ``val/top1/<peer>``, and all weights are saved under ``peers/``.
+    have the plain names (``val/<figure>``) and choose the best checkpoint. It is named before
+    training: the best of several peers, chosen by their figures, would look better than it is.
+    Those of the others are logged as ``val/<figure>/<peer>``; all weights are saved in ``peers/``.
 
     Args:
         student: The network that the run hands on.
@@ -145,10 +145,9 @@ class MutualLearning(pl.LightningModule):
             self._optimization.check()
         with dry(self):
             batch = dry_run_batch(data, self.device)
-            keys = network_keys(self.networks.by_name)
-            self.objective.dry_run(batch, self.networks.dry_run(batch, data, keys))
+            self.objective.dry_run(batch, self.networks.dry_run(batch, data, network_key))
             if stage == "fit" and self._joint:
-                outputs = self.networks.dry_run(batch, data, keys)
+                outputs = self.networks.dry_run(batch, data, network_key)
                 check_joint(self.objective, batch, outputs)
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's union of eight types

@@ -126,20 +126,22 @@ class Networks:
             run = self._compiled[name]
         return run(normalized.contiguous(memory_format=self._format))
 
-    def dry_run(self, batch: Batch, data: ImageData, keys: Mapping[str, str]) -> dict[str, Outputs]:
+    def dry_run(
+        self, batch: Batch, data: ImageData, key: Callable[[str], str] = "model.{}".format
+    ) -> dict[str, Outputs]:
         """What every network gives for a few samples, after checking that it fits the data.
 
         Args:
             batch: The samples.
             data: Where they are from.
-            keys: Each network's dotted key in the recipe.
+            key: From a network's name to its dotted key in the recipe.
 
         Raises:
             RecipeError: If a network does not take the images, or gives something else.
         """
         return {
             name: checked_outputs(
-                keys[name], network, partial(self.outputs, name), batch.image, data
+                key(name), network, partial(self.outputs, name), batch.image, data
             )
             for name, network in self.by_name.items()
         }

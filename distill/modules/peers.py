@@ -157,9 +157,9 @@ def check_joint(objective: Objective, batch: Batch, outputs: Mapping[str, Output
         raise RecipeError("model.gradients", f"joint has no effect: {why}")
 
 
-def network_keys(names: Iterable[str]) -> dict[str, str]:
-    """The dotted key of each network in a recipe."""
-    return {n: f"model.{n}" if n == STUDENT else f"model.peers.{n}" for n in names}
+def network_key(name: str) -> str:
+    """The dotted key of a network in a recipe."""
+    return f"model.{name}" if name == STUDENT else f"model.peers.{name}"
 
 
 def objectives(

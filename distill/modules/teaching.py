@@ -1,6 +1,6 @@
 """A module's teacher, if it has one, and what is kept of what it gives."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast, runtime_checkable
 
 import pytorch_lightning as pl
@@ -12,7 +12,7 @@ from distill.core.errors import RecipeError
 from distill.core.fingerprint import module_fields
 from distill.core.outputs import Outputs
 from distill.modules.finite import check_weights
-from distill.modules.networks import Normalization
+from distill.modules.networks import Networks
 from distill.modules.teacher import Frozen, MovingAverage, Teacher, TeacherMode
 from distill.tasks import ImageData
 
@@ -66,6 +66,11 @@ class Teaching(pl.Callback):
         return self.teacher is not None and self.teacher.changes
 
     @property
+    def absent(self) -> dict[str, str]:
+        """What to say to a term that reads from a teacher that is not there."""
+        return {} if self.teacher is not None else {"teacher": "model.teacher is null"}
+
+    @property
     def stored(self) -> Callable[[str, Tensor], Tensor] | None:
         """What a cache gives back in place of an output, by its key."""
         return Encoding(self._settings).round_trip if self._settings else None
@@ -112,16 +117,16 @@ class Teaching(pl.Callback):
 
     def open_cache(
         self,
-        precision: str,
-        normalization: Mapping[str, Normalization],
+        trainer: pl.Trainer,
+        networks: Networks,
         keys: Sequence[str],
         data: ImageData,
     ) -> None:
         """Open the cache, where one is asked for and terms read from the teacher.
 
         Args:
-            precision: The trainer's.
-            normalization: Of the inputs, by network.
+            trainer: What trains; outputs depend on its precision.
+            networks: Say how the teacher's inputs are normalised.
             keys: What the terms read.
             data: What the views are of.
 
@@ -137,8 +142,8 @@ class Teaching(pl.Callback):
         mode = self.teacher.mode
         fields = module_fields("model.teacher", self.teacher.network) | {
             "model.teacher_mode": mode,
-            "model.normalization.teacher": str(normalization["teacher"]),
-            "trainer.precision": precision,
+            "model.normalization.teacher": str(networks.normalization["teacher"]),
+            "trainer.precision": str(trainer.precision),
         }
         fields.pop("model.teacher.input_normalization", None)  # the one in use is among them
         try:
@@ -152,13 +157,17 @@ class Teaching(pl.Callback):
         """Where outputs are kept, if they are."""
         return [f"cache    {self.cache.store.path}"] if self.cache else []
 
-    def outputs(self, batch: Batch, forward: Callable[[], Outputs]) -> Outputs:
+    def outputs(self, networks: Networks, batch: Batch) -> Outputs:
         """The teacher's outputs for images as they are, from the cache where they are in it.
 
         Args:
+            networks: The teacher is one of them.
             batch: The images.
-            forward: Runs the teacher on them.
         """
+
+        def forward() -> Outputs:
+            return networks.outputs("teacher", batch.image)
+
         # In the other mode what it gives for an image depends on the batch.
         if self.cache is None or self.teacher is None or self.teacher.mode != "eval":
             return forward()

@@ -53,10 +53,7 @@ class Wiring:
                 raise RecipeError("model.gradient_norms", str(error)) from error
         wide = [each.term for each in terms.values() if each.term.batch == "gathered"]
         self._gathered_keys = dict.fromkeys(key for term in wide for key in term.sources())
-        self._taps = {
-            name: Taps(network, [k.rest for k in self._keys.values() if k[:2] == (name, "@")])
-            for name, network in networks.items()
-        }
+        self._taps = {name: Taps(networks[name], paths) for name, paths in self._paths().items()}
 
     def keys_of(self, network: str) -> list[str]:
         """What the terms read from a network."""
@@ -86,7 +83,7 @@ class Wiring:
         found: Context = {}
         for name, given in outputs.items():
             found |= _by_key(name, given)
-        for name in self._networks:
+        for name in self._taps:
             found |= self._captured(name)
         found |= known or {}
         for key, parts in self._keys.items():
@@ -140,9 +137,8 @@ class Wiring:
             raise RecipeError("model.losses", str(error)) from error
         if stored is not None:
             context |= _as_stored(context, self.keys_of("teacher"), stored)
-        context = {key: _at_least_float32(value) for key, value in context.items()}
         for placed in self._terms.values():
-            _try(placed, context)
+            _try(placed, {key: _at_least_float32(value) for key, value in context.items()})
         return {key: tuple(context[key].shape) for key, k in self._keys.items() if k.mark == "@"}
 
     def clear(self) -> None:
@@ -165,8 +161,16 @@ class Wiring:
                     raise ValueError(f"{found.head}: {error}") from error
             self._keys[key] = found
 
+    def _paths(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for network, mark, path in self._keys.values():
+            if mark == "@":
+                found.setdefault(network, []).append(path)
+        return found
+
     def _captured(self, network: str) -> Context:
-        return {f"{network}@{path}": v for path, v in self._taps[network].take().items()}
+        taps = self._taps.get(network)
+        return {f"{network}@{path}": v for path, v in taps.take().items()} if taps else {}
 
 
 def reaches_others(wiring: Wiring, terms: Mapping[str, PlacedTerm], context: Context) -> bool:

@@ -3,8 +3,7 @@ import torch
 from torch import nn
 
 from distill.data.datasets import ImageTable
-from distill.data.loader import KeyedLoader, KeyedSampler, SequentialBatchSampler
-from distill.data.views import Views
+from distill.data.loader import KeyedLoader, KeyedSampler, SequentialBatchSampler, Views
 
 IDS = torch.arange(0, 66, 3)  # 22 samples
 

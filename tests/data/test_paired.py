@@ -1,9 +1,8 @@
 import pytest
 import torch
 
-from distill.data.loader import KeyedSampler
+from distill.data.loader import KeyedSampler, Views
 from distill.data.paired import PairedSampler
-from distill.data.views import Views
 
 LABELLED, UNLABELLED = torch.arange(0, 24, 2), torch.arange(101, 181, 2)  # 12 and 40 samples
 
