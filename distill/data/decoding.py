@@ -1,16 +1,62 @@
-"""An image from its file's bytes, or one line that names the file and says why not."""
+"""An upright 8-bit image from its file's bytes, or one line that names the file and says why not.
+
+Which pixels a file stands for is decided here alone, for every kind of source:
+
+- pictures are turned as their EXIF orientation says;
+- 16-bit greyscale is scaled to 8 bits, 65535 being white;
+- what is transparent shows white;
+- of several frames, the first is taken.
+"""
 
 import io
+import struct
+from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-_UNREADABLE = (
-    UnidentifiedImageError,
+from distill.data.naming import shown
+
+PIXELS = "2"
+"""Counted up whenever the same file gives other pixels than before: kept ones are then stale."""
+
+# The most frequent ones first: Pillow tries them in this order. None of these starts a program.
+_FORMATS = ("JPEG", "PNG", "BMP", "PPM", "GIF", "WEBP", "TIFF", "AVIF")
+_WITH_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
+_ORIENTATION = 0x0112  # an EXIF tag
+_BITS, _LIGHT = 258, 262  # TIFF tags
+_DAMAGED = (
     OSError,
     ValueError,
+    SyntaxError,  # Pillow's word for a damaged file
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    OverflowError,
+    struct.error,
+)
+_UNREADABLE = (
+    *_DAMAGED,
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,  # raised where warnings are errors
 )
+
+
+class UnreadableImage(ValueError):  # noqa: N818 - as in "cannot read image"
+    """An image that cannot be read, in one line that names it.
+
+    A loader worker hands an error on as text, wrapped in its traceback, and makes a new one of the
+    same class from it: this one takes its line out again, and keeps the rest as a note.
+    """
+
+    def __init__(self, message: str) -> None:
+        wrapped, line = message, message.strip().rpartition("\n")[2]
+        super().__init__(line.removeprefix(f"{__name__}.{type(self).__name__}: "))
+        if "\n" in wrapped:
+            self.add_note(wrapped)
 
 
 def decode(data: bytes, name: str) -> Image.Image:
@@ -20,17 +66,42 @@ def decode(data: bytes, name: str) -> Image.Image:
         data: What its file holds.
         name: What to call it in a message.
 
+    Returns:
+        An image in greyscale (``L``) or colour (``RGB``).
+
     Raises:
-        ValueError: If it is damaged, no image, or has so many pixels that it may be a
-            decompression bomb, with its name.
+        UnreadableImage: If it is damaged, no image, or has so many pixels that it may be a
+            decompression bomb, with its name. It is a ``ValueError``.
     """
     try:
-        image = Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
         _refuse_bomb(image)
         image.load()
+        return _in_8_bits(_upright(image))
+    except UnidentifiedImageError as error:
+        raise UnreadableImage(f"cannot read image {name}: {_unidentified(data)}") from error
     except _UNREADABLE as error:
-        raise ValueError(f"cannot read image {name}: {error}") from error
-    return image
+        told = " ".join(str(error).split())
+        raise UnreadableImage(f"cannot read image {name}: {told}") from error
+
+
+def decode_file(path: Path) -> Image.Image:
+    """Decode an image file, named by its path.
+
+    Raises:
+        UnreadableImage: As :func:`decode` does, and if the file cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        told = f"cannot read image {shown(str(path))}: {error.strerror}"
+        raise UnreadableImage(told) from error
+    return decode(data, shown(str(path)))
+
+
+def _unidentified(data: bytes) -> str:
+    taken = ", ".join(sorted(_FORMATS))
+    return f"damaged, or none of {taken}" if data else "it is empty"
 
 
 def _refuse_bomb(image: Image.Image) -> None:
@@ -38,3 +109,49 @@ def _refuse_bomb(image: Image.Image) -> None:
     pixels, most = image.width * image.height, Image.MAX_IMAGE_PIXELS
     if most is not None and pixels > most:
         raise ValueError(f"it has {pixels} pixels, more than {most}")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except _DAMAGED:  # of the notes beside the picture, which is shown as it lies
+        return image
+    if orientation not in range(2, 9):
+        return image
+    keyed = image.info.get("transparency")
+    turned = ImageOps.exif_transpose(image)
+    if keyed is not None:
+        turned.info["transparency"] = keyed
+    turned.format = image.format
+    return turned
+
+
+def _in_8_bits(image: Image.Image) -> Image.Image:
+    if image.mode in ("L", "RGB") and "transparency" not in image.info:
+        return image
+    if image.mode[0] in "IF":
+        return _scaled(image)
+    if image.mode in _WITH_ALPHA or "transparency" in image.info:
+        return _on_white(image)
+    return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _scaled(image: Image.Image) -> Image.Image:
+    """Greyscale of 16 bits in 8, rounded."""
+    if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
+        raise ValueError(f"its pixels are of Pillow's mode {image.mode}, not of 8 or 16 bits")
+    tags = getattr(image, "tag_v2", {})
+    if tags and (tags.get(_BITS) != (16,) or tags.get(_LIGHT) != 1):
+        raise ValueError("a TIFF file of 16 bits needs all of them, and 0 for black")
+    values = np.asarray(image).astype(np.int64)
+    if (key := image.info.get("transparency")) is not None:
+        values[values == key] = 65535
+    return Image.fromarray(((values * 255 + 32767) // 65535).clip(0, 255).astype(np.uint8))
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    colours = image.convert("RGBA")
+    if colours.getchannel("A").getextrema() == (255, 255):
+        return colours.convert("RGB")
+    white = Image.new("RGBA", colours.size, "white")
+    return Image.alpha_composite(white, colours).convert("RGB")
