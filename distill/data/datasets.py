@@ -14,7 +14,8 @@ from distill.core.batch import Batch
 from distill.core.fingerprint import tensors_digest, view_hash
 from distill.core.randomness import fold, permutation, uniform
 from distill.data.decoded import decoded_once
-from distill.data.sources import Source, open_source
+from distill.data.decoding import PIXELS
+from distill.data.sources import USUAL, Columns, Source, open_source
 
 _LOOKED_AT = 64
 
@@ -109,7 +110,12 @@ class ImageFiles(Dataset[Batch]):
 
 @lru_cache(maxsize=4)
 def load_table(
-    spec: str, root: str, train: bool, size: int | None, channels: int
+    spec: str,
+    root: str,
+    train: bool,
+    size: int | None,
+    channels: int,
+    columns: Columns = USUAL,
 ) -> tuple[Tensor, Tensor, tuple[str, ...]]:
     """Decode a whole source once per process.
 
@@ -119,6 +125,7 @@ def load_table(
         train: Which half of a torchvision set.
         size: Height and width to resize to, or None where all images have one size.
         channels: 1 or 3.
+        columns: Of a table, see :func:`distill.data.sources.open_source`.
 
     Returns:
         Images (n, c, h, w) uint8, targets (n,), class names.
@@ -126,7 +133,7 @@ def load_table(
     Raises:
         ValueError: If an image cannot be read or differs in size, with its name.
     """
-    source = open_source(spec, root, train)
+    source = open_source(spec, root, train, columns)
     if len(source.targets) == 0:
         raise ValueError(f"no images in {Path(spec)}")
     images = decoded(source, channels, None if size is None else (size, size))
@@ -148,7 +155,7 @@ def decoded(source: Source, channels: int, size: tuple[int, int] | None) -> Tens
         ValueError: If an image cannot be read or differs in size, with its name.
     """
     stamp = source.stamp()
-    depends_on = None if stamp is None else f"{stamp} {channels} {size}"
+    depends_on = None if stamp is None else f"{stamp} {channels} {size} {PIXELS}"
     return decoded_once(depends_on, lambda: _decode_all(source, channels, size))
 
 
@@ -162,11 +169,17 @@ def _decode_all(source: Source, channels: int, size: tuple[int, int] | None) -> 
         if index == 0:
             table = torch.empty((len(source.targets), *pixels.shape), dtype=torch.uint8)
         if pixels.shape != table.shape[1:]:
-            first, this = tuple(table.shape[2:]), tuple(pixels.shape[1:])
-            where = source.name(index)
-            raise ValueError(f"{where} is {this}, the first image is {first}: set data.image_size")
+            told = (
+                f"{source.name(index)} is {_size(pixels)} pixels, {source.name(0)} {_size(table)}"
+            )
+            way = "give them one size, or train with data.image_size set to it"
+            raise ValueError(f"{told}: {way}")
         table[index] = pixels
     return table
+
+
+def _size(pixels: Tensor) -> str:
+    return f"{pixels.shape[-1]} x {pixels.shape[-2]}"
 
 
 def _with_channels(image: Image.Image, channels: int) -> Image.Image:

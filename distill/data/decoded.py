@@ -29,7 +29,8 @@ def decoded_once(depends_on: str | None, decode: Callable[[], Tensor]) -> Tensor
     """
     if depends_on is None:
         return decode()
-    path = FOLDER / f"{hashlib.sha256(depends_on.encode()).hexdigest()[:16]}.safetensors"
+    named = hashlib.sha256(depends_on.encode(errors="surrogateescape")).hexdigest()[:16]
+    path = FOLDER / f"{named}.safetensors"
     if (kept := _read(path)) is not None:
         return kept
     started = time.perf_counter()

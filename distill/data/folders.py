@@ -1,11 +1,19 @@
-"""Which folder of a tree names the class of an image: one rule for folders and tars."""
+"""Which folder of a tree names the class of an image: one rule for folders and archives."""
 
 from collections.abc import Iterable, Sequence
+
+from distill.data.naming import class_name, shown
+
+SPLITS = {
+    *("train", "training", "val", "valid", "validation", "test", "testing", "dev", "eval"),
+    *("extra", "unlabeled", "unlabelled"),
+}
+"""Names, in lower case and without numbers, that no set of classes consists of."""
 
 _Parts = tuple[str, ...]
 
 
-def class_of_each(images: Sequence[str], folders: Iterable[str], top: str) -> list[str]:
+def class_of_each(images: Sequence[str], top: str) -> list[str]:
     """The class of each image: the class folder that it is in, at any depth.
 
     Class folders lie side by side at the top of the tree. A folder that is alone at the top and
@@ -13,33 +21,83 @@ def class_of_each(images: Sequence[str], folders: Iterable[str], top: str) -> li
 
     Args:
         images: Names of the images' files, from the top of the tree, with ``/`` between folders.
-        folders: Names of all folders; those that images are in may be left out.
         top: What stands before a name in a message.
 
     Returns:
         A class for each image; no text for one that is beside the class folders.
 
     Raises:
-        ValueError: If a class folder holds no image, but another one does.
+        ValueError: If the folders are the splits of a set, or the only one holds images beside
+            folders of images.
 
     Example:
-        >>> class_of_each(["train/ant/1.png", "train/bee/old/1.png"], [], "data/")
+        >>> class_of_each(["train/ant/1.png", "train/bee/old/1.png"], "data/")
         ['ant', 'bee']
     """
-    holders = {name: _parts(name) for name in {image.rpartition("/")[0] for image in images}}
-    tree = {
-        parts[:depth]
-        for parts in {*holders.values(), *map(_parts, folders)}
-        for depth in range(1, len(parts) + 1)
-    }
-    root = _root(tree, set(holders.values()))
+    holders = _holders(images)
+    root = _root(_tree(holders.values()), set(holders.values()))
     depth = len(root)
-    classes = {name: parts[depth] if len(parts) > depth else "" for name, parts in holders.items()}
-    labels = [classes[image.rpartition("/")[0]] for image in images]
-    empty = sorted({parts[depth] for parts in tree if len(parts) > depth} - set(labels))
-    if empty and any(labels):
-        raise ValueError(f"class folder without images: {top}{'/'.join((*root, empty[0]))}")
-    return labels
+    folders = {parts[depth] for parts in holders.values() if len(parts) > depth}
+    _refuse_splits(folders, "".join(f"{part}/" for part in root), top)
+    if len(folders) == 1:
+        _refuse_images_beside((*root, *folders), set(holders.values()), top)
+    named = {folder: class_name(folder) for folder in folders}
+    classes = {
+        name: named[parts[depth]] if len(parts) > depth else "" for name, parts in holders.items()
+    }
+    return [classes[_folder_of(image)] for image in images]
+
+
+def without_images(images: Sequence[str], folders: Iterable[str]) -> list[str]:
+    """The folders beside, or around, the class folders that hold no image at any depth.
+
+    Args:
+        images: As for :func:`class_of_each`.
+        folders: Names of all folders; those that images are in may be left out.
+
+    Example:
+        >>> without_images(["ant/1.png", "bee/1.png"], ["ant", "cat", "cat/old", "ant/old"])
+        ['cat']
+    """
+    holders = set(_holders(images).values())
+    full = _tree(holders)
+    root = _root(full, holders)
+    tops = {root[:depth] for depth in range(len(root) + 1)}
+    everything = _tree(map(_parts, folders))
+    return sorted("/".join(parts) for parts in everything - full if parts[:-1] in tops)
+
+
+def _refuse_splits(folders: set[str], inside: str, top: str) -> None:
+    splits = sorted(folders, key=lambda name: (not name.lower().startswith("train"), name))
+    if len(splits) < 2 or not all(_is_split(name) for name in splits):
+        return
+    first = shown(f"{inside}{splits[0]}")
+    give = f"give {shown(top)}{first}" if top.endswith("/") else f"unpack it and give {first}"
+    place, held = shown(f"{top}{inside}").rstrip("/:"), ", ".join(splits)
+    raise ValueError(f"{place} holds the splits {held}, not classes: {give}")
+
+
+def _is_split(name: str) -> bool:
+    return name.lower().rstrip("0123456789_-") in SPLITS
+
+
+def _refuse_images_beside(only: _Parts, holders: set[_Parts], top: str) -> None:
+    """One class is none: the folders in it were meant, had no image lain beside them."""
+    inside = sorted({parts[len(only)] for parts in holders if len(parts) > len(only)})
+    if only in holders and len(inside) > 1:
+        place, held = shown(f"{top}{'/'.join(only)}"), shown(", ".join(inside[:5]))
+        told = f"{place} holds images beside folders of images ({held})"
+        raise ValueError(f"{told}: move them for these folders to be the classes")
+
+
+def _holders(images: Sequence[str]) -> dict[str, _Parts]:
+    """The folders that images are in, by name and in parts."""
+    return {name: _parts(name) for name in {_folder_of(image) for image in images}}
+
+
+def _tree(folders: Iterable[_Parts]) -> set[_Parts]:
+    """Folders, and the folders that they are in."""
+    return {parts[:depth] for parts in folders for depth in range(1, len(parts) + 1)}
 
 
 def _root(tree: set[_Parts], holders: set[_Parts]) -> _Parts:
@@ -51,6 +109,10 @@ def _root(tree: set[_Parts], holders: set[_Parts]) -> _Parts:
             return root
         root = inside[0]
     return root[:-1]
+
+
+def _folder_of(image: str) -> str:
+    return image.rpartition("/")[0]
 
 
 def _parts(name: str) -> _Parts:

@@ -1,0 +1,94 @@
+"""Images that a table of paths and labels names."""
+
+import csv
+from pathlib import Path
+
+from PIL import Image
+
+from distill.data.classes import by_number, classes_and_targets, label_text, without_labels
+from distill.data.decoding import decode_file
+from distill.data.folder_source import stamp_of
+from distill.data.naming import shown
+from distill.data.pairs import LABELS
+
+PATHS = ("path", "file", "filename", "file_name", "image", "img")
+"""What a column of paths may be called, the first one that is there."""
+
+
+class CSVSource:
+    """A CSV file (or, by its ending, TSV) with a header, a column of paths and one of labels.
+
+    Paths are relative to the file's folder. Labels are the classes, whole numbers in their order.
+
+    Args:
+        path: The file.
+        labelled: Whether labels are wanted.
+        image: The column of paths; None: the first of ``PATHS`` that is there.
+        label: The column of labels; None: the first of ``LABELS`` that is there.
+
+    Raises:
+        ValueError: If a column is missing, or a row names no file or no label.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        labelled: bool = True,
+        image: str | None = None,
+        label: str | None = None,
+    ) -> None:
+        where = shown(str(path))
+        rows, header = _read(path, where)
+        of_path = _column(header, image, PATHS, where, "image_column")
+        of_label = _column(header, label, LABELS, where, "label_column") if labelled else ""
+        self._files, labels = list[Path](), list[str]()
+        for line, row in rows:
+            self._files.append(_file(path.parent, row.get(of_path), f"{where}: line {line}"))
+            if labelled:
+                labels.append(label_text(row.get(of_label), f"{where}: line {line}"))
+        if labelled:
+            found = classes_and_targets(labels, where, by_number(labels))
+        else:
+            found = without_labels(len(self._files), where)
+        self.classes, self.targets = found
+
+    def name(self, index: int) -> str:
+        """The image file's path."""
+        return shown(str(self._files[index]))
+
+    def image(self, index: int) -> Image.Image:
+        """Decode the file."""
+        return decode_file(self._files[index])
+
+    def stamp(self) -> str:
+        """Names, sizes and times of all files."""
+        return " ".join(stamp_of(file) for file in self._files)
+
+
+def _read(path: Path, where: str) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
+    """The rows with their numbers of lines, and the names of the columns."""
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, delimiter=delimiter, skipinitialspace=True)
+            return [(reader.line_num, row) for row in reader], list(reader.fieldnames or ())
+    except (OSError, ValueError, csv.Error) as error:
+        raise ValueError(f"cannot read {where}: {error}") from error
+
+
+def _column(
+    header: list[str], given: str | None, names: tuple[str, ...], where: str, key: str
+) -> str:
+    wanted = names if given is None else (given,)
+    for name in wanted:
+        if name in header:
+            return name
+    have = shown(", ".join(header))
+    raise ValueError(f"{where} needs a column {' or '.join(wanted)}, it has {have}: set data.{key}")
+
+
+def _file(folder: Path, name: str | None, where: str) -> Path:
+    file = folder / (name or "").strip()
+    if not file.is_file():
+        raise ValueError(f"{where} names {shown(str(file))}, which is no file")
+    return file

@@ -1,0 +1,114 @@
+"""The images of a folder or an archive, with their classes, and a line on what was left out."""
+
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from distill.data.classes import classes_and_targets, without_labels
+from distill.data.folders import class_of_each, without_images
+from distill.data.naming import (
+    IMAGE_ENDINGS,
+    begins_an_image,
+    ending,
+    is_hidden,
+    is_left_by_a_system,
+    lies_beside,
+    shown,
+)
+
+HEAD = 16
+"""How many bytes tell whether a file is an image."""
+
+
+@dataclass
+class Tree:
+    """What lies in a folder or an archive, by names from its top with ``/`` between folders.
+
+    Attributes:
+        where: What to call it in a message.
+        top: What stands before a name in a message.
+        head: The first ``HEAD`` bytes of a file.
+        files: Names of files.
+        folders: Names of folders.
+        left_out: How many of what else was left out.
+    """
+
+    where: str
+    top: str
+    head: Callable[[str], bytes]
+    files: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def images(self) -> list[str]:
+        """Names of the images: by their endings, and by content where they have none."""
+        return [name for name in self.files if _is_visible(name) and self._is_image(name)]
+
+    def labelled(self, images: list[str]) -> tuple[list[str], tuple[str, ...], Tensor]:
+        """The images that are in class folders, the classes, and the number of each one's class.
+
+        Warns:
+            UserWarning: One line on what was left out, if anything was.
+
+        Raises:
+            ValueError: If there are no class folders with images.
+        """
+        labels = class_of_each(images, self.top)
+        told = self._told(without_images(images, filter(_is_visible_folder, self.folders)))
+        inside = [name for name, label in zip(images, labels, strict=True) if label]
+        classes, targets = classes_and_targets(list(filter(None, labels)), self.where)
+        self._tell(told)
+        return inside, classes, targets
+
+    def unlabelled(self, images: list[str]) -> tuple[list[str], tuple[str, ...], Tensor]:
+        """The images, no classes, and no number for any image.
+
+        Warns:
+            UserWarning: One line on what was left out, if anything was.
+
+        Raises:
+            ValueError: If there are no images.
+        """
+        classes, targets = without_labels(len(images), self.where)
+        self.tell()
+        return images, classes, targets
+
+    def tell(self) -> None:
+        """Warn in one line of what was left out beside the images, if anything was."""
+        self._tell(self._told([]))
+
+    def _is_image(self, name: str) -> bool:
+        end = ending(name)
+        if end in IMAGE_ENDINGS or (not end and begins_an_image(self.head(name))):
+            return True
+        if not lies_beside(name):
+            self.left_out[end] += 1
+        return False
+
+    def _told(self, empty: list[str]) -> str:
+        counts = [f"{n} {_plural(kind, n)}" for kind, n in sorted(self.left_out.items())]
+        if empty:
+            some = ", ".join(shown(name) for name in empty[:5])
+            held = f"{len(empty)} folder{'s' * (len(empty) > 1)} without images"
+            counts.append(f"{held} ({some}{', ...' * (len(empty) > 5)})")
+        return ", ".join(counts)
+
+    def _tell(self, told: str) -> None:
+        if told:
+            warnings.warn(f"{self.where}: left out {told}", stacklevel=6)
+
+
+def _plural(kind: str, n: int) -> str:
+    return kind if kind.startswith(".") or n == 1 else f"{kind}s"
+
+
+def _is_visible(name: str) -> bool:
+    return not is_hidden(name) and not is_left_by_a_system(name)
+
+
+def _is_visible_folder(name: str) -> bool:
+    """Folders left by a system are told of, their contents are not."""
+    return not is_hidden(name)
