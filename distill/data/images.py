@@ -1,25 +1,29 @@
-"""Labelled images from folders, tars, parquet files and torchvision sets."""
+"""Labelled images from folders, archives, tables and torchvision sets."""
 
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from distill.core.randomness import fold
+from distill.data.classes import difference, renumbered
 from distill.data.datasets import ImageFiles, ImageTable, Samples, load_table
 from distill.data.keyed import KeyedData
 from distill.data.pipeline import Pipeline, split_validation, subsample
-from distill.data.sources import open_source
+from distill.data.sources import Columns, open_source
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Images(KeyedData):
-    """Labelled images; classes are the sorted folder names.
+    """Labelled images; classes are the sorted folder names, or in the order of a table's numbers.
+
+    Every source is numbered by the names of the training classes, in whatever order it has them.
 
     Args:
-        train: A folder or tar of class folders, a parquet file, or a torchvision set's name
-            (its training half).
+        train: A folder, tar or zip of class folders, a tar or zip of pairs (``KEY.jpg`` with
+            ``KEY.cls`` or ``KEY.json``), a parquet file, a folder or a quoted pattern of them, a
+            CSV of ``path`` and ``label``, or a torchvision set's name (its training half).
         val: The same for validation, or the share of ``train`` to split off by key.
         test: The same for testing (a torchvision set's test half); None: no test.
         train_samples: Keep only this many training images, chosen by key; None keeps all.
@@ -37,6 +41,12 @@ class Images(KeyedData):
         seed: What the order of samples and their augmentation follow from; None: the run's seed.
             Runs that share it see the same views, and can share a cache of teacher outputs.
         views: Epoch e shows the views of epoch ``e % views``; None: every epoch shows new ones.
+        image_column: The column of images of a parquet or CSV file; None: by its usual names.
+        label_column: The column of labels of it, or the field of a ``KEY.json``; None likewise.
+        classes: Names of all classes in the order of the networks' outputs; None: as in ``train``.
+
+    Raises:
+        ValueError: If an argument is out of range.
     """
 
     def __init__(  # noqa: PLR0913 - these are a recipe's keys, given by name
@@ -55,6 +65,9 @@ class Images(KeyedData):
         workers: int = 0,
         seed: int | None = None,
         views: int | None = None,
+        image_column: str | None = None,
+        label_column: str | None = None,
+        classes: Sequence[str] | None = None,
     ) -> None:
         super().__init__(Pipeline(batch_size, workers, augment, seed, views))
         if not isinstance(val, str) and not 0 < val < 1:
@@ -67,7 +80,9 @@ class Images(KeyedData):
         self._train_samples, self._root = train_samples, root
         self._image_size, self._in_memory = image_size, in_memory
         self.mean, self.std = tuple(mean), tuple(std)
-        self.classes: tuple[str, ...] = ()
+        self._columns = Columns(image_column, label_column)
+        self.classes: tuple[str, ...] = tuple(classes or ())
+        self._of = self._train if classes is None else "data.classes"
 
     def setup(self, stage: str) -> None:
         """Open the sources that the stage needs.
@@ -95,27 +110,26 @@ class Images(KeyedData):
         channels = len(self.mean)
         if self._in_memory:
             images, targets, classes = load_table(
-                spec, self._root, train, self._image_size, channels
+                spec, self._root, train, self._image_size, channels, self._columns
             )
-            samples: Samples = ImageTable(images, targets, torch.arange(len(targets)))
-        else:
-            source = open_source(spec, self._root, train)
-            classes = source.classes
-            ids = torch.arange(len(source.targets))
-            samples = ImageFiles(source, ids, self._image_size or 0, channels, views)
-        self._agree(spec, classes)
-        return samples
+            targets = self._numbered(spec, targets, classes)
+            return ImageTable(images, targets, torch.arange(len(targets)))
+        source = open_source(spec, self._root, train, self._columns)
+        source.targets = self._numbered(spec, source.targets, source.classes)
+        ids = torch.arange(len(source.targets))
+        return ImageFiles(source, ids, self._image_size or 0, channels, views)
 
-    def _subset(self, spec: str, samples: Samples, ids: torch.Tensor) -> Samples:
+    def _subset(self, spec: str, samples: Samples, ids: Tensor) -> Samples:
         subset = self._open(spec, train=True)
         subset.ids = ids
         return subset
 
-    def _agree(self, spec: str, classes: tuple[str, ...]) -> None:
-        if self.classes and classes != self.classes:
-            odd = sorted(set(classes) ^ set(self.classes))
-            raise ValueError(
-                f"{spec} has {len(classes)} classes, {self._train} has {len(self.classes)};"
-                f" not in both: {', '.join(odd[:5])}"
-            )
-        self.classes = classes
+    def _numbered(self, spec: str, targets: Tensor, classes: tuple[str, ...]) -> Tensor:
+        """Class numbers of a source in the order of classes of the recipe, or the first source."""
+        if len(classes) == 1:
+            raise ValueError(f"all images in {spec} are of one class, {classes[0]}: two are needed")
+        self.classes = self.classes or classes
+        if odd := difference(classes, self.classes, in_order=False):
+            counts = f"{spec} has {len(classes)} classes, {self._of} has {len(self.classes)}"
+            raise ValueError(f"{counts}; {odd}")
+        return renumbered(targets, classes, self.classes)

@@ -1,9 +1,12 @@
+import io
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import torch
 from PIL import Image
@@ -12,6 +15,7 @@ from torch import nn
 from distill.core.batch import Batch
 from distill.data import Images
 from distill.data.datasets import load_table
+from distill.data.decoding import UnreadableImage
 
 
 @pytest.fixture(autouse=True)
@@ -181,6 +185,85 @@ def test_other_classes_in_another_source_are_refused(
     train, other = folder(tmp_path / "train"), folder(tmp_path / "other", classes="abd", each=1)
     with pytest.raises(ValueError, match=rf"{other} has 3 classes.* has 3; not in both: c, d"):
         ready(train, image_size=16, in_memory=in_memory, **{name: other})
+
+
+def shade(number: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16), (number, number, number)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def tabled(path: Path, labels: list[int], name: str = "label") -> str:
+    """A parquet file of images whose shades are their labels."""
+    columns = {"image": [shade(label) for label in labels], name: labels}
+    pyarrow.parquet.write_table(pa.table(columns), path)
+    return str(path)
+
+
+def shades(path: Path, n: int) -> str:
+    """Numbered class folders of images whose shades are these numbers."""
+    for number in range(n):
+        (path / str(number)).mkdir(parents=True)
+        (path / f"{number}/0.png").write_bytes(shade(number))
+    return str(path)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("first", ["folder", "table"])
+def test_every_source_is_numbered_as_the_training_images_are(
+    tmp_path: Path, in_memory: bool, first: str
+) -> None:
+    """Folders are in the order of names, a table of numbers in that of numbers."""
+    sources = [shades(tmp_path / "set", 12), tabled(tmp_path / "x.parquet", list(range(12)))]
+    train, other = sources if first == "folder" else sources[::-1]
+    images = ready(train, val=other, test=other, in_memory=in_memory, image_size=16)
+    names = [str(number) for number in range(12)]
+    assert images.classes == tuple(sorted(names) if first == "folder" else names)
+    for loader in ("train", "val", "test"):
+        for image, target in by_number(images, loader).values():
+            assert images.classes[target] == str(image[0, 0, 0])
+
+
+def test_the_order_of_classes_can_be_given(tmp_path: Path) -> None:
+    train = folder(tmp_path / "set")
+    images = ready(train, val=folder(tmp_path / "val", each=1), classes=["b", "c", "a"])
+    assert images.classes == ("b", "c", "a")
+    assert images.pipeline.train.targets.unique(return_counts=True)[1].tolist() == [10, 10, 10]
+    assert images.pipeline.val.targets.tolist() == [2, 0, 1]
+    told = rf"^{train} has 3 classes, data\.classes has 2; not in both: c$"
+    with pytest.raises(ValueError, match=told):
+        ready(train, classes=["b", "a"])
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_one_class_is_refused(tmp_path: Path, in_memory: bool) -> None:
+    train = folder(tmp_path, classes="a")
+    with pytest.raises(ValueError, match=rf"^all images in {train} are of one class, a: two are"):
+        ready(train, image_size=16, in_memory=in_memory)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_columns_of_a_table_can_be_given(tmp_path: Path, in_memory: bool) -> None:
+    train = tabled(tmp_path / "x.parquet", [0, 1, 1, 0] * 5, "kind")
+    given = {"image_column": "image", "label_column": "kind"}
+    images = ready(train, image_size=16, in_memory=in_memory, **given)
+    assert images.pipeline.train.targets.tolist() == [0, 1, 1, 0] * 5
+    with pytest.raises(ValueError, match=r"set data\.label_column$"):
+        ready(train, image_size=16, in_memory=in_memory)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_image_that_is_decoded_on_demand_is_one_line(
+    tmp_path: Path, workers: int
+) -> None:
+    train = folder(tmp_path / "set")
+    damaged = tmp_path / "set/b/7.png"
+    damaged.write_bytes(damaged.read_bytes()[:300])
+    images = ready(train, image_size=14, in_memory=False, workers=workers)
+    with pytest.raises(UnreadableImage) as caught:
+        list(images.train_dataloader()) + list(images.val_dataloader())
+    assert str(caught.value).startswith(f"cannot read image {damaged}: ")
+    assert "\n" not in str(caught.value)
 
 
 def test_testing_without_test_images_is_refused(tmp_path: Path) -> None:
