@@ -13,7 +13,7 @@ import struct
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from distill.data.naming import shown
 
@@ -24,6 +24,15 @@ PIXELS = "2"
 _FORMATS = ("JPEG", "PNG", "BMP", "PPM", "GIF", "WEBP", "TIFF", "AVIF")
 _WITH_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
 _ORIENTATION = 0x0112  # an EXIF tag
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _BITS, _LIGHT = 258, 262  # TIFF tags
 _DAMAGED = (
     OSError,
@@ -77,7 +86,7 @@ def decode(data: bytes, name: str) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
         _refuse_bomb(image)
         image.load()
-        return _in_8_bits(_upright(image))
+        return _upright(_in_8_bits(image), _orientation(image))
     except UnidentifiedImageError as error:
         raise UnreadableImage(f"cannot read image {name}: {_unidentified(data)}") from error
     except _UNREADABLE as error:
@@ -111,19 +120,16 @@ def _refuse_bomb(image: Image.Image) -> None:
         raise ValueError(f"it has {pixels} pixels, more than {most}")
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _orientation(image: Image.Image) -> int:
     try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
+        return int(image.getexif().get(_ORIENTATION, 1))
     except _DAMAGED:  # of the notes beside the picture, which is shown as it lies
-        return image
-    if orientation not in range(2, 9):
-        return image
-    keyed = image.info.get("transparency")
-    turned = ImageOps.exif_transpose(image)
-    if keyed is not None:
-        turned.info["transparency"] = keyed
-    turned.format = image.format
-    return turned
+        return 1
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    turn = _TURNS.get(orientation)
+    return image if turn is None else image.transpose(turn)
 
 
 def _in_8_bits(image: Image.Image) -> Image.Image:

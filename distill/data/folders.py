@@ -82,12 +82,17 @@ def _is_split(name: str) -> bool:
 
 
 def _refuse_images_beside(only: _Parts, holders: set[_Parts], top: str) -> None:
-    """One class is none: the folders in it were meant, had no image lain beside them."""
-    inside = sorted({parts[len(only)] for parts in holders if len(parts) > len(only)})
-    if only in holders and len(inside) > 1:
-        place, held = shown(f"{top}{'/'.join(only)}"), shown(", ".join(inside[:5]))
-        told = f"{place} holds images beside folders of images ({held})"
-        raise ValueError(f"{told}: move them for these folders to be the classes")
+    """One class is none: the folders in it were meant, had no image lain beside or above them."""
+    depth = len(only)
+    inside = sorted({parts[depth] for parts in holders if len(parts) > depth})
+    if len(inside) < 2:
+        return
+    place = only if only in holders else only[:-1]
+    held = ", ".join("/".join((*only[len(place) :], name)) for name in inside[:5])
+    told = (
+        f"{top}{'/'.join(place)}".rstrip("/:") + f" holds images beside folders of images ({held})"
+    )
+    raise ValueError(f"{shown(told)}: move them for these folders to be the classes")
 
 
 def _holders(images: Sequence[str]) -> dict[str, _Parts]:

@@ -60,7 +60,7 @@ class TarSource:
         """Note where a file's bytes are; a hard link is another name for the same ones."""
         if member.islnk() and member.linkname in self._spans:
             self._spans[member.name] = self._spans[member.linkname]
-        elif member.isreg() and not member.issparse():
+        elif member.isreg():
             self._spans[member.name] = member.offset_data, member.size
         return member.name in self._spans
 

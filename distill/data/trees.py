@@ -98,7 +98,7 @@ class Tree:
 
     def _tell(self, told: str) -> None:
         if told:
-            warnings.warn(f"{self.where}: left out {told}", stacklevel=6)
+            warnings.warn(f"{self.where}: left out {told}", stacklevel=2)
 
 
 def _plural(kind: str, n: int) -> str:

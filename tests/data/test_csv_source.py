@@ -21,7 +21,7 @@ def table(tmp_path: Path, text: str, name: str = "labels.csv") -> str:
 def test_paths_are_relative_to_the_table(
     tmp_path: Path, path: str, label: str, comma: str, mark: str
 ) -> None:
-    rows = [("id", path, label), ("7", "images/2.png", "bee"), ("8", "images/0.png", "ant")]
+    rows = [(path, "id", label), ("images/2.png", "7", "bee"), ("images/0.png", "8", "ant")]
     text = mark + "".join(f"{comma.join(row)}\n" for row in rows)
     spec = table(tmp_path, text, "t.tsv" if comma == "\t" else "t.CSV")
     source = open_source(spec)

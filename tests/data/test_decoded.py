@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from distill.data import datasets
 from distill.data import decoded as module
 from distill.data.datasets import load_table
 from distill.data.decoded import decoded_once
@@ -104,6 +105,18 @@ def test_size_and_channels_are_part_of_the_name(tmp_path: Path, folder: Path) ->
         shapes.append(tuple(load_table("set", "data", True, size, channels)[0].shape))
     assert shapes == [(1, 3, 4, 4), (1, 3, 2, 2), (1, 1, 2, 2), (1, 3, 4, 4)]
     assert len(list(folder.iterdir())) == 3
+
+
+def test_images_decoded_by_another_rule_are_decoded_again(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "set/a").mkdir(parents=True)
+    Image.new("RGB", (4, 4)).save(tmp_path / "set/a/0.png")
+    for rule in ("old", "new", "old"):
+        monkeypatch.setattr(datasets, "PIXELS", rule)
+        load_table.cache_clear()
+        load_table("set", "data", True, None, 3)
+    assert len(list(folder.iterdir())) == 2
 
 
 def test_every_file_of_a_folder_is_in_its_stamp(tmp_path: Path) -> None:

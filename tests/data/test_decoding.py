@@ -76,9 +76,18 @@ def test_16_bits_of_grey_are_scaled_to_8(kind: str) -> None:
     assert np.array_equal(shown(encoded(image, kind)), np.rint(WIDE / 65535 * 255))
 
 
-def test_the_ends_of_16_bits_are_black_and_white() -> None:
-    ends = Image.fromarray(np.array([[0, 65535]], np.uint16))
-    assert shown(encoded(ends, "PNG")).tolist() == [[0, 255]]
+def test_each_shade_of_16_bits_is_rounded_to_the_nearest_of_8() -> None:
+    shades = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    seen = shown(encoded(Image.fromarray(shades), "PNG"))
+    assert np.array_equal(seen, np.rint(shades / 65535 * 255))
+    assert (seen[0, 0], seen[-1, -1]) == (0, 255)
+
+
+def test_16_bits_of_grey_are_turned_too() -> None:
+    notes = Image.Exif()
+    notes[0x0112] = 3
+    seen = shown(encoded(Image.fromarray(WIDE), "PNG", exif=notes))
+    assert np.array_equal(seen, np.rint(WIDE / 65535 * 255)[::-1, ::-1])
 
 
 def test_a_transparent_shade_of_16_bits_shows_white() -> None:

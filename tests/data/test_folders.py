@@ -48,6 +48,11 @@ REFUSED = {
         "{top}x holds images beside folders of images (ant, bee): move them for these folders to"
         " be the classes",
     ),
+    "one class below images": (
+        ["1.png", "x/ant/1.png", "x/bee/1.png"],
+        "{path} holds images beside folders of images (x/ant, x/bee): move them for these folders"
+        " to be the classes",
+    ),
     "splits": (
         ["val/ant/1.png", "train/ant/1.png"],
         "{path} holds the splits train, val, not classes: {give}train",

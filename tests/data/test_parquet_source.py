@@ -82,6 +82,20 @@ def test_the_only_image_and_the_only_label_are_found_by_the_metadata(tmp_path: P
     assert len(open_unlabelled(str(path)).targets) == 4
 
 
+def test_of_two_labels_of_other_names_none_is_guessed(tmp_path: Path) -> None:
+    columns = {"image": STRUCTS, "animal": [2, 2, 0, 1], "home": [1, 2, 0, 1]}
+    path = hub(tmp_path / "x.parquet", columns, {"animal": NAMES, "home": NAMES})
+    with pytest.raises(ValueError, match=r"it has image, animal, home: set data\.label_column$"):
+        open_source(str(path))
+    assert open_source(str(path), columns=Columns(label="home")).targets.tolist() == [1, 2, 0, 1]
+
+
+def test_names_that_do_not_tell_classes_apart_are_not_used(tmp_path: Path) -> None:
+    names = {"names": ["ant", "ant", "bee"], "_type": "ClassLabel"}
+    path = hub(tmp_path / "x.parquet", {"image": STRUCTS, "label": [2, 1, 0, 1]}, {"label": names})
+    assert open_source(str(path)).classes == ("0", "1", "2")
+
+
 def test_columns_of_other_names_can_be_given(tmp_path: Path) -> None:
     columns = {"image": STRUCTS[::-1], "label": [0, 1, 2, 3], "x": STRUCTS, "y": list("abab")}
     path = str(parquet(tmp_path / "x.parquet", columns))

@@ -131,3 +131,15 @@ def test_a_bad_header_and_a_cut_are_told_by_what_comes_before(tmp_path: Path) ->
     path.write_bytes(whole[:third])
     with pytest.raises(ValueError, match=rf"\(it is cut off after ant/1\.png, at byte {third}\)$"):
         open_source(str(path))
+
+
+def test_two_blocks_of_zeros_end_a_tar(tmp_path: Path) -> None:
+    path = tar(tmp_path / "x.tar", FILES)
+    whole = path.read_bytes()
+    end = max(index for index in range(0, len(whole), 512) if any(whole[index : index + 512])) + 512
+    for blocks in (0, 1):
+        path.write_bytes(whole[: end + 512 * blocks])
+        with pytest.raises(ValueError, match="it is cut off after bee/2"):
+            open_source(str(path))
+    path.write_bytes(whole[: end + 1024])
+    assert len(open_source(str(path)).targets) == 6

@@ -1,3 +1,4 @@
+import io
 import os
 import random
 import zipfile
@@ -5,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from distill.data.sources import open_source, open_unlabelled
 from tests.data.test_pairs import zipped
@@ -65,8 +67,30 @@ def test_an_encrypted_or_otherwise_compressed_zip_is_refused(tmp_path: Path) -> 
             open_source(str(path))
 
 
-def test_no_damage_gives_other_images(tmp_path: Path) -> None:
-    path, draw = zipped(tmp_path / "x.zip", FILES), random.Random(0)  # noqa: S311
+def bitmap(number: int) -> bytes:
+    """An image whose format has no check of its own."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels(number)).save(buffer, "BMP")
+    return buffer.getvalue()
+
+
+def test_names_are_utf_8_even_where_the_zip_does_not_say_so(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "x.zip", {"caf\u00e9/1.png": png(0), "a/1.png": png(1)})
+    data = bytearray(path.read_bytes())
+    for mark, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        data[data.index(mark) + flags + 1] &= ~0x08
+    path.write_bytes(data)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist()[0] != "caf\u00e9/1.png"  # as old archivers write it
+    source = open_source(str(path))
+    assert source.classes == ("a", "caf\u00e9")
+    assert np.array_equal(np.asarray(source.image(1)), pixels(0))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_no_damage_gives_other_images(tmp_path: Path, method: int) -> None:
+    files = {name.replace("png", "bmp"): bitmap(number) for number, name in enumerate(FILES)}
+    path, draw = zipped(tmp_path / "x.zip", files, method), random.Random(0)  # noqa: S311
     whole, lines = path.read_bytes(), []
 
     def read() -> list[bytes] | None:
