@@ -1,0 +1,1 @@
+"""Weights & Biases: the run's config, its connection and its results."""
