@@ -1,17 +1,21 @@
 """LightningModules that train students, and the terms that recipes wire into them."""
 
 from distill.modules.distillation import Distillation
+from distill.modules.evaluation import Evaluation, LogFigures
 from distill.modules.mean_teacher import MeanTeacher
 from distill.modules.mutual import MutualLearning
-from distill.modules.networks import Normalization
+from distill.modules.networks import Networks, Normalization
 from distill.modules.peer_kl import PeerKL
 from distill.modules.warmup import Warmup
 from distill.wiring.term import Term
 
 __all__ = [
     "Distillation",
+    "Evaluation",
+    "LogFigures",
     "MeanTeacher",
     "MutualLearning",
+    "Networks",
     "Normalization",
     "PeerKL",
     "Term",

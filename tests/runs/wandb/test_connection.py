@@ -13,8 +13,7 @@ import pytest
 import wandb
 from pytorch_lightning.loggers import WandbLogger
 
-from distill.runs.wandb.connection import offline_if_unreachable
-from distill.runs.wandb.connection import start
+from distill.runs.wandb.connection import offline_if_unreachable, start
 
 KEY = "k" * 40
 OWNER = json.dumps({"data": {"viewer": {"id": "me"}}})
