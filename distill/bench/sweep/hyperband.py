@@ -1,12 +1,16 @@
 """Hyperband's early stopping as W&B's sweeps do it: at each bracket the worse runs end.
 
-After ``b`` validations, b a bracket, a run goes on if it is among the best 1 / eta of all runs
-that have come so far. Unlike in the paper (Li et al., JMLR 18, 2018, arXiv 1603.06560) runs do not
-wait for each other. The decision depends on what the runs' files hold and on nothing else, so a
-run that was killed and goes on decides the same.
+After ``b`` validations, b a bracket, a run goes on if its best value so far is among the best 1 /
+eta of the values that all runs which have come so far had at the bracket; with ``strict`` its own
+value at the bracket must be. This is the rule of W&B's controller (hyperband_stopping.py of its
+package sweeps, 0.3.0), which also looks at runs between two brackets; here that happens at brackets
+alone. Unlike in the paper (Li et al., JMLR 18, 2018, arXiv 1603.06560) runs do not wait for each
+other. The decision depends on what the runs' files hold and on nothing else, so a run that was
+killed and goes on decides the same.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +23,7 @@ from distill.core.suggest import nearest
 from distill.runs.directory import write_json
 
 REPORTS = "validations.json"
+_MOST_BRACKETS, _LAST_BRACKET = 100, 10**9
 _WORDS = ("type", "min_iter", "max_iter", "s", "eta", "strict")
 
 
@@ -29,10 +34,12 @@ class EarlyTerminate:
     Attributes:
         brackets: Validations after which a run must be among the best.
         eta: It must be among the best 1 / eta of the runs that came so far.
+        strict: Its value at the bracket must be, not the best one so far.
     """
 
     brackets: tuple[int, ...]
     eta: float
+    strict: bool = False
 
 
 class Hyperband(pl.Callback):
@@ -47,6 +54,7 @@ class Hyperband(pl.Callback):
         goal: Whether more or less of it is better.
         brackets: Validations after which it is compared.
         eta: The best 1 / eta go on.
+        strict: By the value at the bracket rather than the best one so far.
     """
 
     def __init__(
@@ -56,9 +64,10 @@ class Hyperband(pl.Callback):
         goal: Literal["maximize", "minimize"],
         brackets: list[int],
         eta: float,
+        strict: bool = False,
     ) -> None:
         self._run_dir, self._metric, self._goal = Path(run_dir), metric, goal
-        self._brackets, self._eta = brackets, eta
+        self._brackets, self._eta, self._strict = brackets, eta, strict
         self._values: list[float] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -92,27 +101,37 @@ class Hyperband(pl.Callback):
         paths = self._run_dir.parent.glob(f"*/{REPORTS}")
         others = [_values(path) for path in paths if path.parent != self._run_dir]
         reached = [values[bracket - 1] for values in others if len(values) >= bracket]
-        return is_worse(self._values[-1], reached, self._eta, self._goal)
+        return is_worse(self._values, reached, self._eta, self._goal, self._strict)
 
 
-def is_worse(value: float, others: Sequence[float], eta: float, goal: str) -> bool:
-    """Whether a value is outside the best 1 / eta of all.
+def is_worse(
+    values: Sequence[float],
+    others: Sequence[float],
+    eta: float,
+    goal: str,
+    strict: bool = False,
+) -> bool:
+    """Whether a run that has come to a bracket is outside the best 1 / eta.
 
     Args:
-        value: One run's.
+        values: One run's, the last of them at the bracket.
         others: The other runs' at the same bracket.
         eta: Above 1.
         goal: ``maximize`` or ``minimize``.
+        strict: Its value at the bracket is compared, not the best one so far.
 
     Example:
-        >>> is_worse(90.0, [91.0, 92.0], 3.0, "maximize")
+        >>> is_worse([80.0, 90.0], [91.0, 92.0], 3.0, "maximize")
         True
-        >>> is_worse(93.0, [91.0, 92.0], 3.0, "maximize")
+        >>> is_worse([93.0, 90.0], [91.0, 92.0], 3.0, "maximize")
         False
+        >>> is_worse([93.0, 90.0], [91.0, 92.0], 3.0, "maximize", strict=True)
+        True
     """
     sign = -1.0 if goal == "maximize" else 1.0
-    ordered = sorted(sign * number for number in (value, *others))
-    return sign * value > ordered[int(len(ordered) / eta)]
+    ordered = sorted(sign * number for number in (values[-1], *others))
+    own = sign * values[-1] if strict else min(sign * number for number in values)
+    return own > ordered[int(len(ordered) / eta)]
 
 
 def stopped_at(run_dir: Path) -> int | None:
@@ -139,29 +158,34 @@ def read_early_terminate(key: str, given: object) -> EarlyTerminate | None:
     for word in given:
         if word not in _WORDS:
             raise RecipeError(f"{key}.{word}", f"is not known{nearest(str(word), _WORDS)}")
-    if given.get("strict"):
-        raise RecipeError(f"{key}.strict", "works with a W&B server only")
+    strict = given.get("strict", False)
+    if not isinstance(strict, bool):
+        raise RecipeError(f"{key}.strict", f"needs true or false, got {strict!r}")
     eta = given.get("eta", 3)
-    if not isinstance(eta, (int, float)) or eta <= 1:
+    if isinstance(eta, bool) or not isinstance(eta, (int, float)) or not 1 < eta < math.inf:
         raise RecipeError(f"{key}.eta", f"needs a number above 1, got {eta!r}")
-    return EarlyTerminate(_brackets(key, given, eta), float(eta))
+    return EarlyTerminate(_brackets(key, given, eta), float(eta), strict)
 
 
 def _brackets(key: str, given: Mapping[str, Any], eta: float) -> tuple[int, ...]:
     for word in ("min_iter", "max_iter", "s"):
         value = given.get(word, 1)
-        if not isinstance(value, int) or value < 1:
-            raise RecipeError(f"{key}.{word}", f"needs a whole number of at least 1, got {value!r}")
-    if "max_iter" in given and "s" in given:
-        found = [int(given["max_iter"] / eta**power) for power in range(1, given["s"] + 1)]
-    elif "min_iter" in given:
-        found = [int(given["min_iter"] * eta**power) for power in range(16)]
-    else:
+        if not isinstance(value, int) or not 1 <= value <= _LAST_BRACKET:
+            needed = f"needs a whole number of at least 1 and at most {_LAST_BRACKET:,}"
+            raise RecipeError(f"{key}.{word}", f"{needed}, got {value!r}")
+    downwards = "max_iter" in given and "s" in given
+    if not downwards and "min_iter" not in given:
         raise RecipeError(key, "needs min_iter, or max_iter and s")
-    brackets = tuple(sorted({bracket for bracket in found if bracket >= 1}))
+    band = given["max_iter"] / eta if downwards else float(given["min_iter"])
+    brackets: list[int] = []
+    while len(brackets) < (given["s"] if downwards else _MOST_BRACKETS):
+        if not 1 <= band <= _LAST_BRACKET:
+            break
+        brackets.append(int(band))
+        band = band / eta if downwards else band * eta
     if not brackets:
         raise RecipeError(f"{key}.max_iter", f"leaves no bracket: {given['max_iter']} / {eta}")
-    return brackets
+    return tuple(sorted(set(brackets)))
 
 
 def _values(path: Path) -> list[float]:

@@ -88,7 +88,7 @@ class Search:
 
         Args:
             number: Which.
-            value: The metric; None if it diverged.
+            value: The metric; None if it diverged, which counts as worse than any value.
             stopped: It was stopped early.
         """
         import optuna
@@ -97,6 +97,7 @@ class Search:
         if value is None:
             self._study.tell(number, state=states.FAIL)
         elif stopped:
+            self._study.set_user_attr(_stopped(number), value)
             self._study.tell(number, state=states.PRUNED)
         else:
             self._study.tell(number, value, state=states.COMPLETE)
@@ -162,7 +163,7 @@ class Search:
             # A study in memory, so that the draw depends on this key and this history alone.
             sampler = self._sampler(number)
             scratch = optuna.create_study(direction=sweep.metric.goal, sampler=sampler)
-            scratch.add_trials(history if sweep.method == "bayes" else [])
+            scratch.add_trials(self._lessons(history) if sweep.method == "bayes" else [])
             chosen = scratch.ask(space).params
         parameters = {name: _value(p, chosen[name]) for name, p in sweep.parameters.items()}
         return optuna.trial.create_trial(
@@ -171,6 +172,30 @@ class Search:
             distributions=space,
             user_attrs={"parameters": parameters, "wandb_id": secrets.token_hex(4)},
         )
+
+    def _lessons(
+        self, history: Sequence["optuna.trial.FrozenTrial"]
+    ) -> list["optuna.trial.FrozenTrial"]:
+        """Past trials as TPE learns from them: the diverged ones as the worst of all.
+
+        TPE leaves failed trials out, and would try a region again where every loss is infinite. It
+        ranks trials that ended early behind those that did not, and those without a value last.
+        """
+        import optuna
+
+        states = optuna.trial.TrialState
+        stopped, lessons = self._study.user_attrs, []
+        for trial in history:
+            ended_early = trial.state in (states.FAIL, states.PRUNED)
+            value = stopped.get(_stopped(trial.number))
+            lesson = optuna.trial.create_trial(
+                state=states.PRUNED,
+                params=trial.params,
+                distributions=trial.distributions,
+                intermediate_values={} if value is None else {0: value},
+            )
+            lessons.append(lesson if ended_early else trial)
+        return lessons
 
     def _sampler(self, number: int) -> "optuna.samplers.BaseSampler":
         import optuna
@@ -191,6 +216,11 @@ def coordinates(sweep: Sweep) -> dict[str, Any]:
         else FloatDistribution(0.0, 1.0)
         for name, parameter in sweep.parameters.items()
     }
+
+
+def _stopped(number: int) -> str:
+    """Where the study notes the value of a trial that was stopped early."""
+    return f"value of stopped trial {number}"
 
 
 def _value(parameter: Parameter, coordinate: float) -> Any:  # noqa: ANN401 - any recipe value

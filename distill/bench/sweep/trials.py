@@ -91,6 +91,7 @@ def _stopped_early(recipe: Recipe, sweep: Sweep, run_dir: Path) -> Recipe:
         goal=sweep.metric.goal,
         brackets=list(sweep.early_terminate.brackets),
         eta=sweep.early_terminate.eta,
+        strict=sweep.early_terminate.strict,
     )
 
 

@@ -85,6 +85,41 @@ def test_bayes_comes_closer_than_chance(drawn: Search, tmp_path: Path) -> None:
     assert bayes > random + 0.5
 
 
+@pytest.mark.parametrize("goal", ["maximize", "minimize"])
+def test_bayes_avoids_where_trials_diverge(goal: str, tmp_path: Path) -> None:
+    """Small values of ``a`` are fine, stopped in the middle, and large ones diverge."""
+    sweep = read(
+        tmp_path,
+        method="bayes",
+        run_cap=40,
+        metric={"name": "val/top1", "goal": goal},
+        parameters={"a": {"min": 0.0, "max": 1.0}},
+    )
+    search = Search(sweep, tmp_path, 0, "")
+    diverged = []
+    while (trial := search.take()) is not None:
+        a = trial.parameters["a"]
+        diverged.append(a > 0.2)
+        sign = 1.0 if goal == "maximize" else -1.0
+        search.tell(trial.number, None if a > 0.2 else -sign * a, stopped=a > 0.1)
+    assert sum(diverged[:10]) >= 7  # drawn at random
+    assert sum(diverged[20:]) <= 4
+
+
+def test_what_diverged_is_worse_than_what_was_stopped(tmp_path: Path) -> None:
+    """Nothing runs to its end: TPE comes back to what was stopped, not to what diverged."""
+    parameters = {"a": {"min": 0.0, "max": 1.0}}
+    sweep = read(tmp_path, method="bayes", run_cap=40, parameters=parameters)
+    stopped = []
+    for seed in (0, 3):
+        search = Search(sweep, tmp_path / str(seed), seed, "")
+        while (trial := search.take()) is not None:
+            fine = trial.number >= 10 and trial.parameters["a"] < 0.3
+            stopped.append(fine and trial.number >= 20)
+            search.tell(trial.number, 50.0 if fine else None, stopped=fine)
+    assert sum(stopped) >= 20  # of 40; 12 by chance
+
+
 def test_a_grid_has_each_combination_once(tmp_path: Path) -> None:
     grid = {"a": {"values": [0.1, 0.2]}, "c": {"min": 3, "max": 5}}
     sweep = read(tmp_path, method="grid", parameters=grid, run_cap=None)

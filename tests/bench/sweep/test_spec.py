@@ -64,6 +64,22 @@ def test_a_grid_ends_by_itself(tmp_path: Path) -> None:
     assert read_sweep(write(tmp_path, **grid, run_cap=10)).trials == 6
 
 
+@pytest.mark.parametrize("strict", [False, True])
+def test_hyperband_may_be_strict(strict: bool, tmp_path: Path) -> None:
+    given = {"type": "hyperband", "min_iter": 2, "strict": strict}
+    early = read_sweep(write(tmp_path, early_terminate=given)).early_terminate
+    assert early is not None
+    assert early.strict == strict
+
+
+def test_hyperband_has_brackets_as_far_as_runs_go(tmp_path: Path) -> None:
+    given = {"type": "hyperband", "min_iter": 10, "eta": 1.1}
+    early = read_sweep(write(tmp_path, early_terminate=given)).early_terminate
+    assert early is not None
+    assert early.brackets[:4] == (10, 11, 12, 13)
+    assert early.brackets[-1] > 100_000
+
+
 def test_hyperband_brackets_from_the_end(tmp_path: Path) -> None:
     given = {"type": "hyperband", "max_iter": 27, "s": 2, "eta": 3}
     early = read_sweep(write(tmp_path, early_terminate=given)).early_terminate
@@ -141,13 +157,17 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"early_terminate": {"type": "hyperband", "min_iter": 1, "eta": 1}},
         "eta: needs a number above 1, got 1",
     ),
+    "eta without end": (
+        {"early_terminate": {"type": "hyperband", "min_iter": 1, "eta": float("inf")}},
+        "eta: needs a number above 1, got inf",
+    ),
     "half an iteration": (
         {"early_terminate": {"type": "hyperband", "min_iter": 1.5}},
-        "min_iter: needs a whole number of at least 1, got 1.5",
+        "min_iter: needs a whole number of at least 1 and at most 1,000,000,000, got 1.5",
     ),
     "strict": (
-        {"early_terminate": {"type": "hyperband", "min_iter": 1, "strict": True}},
-        "strict: works with a W&B server only",
+        {"early_terminate": {"type": "hyperband", "min_iter": 1, "strict": "yes"}},
+        "strict: needs true or false, got 'yes'",
     ),
     "early key": (
         {"early_terminate": {"type": "hyperband", "mini_iter": 1}},
