@@ -1,6 +1,5 @@
 """Writes the tables of docs/students.md, measured on this machine: python docs/student_zoo.py."""
 
-import math
 import re
 import statistics
 import time
@@ -8,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Size, Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor, nn
 
 import students
+from distill.metrics import flops
 
 PAGE = Path(__file__).with_name("students.md")
 CLASSES = 10
@@ -168,26 +166,12 @@ def build(name: str) -> nn.Module:
     return network.eval()
 
 
-def flops(network: nn.Module, size: int) -> int:
-    """Floating point operations for one image; a multiply-add counts as two.
-
-    Those of matrix products and convolutions, as torch counts them. Deformable convolutions count
-    as plain ones of their shape, without the interpolation.
-    """
-    from torchvision.ops import DeformConv2d  # noqa: F401 - defines the operator
-
-    sampling = {torch.ops.torchvision.deform_conv2d: _deformable}
-    counter = FlopCounterMode(display=False, custom_mapping=sampling)
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
-        network(torch.zeros(1, 3, size, size))
-    return counter.get_total_flops()
-
-
 def facts(name: str) -> tuple[str, ...]:
     """The columns that are the same on every machine."""
     student, network = STUDENTS[name], build(name)
     parameters = sum(p.numel() for p in network.parameters())
-    count = f"{flops(network, student.image_size) / 1e6:,.1f}"
+    image = torch.zeros(1, 3, student.image_size, student.image_size)
+    count = f"{flops(network, image) / 1e6:,.1f}"
     size = str(student.image_size)
     return f"`{name}`", student.structure, student.paper, f"{parameters:,}", size, count
 
@@ -249,10 +233,6 @@ def latency(network: nn.Module, images: Tensor) -> float:
         network(images)
         times.append(time.process_time() - start)
     return statistics.median(times)
-
-
-def _deformable(maps: Size, weight: Size, *_: object, out_shape: Size) -> int:
-    return 2 * math.prod(out_shape) * math.prod(weight[1:])
 
 
 if __name__ == "__main__":

@@ -8,10 +8,12 @@ import yaml
 from torch import Tensor, nn
 
 import students
-from docs.student_zoo import PAGE, STUDENTS, build, facts, flops, replaced, taps
+from distill.metrics import flops
+from docs.student_zoo import PAGE, STUDENTS, build, facts, replaced, taps
 from tests.students.test_structures import takes_classes_alone
 
 TEXT = PAGE.read_text()
+IMAGE = torch.zeros(1, 3, 32, 32)
 
 
 def rows(block: str) -> list[list[str]]:
@@ -62,11 +64,11 @@ def test_a_page_without_the_block_is_refused() -> None:
 @pytest.mark.parametrize("name", ["resnet8", "mobilenet_v2_half", "shufflenet_v1", "googlenet32"])
 def test_a_multiply_add_counts_as_two(name: str) -> None:
     network = build(name)
-    assert flops(network, 32) == 2 * macs(network, torch.zeros(1, 3, 32, 32))
+    assert flops(network, IMAGE) == 2 * macs(network, IMAGE)
 
 
 def test_a_deformable_convolution_counts_as_a_plain_one_beside_its_offsets() -> None:
-    plain, deform = flops(build("resnet8"), 32), flops(build("deform_resnet8"), 32)
+    plain, deform = flops(build("resnet8"), IMAGE), flops(build("deform_resnet8"), IMAGE)
     offsets = 64 * 27 * 9 * 32 + 64 * 27 * 9 * 64  # 8x8 positions, 32 and then 64 channels
     assert deform == plain + 2 * offsets
 
@@ -74,8 +76,8 @@ def test_a_deformable_convolution_counts_as_a_plain_one_beside_its_offsets() -> 
 def test_attention_of_a_transformer_is_counted() -> None:
     """Queries with keys and shares with values: 65 x 65 x 128 each, in six blocks."""
     network = build("vit32")
-    linear = macs(network, torch.zeros(1, 3, 32, 32))
-    assert flops(network, 32) == 2 * (linear + 6 * 2 * 65 * 65 * 128)
+    linear = macs(network, IMAGE)
+    assert flops(network, IMAGE) == 2 * (linear + 6 * 2 * 65 * 65 * 128)
 
 
 @pytest.mark.parametrize("line", re.findall(r"^ *student: (\{.*\})$", TEXT, re.MULTILINE))

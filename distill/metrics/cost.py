@@ -1,9 +1,11 @@
 """What a network costs: floating-point operations, and time on a CPU."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Size, Tensor, nn
@@ -19,7 +21,8 @@ def flops(network: nn.Module, image: Tensor) -> int:
     """Floating-point operations of a forward pass, two per multiply-add.
 
     Convolutions, matrix products, attention and LSTMs are counted; norms, activations and pooling
-    are not. Papers often call half of this number FLOPs.
+    are not. Deformable convolutions count as plain ones of their shape, without the interpolation.
+    Papers often call half of this number FLOPs.
 
     Args:
         network: Any network.
@@ -31,9 +34,7 @@ def flops(network: nn.Module, image: Tensor) -> int:
     """
     # The fused attention of the CPU is unknown to torch's counter; the plain one has its products.
     with _evaluated(network), sdpa_kernel(SDPBackend.MATH):
-        # So is the fused LSTM of CPUs that have one.
-        fused = {torch.ops.aten.mkldnn_rnn_layer: _lstm}
-        counter = FlopCounterMode(display=False, custom_mapping=fused)
+        counter = FlopCounterMode(display=False, custom_mapping=_unknown_to_torch())
         with counter:
             network(image)
     return int(counter.get_total_flops())
@@ -69,6 +70,21 @@ def dummy_image(shape: tuple[int, ...]) -> Tensor:
     """
     pixels = torch.Size(shape).numel()
     return uniform(fold("dummy image"), torch.arange(1), pixels).view(1, *shape)
+
+
+def _unknown_to_torch() -> dict[Any, Any]:
+    """Counts by operator: the fused LSTM of CPUs that have one, torchvision's sampling."""
+    from torchvision.ops import DeformConv2d  # noqa: F401 - defines the operator
+
+    return {
+        torch.ops.aten.mkldnn_rnn_layer: _lstm,
+        torch.ops.torchvision.deform_conv2d: _deformable,
+    }
+
+
+def _deformable(image: Size, weight: Size, *_: object, out_shape: Size) -> int:
+    """Two per multiply-add: each value of the output sums over a group's channels and its taps."""
+    return 2 * math.prod(out_shape) * math.prod(weight[1:])
 
 
 def _lstm(sequence: Size, inner: Size, recurrent: Size, *_: object, out_shape: object) -> int:

@@ -1,9 +1,13 @@
 import time
+from collections.abc import Callable
 
+import pytest
 import torch
 from timm.layers import Attention
 from torch import Tensor, nn
+from torchvision.ops import deform_conv2d
 
+import students
 from distill.metrics import cpu_latency_ms, flops
 from distill.metrics.cost import dummy_image
 from tests.networks import tiny
@@ -30,6 +34,48 @@ def test_an_lstm_is_counted() -> None:
     expected = 2 * 2 * steps * 4 * hidden * (d + hidden)
     assert flops(lstm, torch.zeros(1, steps, d)) == expected
     assert flops(lstm, torch.zeros(3, steps, d)) == 3 * expected
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_deformable_convolution_counts_as_a_plain_one_of_its_shape(groups: int) -> None:
+    offset = torch.zeros(2, 2 * 9, 4, 4)
+    image, weight = torch.zeros(2, 4, 8, 8), torch.zeros(6, 4 // groups, 3, 3)
+
+    class Deformable(nn.Module):
+        def forward(self, image: Tensor) -> Tensor:
+            return deform_conv2d(image, offset, weight, stride=2, padding=1)
+
+    # 4x4 outputs of two images, 6 channels, each a sum over a group of channels of 3x3.
+    assert flops(Deformable(), image) == 2 * (2 * 4 * 4 * 6) * (4 // groups * 3 * 3)
+
+
+def resnet_operations(blocks: int) -> int:
+    """Of a CIFAR ResNet with ``blocks`` per stage, its last stage deformable, ten classes."""
+    total, inner, side = 2 * 32 * 32 * 16 * 3 * 9, 16, 32
+    for outer in (16, 32, 64):
+        for block in range(blocks):
+            narrower = block == 0 and outer > 16
+            side = side // 2 if narrower else side
+            places = side * side
+            for channels in (inner, outer):
+                total += 2 * places * outer * channels * 9
+                if outer == 64:  # two offsets and a mask for each of nine samples
+                    total += 2 * places * 27 * channels * 9
+            if narrower:
+                total += 2 * places * outer * inner  # the shortcut
+            inner = outer
+    return total + 2 * 64 * 10
+
+
+@pytest.mark.parametrize(
+    ("make", "blocks"), [(students.deform_resnet8, 1), (students.deform_resnet20, 3)]
+)
+def test_deformable_students_are_counted_by_their_definition(
+    make: Callable[[int], nn.Module], blocks: int
+) -> None:
+    expected = {1: 27_989_248, 3: 92_574_976}[blocks]
+    assert resnet_operations(blocks) == expected
+    assert flops(make(10), torch.zeros(1, 3, 32, 32)) == expected
 
 
 def test_counting_leaves_modes_and_statistics_alone() -> None:
