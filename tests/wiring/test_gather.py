@@ -13,6 +13,8 @@ from distill.wiring.wiring import Wiring
 from tests.forks import start
 
 ROWS = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
+# Far from any rotation, so that the student's relations are not the teacher's.
+WEIGHT = torch.tensor([[1.0, 0.5, 0.0], [0.0, 2.0, -0.3], [0.4, 0.0, 0.2]])
 
 
 def in_two_processes(work: Callable[[int, Path], None], folder: Path) -> list[dict[str, Tensor]]:
@@ -34,7 +36,7 @@ def _join(rank: int, work: Callable[[int, Path], dict[str, Tensor]], folder: Pat
 
 def relation(rank: int, folder: Path) -> dict[str, Tensor]:
     """The gradient of a gathered RKD term, averaged over processes as DDP averages."""
-    weight = torch.eye(3, requires_grad=True)
+    weight = WEIGHT.clone().requires_grad_()
     local = ROWS[4 * rank : 4 * rank + 4]
     value = RKDLoss()(gathered(local @ weight), gathered(local))
     (gradient,) = torch.autograd.grad(value, weight)
@@ -43,9 +45,10 @@ def relation(rank: int, folder: Path) -> dict[str, Tensor]:
 
 
 def test_a_gathered_loss_has_the_value_and_gradient_of_one_process(tmp_path: Path) -> None:
-    weight = torch.eye(3, requires_grad=True)
+    weight = WEIGHT.clone().requires_grad_()
     value = RKDLoss()(ROWS @ weight, ROWS)
     (gradient,) = torch.autograd.grad(value, weight)
+    assert gradient.abs().min() > 1e-3
     for found in in_two_processes(relation, tmp_path):
         assert torch.equal(found["rows"], ROWS)
         torch.testing.assert_close(found["value"], value.detach())
