@@ -18,6 +18,18 @@ def test_a_gaussian_blur_is_the_weighted_mean_around_each_pixel() -> None:
             np.testing.assert_allclose(view[channel], expected, atol=26 * 2.0**-17)
 
 
+def test_a_blur_reaches_three_standard_deviations() -> None:
+    batch = noise(2, height=20, width=20, dtype=torch.float64)
+    batch.image[:] = 0
+    batch.image[:, :, 10, 10] = 1
+    view = GaussianBlur((2.0, 2.0), probability=1.0)(batch, 1).image[0, 0].numpy()
+    point = np.zeros((20, 20))
+    point[10, 10] = 1
+    expected = ndimage.gaussian_filter(point, 2.0, mode="nearest", truncate=3.0)
+    np.testing.assert_allclose(view, expected, atol=26 * 2.0**-17)
+    assert view[10, 16] > 0 == view[10, 17]
+
+
 def test_a_flat_image_stays_flat_under_any_blur() -> None:
     batch = noise(4, dtype=torch.float64)
     batch.image[:] = 0.7

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
+from scipy import stats
 
 from distill.data.datasets import BatchKey, ImageFiles, ImageTable, load_table
 from distill.data.sources import open_source
@@ -117,6 +118,21 @@ def test_training_crops_have_the_published_areas_and_shapes() -> None:
     assert 0.73 < min(aspects) < 0.79
     assert 1.27 < max(aspects) < 1.37
     assert len({round(left) for left in lefts}) > 60
+
+
+def test_aspects_of_training_crops_are_drawn_on_a_logarithmic_scale() -> None:
+    """As wide as high in the middle of all draws; crops that always fit, as none is redrawn."""
+    samples = files(Pictures(ramps(240, 240)), size=10, seed=0)
+    places = []
+    for epoch in range(1500):
+        red, green, _ = view(samples, epoch=epoch).numpy().astype(float)
+        width, height = (
+            np.polyfit(np.arange(2, 8), line[2:8], 1)[0] for line in (red[5], green[:, 5])
+        )
+        if width * height * 100 < 0.5 * 240**2:
+            places.append(np.log(width / height * 4 / 3) / np.log(16 / 9))
+    assert len(places) > 500
+    assert stats.kstest(places, stats.uniform.cdf).pvalue > 0.01
 
 
 def test_an_image_too_narrow_for_any_crop_gives_its_central_square() -> None:

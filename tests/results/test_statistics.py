@@ -55,6 +55,16 @@ def test_the_bootstrap_interval_is_that_of_all_resamples() -> None:
     assert found == bootstrap_difference(values, [0.0] * 4)
 
 
+def test_the_bootstrap_interval_leans_where_the_differences_do() -> None:
+    """Percentiles of the means themselves, not mirrored at the mean: none is below the smallest."""
+    values = [0.0, 0.0, 0.0, 0.0, 10.0]
+    means = [np.mean(chosen) for chosen in itertools.product(values, repeat=5)]
+    low, high = np.percentile(means, [2.5, 97.5])
+    assert (low, high) == (0.0, 6.0)
+    found = bootstrap_difference(values, [0.0] * 5)
+    assert (found.low, found.high) == pytest.approx((low, high))
+
+
 def test_one_seed_has_no_bootstrap_interval() -> None:
     assert math.isnan(bootstrap_difference([90.0], [80.0]).low)
 

@@ -98,6 +98,17 @@ class TestReviewKDLoss(LossContract):
         assert inputs["student_last"].grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize(
+    ("channels", "middle"), [([2, 5, 3], 3), ([2, 512, 4], 4), ([4, 8, 513], 512)]
+)
+def test_stages_are_fused_in_as_many_channels_as_the_last_one_has(
+    channels: list[int], middle: int
+) -> None:
+    """At most 512, as the paper's authors do."""
+    loss = ReviewKDLoss(channels, [6, 7, 8])
+    assert [fusion.reduce[0].out_channels for fusion in loss.fusions] == [middle] * 3
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 8, 9])
 def test_a_constant_offset_gives_its_square(size: int) -> None:
     maps = torch.randn(2, 3, size, size)
