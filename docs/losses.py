@@ -39,6 +39,11 @@ A student learns from several at once, each with its weight: [how to balance the
 A cost is one forward and one backward pass in float32 on one CPU thread, and the memory that it
 takes at its peak; the card says at which size.
 
+Inputs of half precision are computed with in float32, and the gradient comes back in the input's
+type. One beyond 65504 is infinite in float16: a gradient scaler (`trainer.precision: 16-mixed`)
+looks for it and leaves the step out. Losses that do not depend on the scale of their inputs have
+such gradients where activations are tiny. bfloat16 has the range of float32.
+
 | loss | family | computes | paper | ms | MiB |
 |---|---|---|---|--:|--:|
 """

@@ -46,6 +46,7 @@ from distill.losses.task.boxes import (
     iou_loss,
 )
 from distill.losses.task.center import CenterLoss, center_loss
+from distill.losses.task.cross_entropy import CrossEntropyLoss, cross_entropy_loss
 from distill.losses.task.ctc import CTCLoss, ctc_loss
 from distill.losses.task.dice import DiceLoss, dice_loss
 from distill.losses.task.focal import FocalLoss, focal_loss
@@ -60,6 +61,7 @@ __all__ = [
     "CTCLoss",
     "CWDLoss",
     "CenterLoss",
+    "CrossEntropyLoss",
     "DISTLoss",
     "DIoULoss",
     "DKDLoss",
@@ -94,6 +96,7 @@ __all__ = [
     "center_loss",
     "ciou_loss",
     "crd_loss",
+    "cross_entropy_loss",
     "ctc_loss",
     "cwd_loss",
     "dice_loss",

@@ -1,9 +1,26 @@
 """What every loss checks and converts before it computes."""
 
 import math
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+
+
+@runtime_checkable
+class SizedByData(Protocol):
+    """A loss with a memory of a fixed size, that knows beforehand whether the data fit into it."""
+
+    def check_data(self, classes: int, samples: int) -> None:
+        """Refuse data that do not fit.
+
+        Args:
+            classes: Class numbers of the data are below it.
+            samples: Sample numbers of the training images are below it.
+
+        Raises:
+            ValueError: If the loss is too small for them, naming its argument.
+        """
 
 
 def at_least_float32(value: Tensor) -> Tensor:

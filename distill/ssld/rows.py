@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 
@@ -9,7 +10,8 @@ class OnRows(nn.Module):
     """A loss between student and teacher that sees only some of the images of a batch.
 
     For batches of ``distill.data.PartlyLabelled``, where images without a label have a negative
-    class number. ``torch.nn.CrossEntropyLoss`` needs none of this: it leaves them out by itself.
+    class number. ``distill.losses.CrossEntropyLoss`` needs none of this: it leaves them out by
+    itself. A batch without any of the chosen images costs 0, with a gradient of 0.
 
     Args:
         loss: Takes ``student`` and ``teacher``, one row per image.
@@ -19,7 +21,6 @@ class OnRows(nn.Module):
         ValueError: If ``rows`` is neither.
 
     Example:
-        >>> import torch
         >>> from distill.losses import KDLoss
         >>> loss = OnRows(KDLoss(), rows="unlabelled")
         >>> student, teacher = torch.tensor([[9.0, 0.0], [1.0, 1.0]]), torch.ones(2, 2)
@@ -47,5 +48,7 @@ class OnRows(nn.Module):
         if target.ndim != 1:
             raise ValueError(f"target needs one class number per image, got {tuple(target.shape)}")
         chosen = target < 0 if self.rows == "unlabelled" else target >= 0
+        if not chosen.any():
+            return student[chosen].sum(dtype=torch.promote_types(student.dtype, torch.float32))
         value: Tensor = self.loss(student=student[chosen], teacher=teacher[chosen])
         return value

@@ -130,6 +130,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[int], Fed]]] = {
     "CTCLoss": (losses.CTCLoss, text_lines),
     "CWDLoss": (losses.CWDLoss, equal_maps),
     "CenterLoss": (partial(losses.CenterLoss, 100, 512), features),
+    "CrossEntropyLoss": (losses.CrossEntropyLoss, classified),
     "DISTLoss": (losses.DISTLoss, logits),
     "DIoULoss": (losses.DIoULoss, boxes),
     "DKDLoss": (losses.DKDLoss, labelled_logits),

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -23,6 +25,20 @@ def test_the_loss_sees_these_rows_alone(loss: torch.nn.Module, rows: str, seen: 
     others = [row for row in range(5) if row not in seen]
     assert torch.all(gradient[others] == 0)
     assert torch.all(gradient[seen].abs().sum(1) > 0)
+
+
+@pytest.mark.parametrize(("rows", "klass"), [("labelled", -100), ("unlabelled", 1)])
+@pytest.mark.parametrize("loss", [KDLoss(), SSLDLoss()])
+def test_a_batch_without_such_rows_is_a_zero_with_a_gradient(
+    loss: torch.nn.Module, rows: Any, klass: int
+) -> None:
+    student, teacher = logits()
+    student.requires_grad_()
+    value = OnRows(loss, rows)(student, teacher, torch.full((5,), klass))
+    value.backward()
+    assert value.item() == 0
+    assert student.grad is not None
+    assert (student.grad == 0).all()
 
 
 def test_what_cannot_be_is_refused() -> None:

@@ -119,6 +119,16 @@ class CRDLoss(nn.Module):
         self.register_buffer("labels", torch.full((n_samples,), -1))
         self.register_buffer("log_normalisers", torch.zeros(2))
 
+    def check_data(self, classes: int, samples: int) -> None:
+        """See :class:`distill.losses.checks.SizedByData`.
+
+        Raises:
+            ValueError: If there are more samples than ``n_samples``.
+        """
+        if samples > len(self.labels):
+            needed = f"n_samples must be at least {samples}, the images of the data source"
+            raise ValueError(f"{needed}, got {len(self.labels)}")
+
     def forward(self, student: Tensor, teacher: Tensor, target: Tensor, index: Tensor) -> Tensor:
         """The loss of features (b, ...) of images with class numbers and source indices (b,).
 

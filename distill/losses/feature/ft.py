@@ -4,6 +4,10 @@ A paraphraser, an autoencoder of the teacher's maps, extracts factors; a transla
 the student's maps; the two are compared at length 1. The paper compares the factors themselves
 (``paper``), the literature's benchmark code the channels' mean of their squares (``code``). The
 paper trains the paraphraser beforehand; here it learns along, from its reconstruction error alone.
+That error is part of the loss, so the term's weight (200 in the benchmarks) multiplies it too: the
+paraphraser's gradient, not the student's. Encoder, decoder and
+translator are three convolutions with batch norm and leaky ReLU between them and a linear end; in
+the benchmarks' code they end in a leaky ReLU, and the decoder is made of transposed convolutions.
 """
 
 from typing import Literal

@@ -73,6 +73,16 @@ class CenterLoss(nn.Module):
         self.rate = rate
         self.register_buffer("centres", torch.zeros(num_classes, dim))
 
+    def check_data(self, classes: int, samples: int) -> None:
+        """See :class:`distill.losses.checks.SizedByData`.
+
+        Raises:
+            ValueError: If there are more classes than ``num_classes``.
+        """
+        if classes > len(self.centres):
+            needed = f"num_classes must be at least {classes}, the classes of the data"
+            raise ValueError(f"{needed}, got {len(self.centres)}")
+
     def forward(self, features: Tensor, target: Tensor) -> Tensor:
         """See :func:`center_loss`; in training mode the centres move afterwards."""
         value = center_loss(features, target, self.centres)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.losses import CRDLoss, crd_loss
+from distill.losses.checks import SizedByData
 from tests.losses.contract import Inputs, LossContract
 
 ROWS, TWO = torch.ones(2, 4), torch.tensor([0, 1])
@@ -175,6 +176,26 @@ def test_negatives_are_seen_images_of_other_classes(training: bool) -> None:
         # Five standard deviations of a binomial count.
         share = 3000 / len(expected)
         assert (counts[expected] - share).abs().max() < 5 * share**0.5
+
+
+def test_data_of_more_images_are_refused_beforehand() -> None:
+    loss = CRDLoss(4, 4, n_samples=9)
+    assert isinstance(loss, SizedByData)
+    loss.check_data(classes=100, samples=9)
+    message = "^n_samples must be at least 10, the images of the data source, got 9$"
+    with pytest.raises(ValueError, match=message):
+        loss.check_data(classes=1, samples=10)
+
+
+@pytest.mark.parametrize("dim", [3, 128])
+def test_banks_start_with_rows_of_about_length_one(dim: int) -> None:
+    """Uniform in +-sqrt(3 / d), whose squares have the mean 1 / d."""
+    loss = CRDLoss(4, 4, n_samples=4000, feature_dim=dim)
+    for bank in (loss.student_bank, loss.teacher_bank):
+        assert bank.abs().max() <= math.sqrt(3 / dim)
+        assert bank.abs().max() > 0.99 * math.sqrt(3 / dim)
+        assert bank.square().sum(1).mean().item() == pytest.approx(1, rel=0.03)
+        assert bank.mean().abs() < 0.03
 
 
 def test_images_that_were_not_seen_are_no_negatives() -> None:

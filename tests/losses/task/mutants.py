@@ -10,6 +10,14 @@ MUTANTS = {
         "in bfloat16": ("at_least_float32(input)", "input"),
         "with an infinite slope": (".clamp_min(torch.finfo(log_p.dtype).tiny)", ""),
     },
+    "task/cross_entropy": {
+        "averaged over what is ignored": ("counts = known.sum()", "counts = torch.ones_like(known).sum()"),
+        "averaged over images": ("if weight is not None and numbers:", "if False:"),
+        "NaN without a label": ("torch.where(counts > 0, counts, 1.0)", "counts"),
+        "without smoothing": ("label_smoothing=label_smoothing,\n    )", "label_smoothing=0.0,\n    )"),
+        "without weights": ("None if weight is None else _of_classes(weight, logits)", "None"),
+        "in bfloat16": ("at_least_float32(input)", "input"),
+    },
     "task/center": {
         "without the half": ("(2 * max(", "(1 * max("),
         "with L1": (".square().sum()", ".abs().sum()"),

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.losses import CenterLoss, center_loss
+from distill.losses.checks import SizedByData
 from tests.losses.task.contract import TaskLossContract
 
 ROWS, TARGET = torch.ones(3, 2), torch.tensor([0, 1, 1])
@@ -43,6 +44,14 @@ class TestCenterLoss(TaskLossContract):
             for d in range(4):
                 total += (row[d] - loss.centres[y, d].item()) ** 2 / 2
         return total / len(target)
+
+    def test_data_of_more_classes_are_refused_beforehand(self) -> None:
+        loss = CenterLoss(num_classes=3, dim=4)
+        assert isinstance(loss, SizedByData)
+        loss.check_data(classes=3, samples=1000)
+        message = "^num_classes must be at least 4, the classes of the data, got 3$"
+        with pytest.raises(ValueError, match=message):
+            loss.check_data(classes=4, samples=1)
 
     def test_the_centres_follow_equation_4(self) -> None:
         inputs, loss = self.inputs(), self.loss().train()

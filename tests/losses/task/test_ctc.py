@@ -60,6 +60,28 @@ class TestCTCLoss(TaskLossContract):
         monkeypatch.setattr(F, "ctc_loss", lambda log_p, *_, reduction: log_p.sum((0, 2)))
         super().test_an_accelerator_need_not_wait_for_it()
 
+    @pytest.mark.parametrize("scale", [1e4, 1e8, 1e12])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_the_gradient_of_huge_logits_is_that_of_the_best_path(
+        self, scale: float, dtype: torch.dtype
+    ) -> None:
+        """One path is surely the best: p of the class minus 1 where it passes, over the lines."""
+        path = torch.tensor([[1, 1, 0, 2, 2], [0, 2, 0, 1, 0]])
+        best = F.one_hot(path, 3).to(dtype)
+        logits = (scale * (best - F.one_hot(2 - path, 3).to(dtype) / 2)).requires_grad_()
+        wanted = torch.tensor([[1, 2], [2, 1]])
+        (ctc_loss(logits, wanted) - ctc_loss(logits.detach(), wanted)).backward()
+        expected = (logits.detach().softmax(2) - best) / 2
+        torch.testing.assert_close(logits.grad, expected, atol=0.01, rtol=0)
+
+    @pytest.mark.parametrize("scale", [1e8, 1e12])
+    def test_the_gradient_of_huge_logits_is_finite(self, scale: float) -> None:
+        inputs = self.inputs()
+        logits = (inputs["input"].float() * scale).requires_grad_()
+        ctc_loss(logits, inputs["target"]).backward()
+        assert logits.grad is not None
+        assert logits.grad.abs().max() < 1
+
     def test_an_empty_line_is_blank_at_every_step(self) -> None:
         logits = self.inputs()["input"]
         expected = -logits.log_softmax(2)[:, :, 0].sum(1).mean()
