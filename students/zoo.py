@@ -6,6 +6,7 @@ carries none.
 """
 
 import difflib
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -13,11 +14,19 @@ from torch import nn
 
 from students.checks import check_sizes
 
+Normalization = tuple[tuple[float, ...], tuple[float, ...]]
 _SEVERAL_OUTPUTS = ("googlenet", "inception_v3")
 
 
 def timm_model(
-    name: str, num_classes: int, pretrained: bool = False, in_channels: int = 3
+    name: str,
+    num_classes: int,
+    pretrained: bool = False,
+    in_channels: int = 3,
+    img_size: int | None = None,
+    patch_size: int | None = None,
+    drop_rate: float | None = None,
+    drop_path_rate: float | None = None,
 ) -> nn.Module:
     """A model of timm.
 
@@ -28,26 +37,74 @@ def timm_model(
         pretrained: Download timm's weights; the model then carries their ``input_normalization``,
             averaged over channels where ``in_channels`` differs from theirs.
         in_channels: Channels of an image; timm adapts the first layer of pretrained weights.
+        img_size: Height and width of the images, of models that are made for one size; timm adapts
+            pretrained weights. None, as for what follows: the model's own.
+        patch_size: Height and width of a patch, of models that have patches.
+        drop_rate: Dropout before the classifier, in 0..1.
+        drop_path_rate: How often a residual branch is dropped (stochastic depth), in 0..1, growing
+            to that with depth.
 
     Raises:
-        ValueError: If timm has no such model, with the nearest names, or a number is below 1.
+        ValueError: If timm has no such model, with the nearest names, a number is below 1, or the
+            model does not take an argument, with timm's reason.
 
     Example:
         >>> type(timm_model("resnet10t", num_classes=10)).__name__
         'ResNet'
+        >>> timm_model("vit_tiny_patch16_224", num_classes=10, img_size=32).patch_embed.img_size
+        (32, 32)
+    """
+    check_sizes(num_classes, in_channels)
+    keywords = {
+        "img_size": img_size,
+        "patch_size": patch_size,
+        "drop_rate": drop_rate,
+        "drop_path_rate": drop_path_rate,
+    }
+    return built(name, num_classes, pretrained, in_channels, keywords)
+
+
+def built(
+    name: str,
+    num_classes: int,
+    pretrained: bool,
+    in_channels: int,
+    keywords: Mapping[str, float | None],
+) -> nn.Module:
+    """A model of timm, for :func:`timm_model` and for teachers, which may have no class.
+
+    Args:
+        name: See :func:`timm_model`.
+        num_classes: 0 gives features (b, d) instead of logits.
+        pretrained: See :func:`timm_model`.
+        in_channels: See :func:`timm_model`.
+        keywords: Further arguments of timm's; those that are None are left out.
+
+    Raises:
+        ValueError: See :func:`timm_model`.
     """
     import timm
 
-    check_sizes(num_classes, in_channels)
     check_timm_name(name)
-    model: nn.Module = timm.create_model(
-        name, pretrained=pretrained, num_classes=num_classes, in_chans=in_channels
-    )
+    _check_keywords(keywords)
+    given: dict[str, Any] = {word: v for word, v in keywords.items() if v is not None}
+    try:
+        model: nn.Module = timm.create_model(
+            name, pretrained=pretrained, num_classes=num_classes, in_chans=in_channels, **given
+        )
+    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        if not given:
+            raise
+        raise ValueError(f"{name} cannot be built with {_told(given)}: {_reason(error)}") from error
     if pretrained:
-        config: Mapping[str, Any] = vars(model)["pretrained_cfg"]
-        found = _normalization(config["mean"], config["std"], in_channels)
-        model.input_normalization = found  # type: ignore[assignment]
+        model.input_normalization = expected_normalization(model, in_channels)  # type: ignore[assignment]
     return model
+
+
+def expected_normalization(model: nn.Module, channels: int) -> Normalization:
+    """Mean and standard deviation per channel that a model of timm expects of its images."""
+    config: Mapping[str, Any] = vars(model)["pretrained_cfg"]
+    return _normalization(config["mean"], config["std"], channels)
 
 
 def torchvision_model(name: str, num_classes: int, weights: str | None = None) -> nn.Module:
@@ -102,6 +159,28 @@ def check_timm_name(name: str) -> None:
     _check_name(name, "timm", [*timm.list_models(), *timm.list_pretrained()])
 
 
+def _check_keywords(keywords: Mapping[str, float | None]) -> None:
+    for name, value in keywords.items():
+        if value is None:
+            continue
+        if name.endswith("_size") and value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+        if name.endswith("_rate") and not 0 <= value <= 1:
+            raise ValueError(f"{name} must be in 0..1, got {value}")
+
+
+def _told(given: Mapping[str, float]) -> str:
+    return ", ".join(f"{word} {value}" for word, value in given.items())
+
+
+def _reason(error: Exception) -> str:
+    """What timm says, in a line: of an argument that a model does not know, that alone."""
+    unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    if unknown:
+        return f"it takes no {unknown[1]}"
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def _check_name(name: str, library: str, known: Collection[str]) -> None:
     if name not in known:
         found = difflib.get_close_matches(name, known, n=3)
@@ -109,9 +188,7 @@ def _check_name(name: str, library: str, known: Collection[str]) -> None:
         raise ValueError(f"name {name!r} is no model of {library}{nearest}")
 
 
-def _normalization(
-    mean: Sequence[float], std: Sequence[float], channels: int
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _normalization(mean: Sequence[float], std: Sequence[float], channels: int) -> Normalization:
     return _spread(mean, channels), _spread(std, channels)
 
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import timm
 import torch
@@ -74,6 +76,41 @@ def test_unknown_timm_name_gets_the_nearest(name: str, nearest: str) -> None:
 def test_timm_model_never_takes_names_of_hub_repositories() -> None:
     with pytest.raises(ValueError, match=r"^name 'hf-hub:some/repo' is no model of timm"):
         timm_model("hf-hub:some/repo", num_classes=7)
+
+
+def test_timms_keywords_are_passed_on() -> None:
+    vit = timm_model("test_vit", 7, img_size=32, patch_size=8, drop_rate=0.3, drop_path_rate=0.2)
+    assert vit.patch_embed.grid_size == (4, 4)
+    assert vit.head_drop.p == 0.3
+    assert [block.drop_path1.drop_prob for block in vit.blocks[1:]][-1] == pytest.approx(0.2)
+    assert vit.eval()(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
+
+
+def test_what_is_not_asked_for_is_left_to_timm(offline_timm: dict[str, object]) -> None:
+    timm_model("test_resnet", 7, drop_rate=0.0)
+    expected = {"name": "test_resnet", "pretrained": False, "num_classes": 7, "in_chans": 3}
+    assert offline_timm == expected | {"drop_rate": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "keywords", "message"),
+    [
+        (
+            "test_resnet",
+            {"img_size": 32},
+            "^test_resnet cannot be built with img_size 32: it takes",
+        ),
+        ("test_vit", {"img_size": 0}, "^img_size must be at least 1, got 0$"),
+        ("test_vit", {"patch_size": 0}, "^patch_size must be at least 1, got 0$"),
+        ("test_vit", {"drop_rate": 1.5}, r"^drop_rate must be in 0\.\.1, got 1\.5$"),
+        ("test_vit", {"drop_path_rate": -0.1}, r"^drop_path_rate must be in 0\.\.1, got -0\.1$"),
+    ],
+)
+def test_keywords_that_do_not_fit_are_refused(
+    name: str, keywords: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        timm_model(name, 7, **keywords)
 
 
 def test_unknown_torchvision_name_gets_the_nearest() -> None:

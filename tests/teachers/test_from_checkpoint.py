@@ -37,6 +37,21 @@ def test_reads_the_entry_that_key_names(tmp_path: Path, saved: Path) -> None:
     assert filled(from_checkpoint(nn.Linear(3, 2), str(tmp_path / "full.pt"), key="ema"))
 
 
+def test_prefix_and_what_is_left_out_are_passed_on(tmp_path: Path) -> None:
+    weights = {"encoder.0.weight": torch.full((2, 3), 7.0), "encoder.0.bias": torch.full((2,), 7.0)}
+    torch.save(weights | {"losses.bank": torch.ones(3)}, tmp_path / "full.pt")
+    model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 5))
+    path = str(tmp_path / "full.pt")
+    from_checkpoint(model, path, prefix="encoder", leave_out=["1"])
+    assert filled(model[0])
+    assert not filled(model[1])
+
+
+def test_what_is_left_out_must_be_there(saved: Path) -> None:
+    with pytest.raises(ValueError, match=r"^leave_out names 'fc', which Linear does not have$"):
+        from_checkpoint(nn.Linear(3, 2), str(saved), leave_out=["fc"])
+
+
 def test_weights_of_another_model_are_refused_by_the_files_name(saved: Path) -> None:
     message = r"^\S*weights\.pt: 1 of 2 tensors match Linear; 1 of another shape"
     with pytest.raises(ValueError, match=message):

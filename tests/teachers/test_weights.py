@@ -1,5 +1,8 @@
+import argparse
 import os
-from pathlib import Path
+import pickle
+import types
+from pathlib import Path, PurePosixPath
 
 import pytest
 import torch
@@ -32,7 +35,9 @@ class Harmful:
 
 
 @pytest.mark.parametrize("legacy", [False, True])
-@pytest.mark.parametrize("wrap", [None, "state_dict", "model"])
+@pytest.mark.parametrize(
+    "wrap", [None, "state_dict", "model", "model_state_dict", "net", "module", "teacher"]
+)
 def test_reads_torch_files_plain_or_wrapped(tmp_path: Path, wrap: str | None, legacy: bool) -> None:
     content = {wrap: tensors(), "epoch": 3} if wrap else tensors()
     path = tmp_path / "weights.pt"
@@ -40,6 +45,52 @@ def test_reads_torch_files_plain_or_wrapped(tmp_path: Path, wrap: str | None, le
     filled = network()
     load_exactly(filled, read_tensors(path), "weights")
     assert_filled(filled)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_plain_settings_beside_the_weights_are_no_obstacle(tmp_path: Path, legacy: bool) -> None:
+    """As DeiT, MAE, timm and torchdistill save them."""
+    arguments = argparse.Namespace(lr=0.1, output=Path("somewhere"), layers=[1, 2])
+    more = types.SimpleNamespace(path=PurePosixPath("a/b"))
+    content = {"model": tensors(), "args": arguments, "more": more, "epoch": 3}
+    path = tmp_path / "weights.pth"
+    torch.save(content, path, _use_new_zipfile_serialization=not legacy)
+    assert read_tensors(path).keys() == tensors().keys()
+
+
+def test_nothing_else_may_be_read_afterwards(tmp_path: Path) -> None:
+    """The list of plain types holds for this reader alone."""
+    torch.save({"model": tensors(), "args": argparse.Namespace()}, tmp_path / "w.pth")
+    read_tensors(tmp_path / "w.pth")
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / "w.pth", weights_only=True)
+
+
+def test_what_is_more_than_data_is_named_with_the_file(tmp_path: Path) -> None:
+    torch.save(network(), tmp_path / "whole.pth")
+    message = (
+        r"^\S*whole\.pth holds more than plain tensors, torch\.nn\.modules\.container\.Sequential, "
+        r"so it was not loaded; save the weights alone: torch\.save\(network\.state_dict\(\), FILE"
+    )
+    with pytest.raises(ValueError, match=message):
+        read_tensors(tmp_path / "whole.pth")
+
+
+def test_a_checkpoint_in_a_checkpoint_is_found(tmp_path: Path) -> None:
+    torch.save({"epoch": 1, "state_dict": {"model": tensors(), "step": 3}}, tmp_path / "w.pt")
+    assert read_tensors(tmp_path / "w.pt").keys() == tensors().keys()
+    assert read_tensors(tmp_path / "w.pt", "state_dict.model").keys() == tensors().keys()
+    circle: dict[str, object] = {"epoch": 1}
+    circle["model"] = circle
+    torch.save(circle, tmp_path / "circle.pt")
+    with pytest.raises(ValueError, match="holds more than tensors by name: epoch"):
+        read_tensors(tmp_path / "circle.pt")
+
+
+def test_of_several_unusual_entries_none_is_guessed(tmp_path: Path) -> None:
+    torch.save({"ema": tensors(), "last": tensors()}, tmp_path / "w.pt")
+    with pytest.raises(ValueError, match="holds more than tensors by name: ema, last"):
+        read_tensors(tmp_path / "w.pt")
 
 
 def test_reads_safetensors(tmp_path: Path) -> None:
@@ -60,7 +111,21 @@ def test_unknown_key_is_refused_with_those_there(tmp_path: Path) -> None:
         read_tensors(tmp_path / "w.pt", key="emma")
 
 
-@pytest.mark.parametrize("prefix", ["module.", "model.", "student."])
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "module.",
+        "model.",
+        "student.",
+        "backbone.",
+        "net.",
+        "network.",
+        "_orig_mod.",
+        "module._orig_mod.",
+        "model._orig_mod.module.",
+        "student.backbone.",
+    ],
+)
 def test_prefix_that_all_names_share_is_taken_off(prefix: str) -> None:
     filled = network()
     load_exactly(filled, {prefix + name: value for name, value in tensors().items()}, "weights")
@@ -81,10 +146,52 @@ def test_prefix_that_is_the_networks_own_is_kept() -> None:
     assert_filled(wrapper)
 
 
-def test_other_prefixes_are_kept() -> None:
-    given = {f"net.{name}": value for name, value in tensors().items()}
-    with pytest.raises(ValueError, match=r"^weights: 0 of 9 tensors match"):
+def test_other_prefixes_are_kept_and_told() -> None:
+    given = {f"encoder.{name}": value for name, value in tensors().items()}
+    message = r"^weights: 0 of 9 tensors match.*; with prefix 'encoder\.' 9 names match$"
+    with pytest.raises(ValueError, match=message):
         load_exactly(network(), given, "weights")
+
+
+@pytest.mark.parametrize("prefix", ["encoder", "encoder."])
+def test_a_prefix_that_is_given_chooses_among_the_names(prefix: str) -> None:
+    given = {f"encoder.{name}": value for name, value in tensors().items()}
+    filled = network()
+    load_exactly(filled, given | {"losses.crd": torch.zeros(1)}, "weights", prefix)
+    assert_filled(filled)
+
+
+def test_a_prefix_that_no_name_has_is_refused_with_the_names() -> None:
+    with pytest.raises(ValueError, match=r"^weights: no name begins with 'ema\.', but 0\.weight, "):
+        load_exactly(network(), tensors(), "weights", "ema")
+
+
+def test_what_compiling_a_part_adds_is_taken_off() -> None:
+    given = {name.replace("0.", "0._orig_mod."): value for name, value in tensors().items()}
+    assert "0._orig_mod.weight" in given
+    filled = network()
+    load_exactly(filled, given, "weights")
+    assert_filled(filled)
+
+
+def test_the_count_of_an_average_is_no_weight() -> None:
+    averaged = torch.optim.swa_utils.AveragedModel(network())
+    averaged.module.load_state_dict(tensors())
+    filled = network()
+    load_exactly(filled, averaged.state_dict(), "weights")
+    assert_filled(filled)
+
+
+def test_layers_that_are_left_out_keep_their_values() -> None:
+    filled = network()
+    before = filled[2].weight.detach().clone()
+    other = tensors() | {"2.weight": torch.zeros(10, 4), "2.bias": torch.zeros(10)}
+    load_exactly(filled, other, "weights", leave_out=["2"])
+    assert torch.equal(filled[2].weight, before)
+    assert (filled[0].weight == 7).all()
+    more = tensors() | {"fc.weight": torch.zeros(1), "0.fc": torch.zeros(1)}
+    with pytest.raises(ValueError, match=r"^weights: 9 of 9 .*; 1 unexpected: 0\.fc$"):
+        load_exactly(network(), more, "weights", leave_out=["fc"])
 
 
 def test_missing_tensors_are_counted_and_the_first_named() -> None:
