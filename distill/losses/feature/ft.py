@@ -7,7 +7,8 @@ paper trains the paraphraser beforehand; here it learns along, from its reconstr
 That error is part of the loss, so the term's weight (200 in the benchmarks) multiplies it too: the
 paraphraser's gradient, not the student's. Encoder, decoder and
 translator are three convolutions with batch norm and leaky ReLU between them and a linear end; in
-the benchmarks' code they end in a leaky ReLU, and the decoder is made of transposed convolutions.
+the benchmarks' code they end in a leaky ReLU, encoder and decoder have no batch norm, and the
+decoder is made of transposed convolutions.
 """
 
 from typing import Literal

@@ -3,9 +3,9 @@
 Each stage of the student is fused with all deeper ones (attention-based fusion) before it is
 compared with the teacher's, at several sizes at once (hierarchical context loss). The benchmarks
 weigh it by pair of networks, often 5, and warm it up over 20 epochs. The fusions' convolutions
-start as torch starts them (uniform, Kaiming's with a = sqrt(5)); the authors' code starts them
-wider by sqrt(3) (a = 1), which the batch norms behind them take out of their output, though not out
-of how far a step turns the weights.
+start as torch starts them (uniform, Kaiming's with a = sqrt(5)); the authors' code starts those in
+front of batch norms wider by sqrt(3) (a = 1), which these take out of the output, though not out of
+how far a step turns the weights.
 """
 
 from collections.abc import Sequence
