@@ -33,3 +33,17 @@ class Interrupted(RuntimeError):  # noqa: N818 - not an error: somebody asked th
     def __init__(self, signum: int, message: str) -> None:
         super().__init__(message)
         self.signum = signum
+
+
+class UnreadableImage(ValueError):  # noqa: N818 - as in "cannot read image"
+    """An image that cannot be read, in one line that names it.
+
+    A loader worker hands an error on as text, wrapped in its traceback, and makes a new one of the
+    same class from it: this one takes its line out again, and keeps the rest as a note.
+    """
+
+    def __init__(self, message: str) -> None:
+        wrapped, line = message, message.strip().rpartition("\n")[2]
+        super().__init__(line.removeprefix(f"{__name__}.{type(self).__name__}: "))
+        if "\n" in wrapped:
+            self.add_note(wrapped)

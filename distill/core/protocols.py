@@ -39,6 +39,7 @@ class NamedNetworks(Protocol):
 class Scores(Protocol):
     """The figures of a module's networks, such as ``distill.modules.Evaluation``."""
 
+    scored: list[str]
     teacher_scores: dict[str, float]
 
 

@@ -6,13 +6,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from distill.core.suggest import difference
 from distill.data.naming import class_name
 
 UNLABELLED = -100
 """The class number of an image without a label: ``torch.nn.CrossEntropyLoss`` leaves it out, and
 losses that need a class number refuse it."""
-
-_TOLD = 5
 
 
 def classes_and_targets(
@@ -106,27 +105,3 @@ def renumbered(targets: Tensor, classes: Sequence[str], wanted: Sequence[str]) -
     number = {name: i for i, name in enumerate(wanted)}
     there = torch.tensor([number[name] for name in classes])
     return torch.where(targets < 0, targets, there[targets.clamp(min=0)])
-
-
-def difference(classes: Sequence[str], others: Sequence[str], in_order: bool = True) -> str:
-    """What tells two lists of classes apart, in words; none if they are equal.
-
-    Args:
-        classes: Names of classes.
-        others: Names of classes.
-        in_order: Whether the same classes in another order are different.
-
-    Example:
-        >>> difference(["0", "1", "10", "2"], ["0", "1", "2", "10"])
-        'the same classes in another order: number 2 is 10 and 2'
-        >>> difference(["a", "b"], ["a", "c"])
-        'not in both: b, c'
-    """
-    odd = sorted(set(classes) ^ set(others))
-    if odd:
-        more = f" and {len(odd) - _TOLD} more" if len(odd) > _TOLD else ""
-        return f"not in both: {', '.join(odd[:_TOLD])}{more}"
-    for number, (one, other) in enumerate(zip(classes, others, strict=False)):
-        if in_order and one != other:
-            return f"the same classes in another order: number {number} is {one} and {other}"
-    return ""

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from distill.core.errors import UnreadableImage
 from distill.data.naming import shown
 
 PIXELS = "2"
@@ -52,20 +53,6 @@ _UNREADABLE = (
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,  # raised where warnings are errors
 )
-
-
-class UnreadableImage(ValueError):  # noqa: N818 - as in "cannot read image"
-    """An image that cannot be read, in one line that names it.
-
-    A loader worker hands an error on as text, wrapped in its traceback, and makes a new one of the
-    same class from it: this one takes its line out again, and keeps the rest as a note.
-    """
-
-    def __init__(self, message: str) -> None:
-        wrapped, line = message, message.strip().rpartition("\n")[2]
-        super().__init__(line.removeprefix(f"{__name__}.{type(self).__name__}: "))
-        if "\n" in wrapped:
-            self.add_note(wrapped)
 
 
 def decode(data: bytes, name: str) -> Image.Image:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from distill.core.randomness import fold
-from distill.data.classes import difference, renumbered
+from distill.core.suggest import difference
+from distill.data.classes import renumbered
 from distill.data.datasets import ImageFiles, ImageTable, Samples, load_table
 from distill.data.keyed import KeyedData
 from distill.data.pipeline import Pipeline, split_validation, subsample

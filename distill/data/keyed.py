@@ -55,6 +55,10 @@ class KeyedData(pl.LightningDataModule):
         """Images by split, of those that are set up."""
         return self.pipeline.sizes()
 
+    def highest_index(self) -> int:
+        """The largest number of a training sample."""
+        return self.pipeline.highest_index()
+
     def example(self, n: int) -> Batch:
         """The first ``n`` training (or test) samples, not augmented."""
         return self.pipeline.example(n)

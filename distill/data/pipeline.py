@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor, nn
 from torch.utils.data import Sampler
 
@@ -67,6 +68,11 @@ class Pipeline:
         """Samples by set, of those that are set up."""
         sets = {"train": self.train, "val": self.val, "test": self.test}
         return {name: len(samples.ids) for name, samples in sets.items() if samples is not None}
+
+    def highest_index(self) -> int:
+        """The largest number of a training sample."""
+        ids = [_given(self.train, "train").ids, *([self.added.ids] if self.added else [])]
+        return int(torch.cat(ids).max())
 
     def views(self) -> Views:
         """Which views the epochs of training show."""

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from distill.data.decoding import UnreadableImage, decode
+from distill.core.errors import UnreadableImage
+from distill.data.decoding import decode
 from distill.data.folder_source import stamp_of
 from distill.data.naming import shown
 from distill.data.pairs import contents

@@ -13,7 +13,7 @@ from distill.core.outputs import Outputs
 from distill.modules.evaluation import Evaluation, LogFigures
 from distill.modules.finite import FiniteWeights
 from distill.modules.networks import Networks, Normalization, dry, dry_run_batch
-from distill.modules.objective import Objective, log_total, placed_terms, reseed_step
+from distill.modules.objective import Objective, placed_terms, reseed_step
 from distill.modules.optimization import Decay, Optimization
 from distill.modules.teacher import TeacherMode
 from distill.modules.teaching import Teaching
@@ -89,9 +89,7 @@ class Distillation(pl.LightningModule):
     @property
     def saved_networks(self) -> dict[str, nn.Module]:
         """What a finished run leaves beside the student, by file: a teacher that changed."""
-        return (
-            {"teacher.safetensors": self.teacher} if self.teaching.changes and self.teacher else {}
-        )
+        return self.teaching.saved
 
     def configure_callbacks(self) -> list[pl.Callback]:
         """What watches over the teacher, logs figures, and refuses weights that are not finite."""
@@ -108,12 +106,13 @@ class Distillation(pl.LightningModule):
         self.evaluation.set_up(data)
         self.objective.unwire()
         if stage == "fit":
-            self.objective.wire(self.networks, data.task, self.teaching.absent)
+            self.objective.wire(self.networks, data, self.teaching.absent)
             self._optimization.check()
         with dry(self):
             batch = dry_run_batch(data, self.device)
-            outputs = self.networks.dry_run(batch, data)
+            outputs = self.networks.dry_run(batch, data, unread=self.objective.unread("teacher"))
             self.objective.dry_run(batch, outputs, self.teaching.stored)
+        self.evaluation.scored = self.networks.fitting
         if stage == "fit":
             read = self.objective.wiring.keys_of("teacher")
             self.teaching.open_cache(self.trainer, self.networks, read, data)
@@ -136,9 +135,7 @@ class Distillation(pl.LightningModule):
         if self.objective.moving:
             self.objective.read_batch_norms()
         values = self.objective.wiring.evaluate(context)
-        total = torch.stack(list(self.objective.weigh(self, values, context).values())).sum()
-        log_total(self, total)
-        return total
+        return self.objective.total(self, values, context)
 
     @torch.no_grad()
     def teacher_context(self, batch: Batch) -> Context:

@@ -25,12 +25,14 @@ class Evaluation(nn.Module):
         teacher_changes: Whether the teacher is scored in each validation, with a curve.
 
     Attributes:
+        scored: The networks that have figures: those that give what the task needs.
         teacher_scores: The teacher's headline figure in percent, by ``val`` and ``test``.
     """
 
     def __init__(self, names: Iterable[str], teacher_changes: bool = False) -> None:
         super().__init__()
         self._names, self.teacher_changes = list(names), teacher_changes
+        self.scored = self._names
         self._metrics = nn.ModuleDict()
         self._task: Task | None = None
         self.teacher_scores: dict[str, float] = {}
@@ -56,7 +58,7 @@ class Evaluation(nn.Module):
             outputs_of: Gives a network's outputs for them.
         """
         task, n = cast(Task, self._task), len(batch.image)
-        for name in self._scored(stage):
+        for name in self._due(stage):
             outputs = outputs_of(name, batch)
             self._metric(name).update(task.predicted(outputs), task.target(batch))
             if name != _TEACHER:
@@ -68,7 +70,7 @@ class Evaluation(nn.Module):
     def log(self, module: pl.LightningModule, stage: str) -> None:
         """Log the figures of all batches, in percent, and forget these."""
         headline = cast(Task, self._task).metric
-        for name in self._scored(stage):
+        for name in self._due(stage):
             found = self._metric(name).compute()
             self._metric(name).reset()
             figures: dict[str, Tensor] = found if isinstance(found, dict) else {headline: found}
@@ -84,10 +86,10 @@ class Evaluation(nn.Module):
                     shown = figure == headline and name != _TEACHER
                     module.log(curve, value, prog_bar=shown, sync_dist=several)
 
-    def _scored(self, stage: str) -> list[str]:
+    def _due(self, stage: str) -> list[str]:
         """The networks that are due; a teacher that does not change is known after one pass."""
         known = stage in self.teacher_scores and not (self.teacher_changes and stage == "val")
-        return [name for name in self._names if name != _TEACHER or not known]
+        return [name for name in self.scored if name != _TEACHER or not known]
 
     def _metric(self, name: str) -> Metric:
         return cast(Metric, self._metrics[name])

@@ -17,10 +17,10 @@ class MeanTeacher(Distillation):
     """Distillation whose teacher is the exponential moving average of the student's weights.
 
     After the n-th step the teacher is a * teacher + (1 - a) * student, running statistics of batch
-    norm included, with a = min(``average``, 1 - 1 / (n + 1)): the plain mean of the first weights,
-    then the moving average. It has no gradient and is in no optimizer; it is saved and resumed with
-    the student, and a finished run leaves it in ``teacher.safetensors``. Its figures are logged as
-    ``val/<figure>/teacher``.
+    norm included, with a = min(``average``, 1 - 1 / n): the plain mean of the student after the
+    first steps, then the moving average. It has no gradient and is in no optimizer; it is saved
+    and resumed with the student, and a finished run leaves it in ``teacher.safetensors``. Its
+    figures are logged as ``val/<figure>/teacher``.
 
     The paper's teacher runs in training mode and sees another view of each image; here both see the
     same view, and the teacher is in ``teacher_mode``.

@@ -141,7 +141,7 @@ class MutualLearning(pl.LightningModule):
         self.objective.unwire()
         if stage == "fit":
             self._turns.check(self.trainer)
-            self.objective.wire(self.networks, data.task, placeholders=PLACEHOLDERS)
+            self.objective.wire(self.networks, data, placeholders=PLACEHOLDERS)
             self._optimization.check()
         with dry(self):
             batch = dry_run_batch(data, self.device)

@@ -1,6 +1,6 @@
 """Networks by name: what goes into them, what comes out, and whether they fit the data."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -79,6 +79,9 @@ class Networks:
         normalization: By name, where it is not the network's own or else the data's.
         channels_last: Keep images and weights in channels-last layout.
         compile: Compile training passes with ``torch.compile``.
+
+    Attributes:
+        fitting: Names of the networks that give what the task needs, known after a dry run.
     """
 
     def __init__(
@@ -93,6 +96,7 @@ class Networks:
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self._compile = compile
         self._compiled: dict[str, Callable[[Tensor], Outputs]] = {}
+        self.fitting = list(networks)
         for network in self.by_name.values():
             network.to(memory_format=self._format)
 
@@ -127,7 +131,11 @@ class Networks:
         return run(normalized.contiguous(memory_format=self._format))
 
     def dry_run(
-        self, batch: Batch, data: ImageData, key: Callable[[str], str] = "model.{}".format
+        self,
+        batch: Batch,
+        data: ImageData,
+        key: Callable[[str], str] = "model.{}".format,
+        unread: Collection[str] = (),
     ) -> dict[str, Outputs]:
         """What every network gives for a few samples, after checking that it fits the data.
 
@@ -135,16 +143,22 @@ class Networks:
             batch: The samples.
             data: Where they are from.
             key: From a network's name to its dotted key in the recipe.
+            unread: Networks whose outputs nobody reads: they may give anything.
 
         Raises:
             RecipeError: If a network does not take the images, or gives something else.
         """
-        return {
-            name: checked_outputs(
-                key(name), network, partial(self.outputs, name), batch.image, data
-            )
-            for name, network in self.by_name.items()
-        }
+        found, fitting = {}, []
+        for name, network in self.by_name.items():
+            found[name] = _forward(key(name), network, partial(self.outputs, name), batch.image)
+            try:
+                data.task.check_outputs(found[name], data)
+                fitting.append(name)
+            except ValueError as error:
+                if name not in unread:
+                    raise RecipeError(key(name), str(error)) from error
+        self.fitting = fitting
+        return found
 
 
 @contextmanager
@@ -196,17 +210,23 @@ def checked_outputs(
     Raises:
         RecipeError: If the network does not take the images, or gives something else.
     """
-    try:
-        outputs = run(image)
-    except (ValueError, RuntimeError, AssertionError) as error:  # the last from timm
-        problem = str(error).strip().splitlines()[0]
-        message = f"{type(network).__name__} does not take images {tuple(image.shape)}: {problem}"
-        raise RecipeError(key, message) from error
+    outputs = _forward(key, network, run, image)
     try:
         data.task.check_outputs(outputs, data)
     except ValueError as error:
         raise RecipeError(key, str(error)) from error
     return outputs
+
+
+def _forward(
+    key: str, network: nn.Module, run: Callable[[Tensor], Outputs], image: Tensor
+) -> Outputs:
+    try:
+        return run(image)
+    except (ValueError, RuntimeError, AssertionError) as error:  # the last from timm
+        problem = (str(error).strip() or type(error).__name__).splitlines()[0]
+        message = f"{type(network).__name__} does not take images {tuple(image.shape)}: {problem}"
+        raise RecipeError(key, message) from error
 
 
 def _dtype(network: nn.Module) -> torch.dtype:

@@ -1,6 +1,7 @@
 """The weighted terms that a module trains on: wired, tried, evaluated and logged."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import pytorch_lightning as pl
 import torch
@@ -10,15 +11,26 @@ from distill.core.batch import Batch
 from distill.core.errors import RecipeError
 from distill.core.outputs import Outputs
 from distill.core.randomness import reseed
+from distill.losses.checks import SizedByData
 from distill.modules.finite import check_total
 from distill.modules.networks import Networks
-from distill.tasks import Task
+from distill.tasks import ImageData
 from distill.wiring.batch_norms import read_batch_norms
 from distill.wiring.gradient_norms import gradient_norms
 from distill.wiring.keys import Sources, split_key
 from distill.wiring.logged_steps import logs_this_step
 from distill.wiring.term import PlacedTerm, Term
 from distill.wiring.wiring import Wiring
+
+
+@runtime_checkable
+class NumbersSamples(Protocol):
+    """A datamodule whose training samples have numbers."""
+
+    classes: tuple[str, ...]
+
+    def highest_index(self) -> int:
+        """The largest of ``batch.index`` in training."""
 
 
 class Objective:
@@ -62,7 +74,7 @@ class Objective:
     def wire(
         self,
         networks: Networks,
-        task: Task,
+        data: ImageData,
         absent: Mapping[str, str] | None = None,
         placeholders: tuple[str, ...] = (),
     ) -> None:
@@ -70,7 +82,7 @@ class Objective:
 
         Args:
             networks: What they read from.
-            task: Says what networks give and what the batch holds.
+            data: Its task says what networks give and what the batch holds.
             absent: Networks that the recipe left out, see :class:`~distill.wiring.keys.Sources`.
             placeholders: Names that stand for networks in the recipe.
 
@@ -85,9 +97,16 @@ class Objective:
                 raise RecipeError("model.gradient_norms", f"needs {forms}, got {self._watched!r}")
         found = networks.by_name
         names = tuple(found)
+        task = data.task
         sources = Sources(names, task.outputs, task.sources, placeholders, absent or {})
         self._networks = found
         self._wiring = Wiring(self.terms, found, sources, self._watched)
+        _check_sizes(self.terms.values(), data)
+
+    def unread(self, network: str) -> list[str]:
+        """The network, if no term reads its outputs; layers inside it may be read."""
+        sources = [split_key(key) for each in self.terms.values() for key in each.term.sources()]
+        return [] if any(key[:2] == (network, ".") for key in sources) else [network]
 
     def unwire(self) -> None:
         """Take all hooks off the networks."""
@@ -139,9 +158,33 @@ class Objective:
         log_losses(module, {name: value.detach() for name, value in values.items()})
         return weighted
 
+    def total(
+        self,
+        module: pl.LightningModule,
+        values: Mapping[str, Tensor],
+        context: Mapping[str, Tensor],
+    ) -> Tensor:
+        """The weighted sum of all terms, logged; the arguments are those of ``weigh``."""
+        total = torch.stack(list(self.weigh(module, values, context).values())).sum()
+        log_total(module, total)
+        return total
+
     def read_batch_norms(self) -> None:
         """Give losses the batch norms that they ask for, as they are now."""
         read_batch_norms((placed.term for placed in self.terms.values()), self._networks)
+
+
+def _check_sizes(terms: Iterable[PlacedTerm], data: object) -> None:
+    """Check that losses whose size depends on the data fit them."""
+    if not isinstance(data, NumbersSamples):
+        return
+    for placed in terms:
+        for part in placed.term.loss.modules():
+            if isinstance(part, SizedByData):
+                try:
+                    part.check_data(len(data.classes), data.highest_index() + 1)
+                except ValueError as error:
+                    raise RecipeError(placed.where, str(error)) from error
 
 
 def placed_terms(losses: Mapping[str, Term]) -> dict[str, PlacedTerm]:

@@ -113,9 +113,9 @@ class Frozen:
 class MovingAverage(Frozen):
     """A teacher that is the exponential moving average of the student (arXiv 1703.01780).
 
-    After step n its weights are a * own + (1 - a) * student's, running statistics of batch norm
-    included, with a = min(``decay``, 1 - 1 / (n + 1)): the plain mean of the first steps, then the
-    moving average.
+    After the n-th step its weights are a * own + (1 - a) * student's, running statistics of batch
+    norm included, with a = min(``decay``, 1 - 1 / n): the plain mean of the student after the first
+    steps, then the moving average. The authors' code counts the initial weights as one more.
 
     Args:
         network: A copy of the student.

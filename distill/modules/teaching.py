@@ -66,6 +66,12 @@ class Teaching(pl.Callback):
         return self.teacher is not None and self.teacher.changes
 
     @property
+    def saved(self) -> dict[str, nn.Module]:
+        """A teacher that changed, by the file that a finished run leaves it in."""
+        network = self.network
+        return {"teacher.safetensors": network} if network is not None and self.changes else {}
+
+    @property
     def absent(self) -> dict[str, str]:
         """What to say to a term that reads from a teacher that is not there."""
         return {} if self.teacher is not None else {"teacher": "model.teacher is null"}

@@ -102,10 +102,18 @@ def _with_folders(recipe: Recipe, run_dir: str) -> Recipe:
 
 
 def _first_cause(error: BaseException) -> BaseException:
-    """The parser wraps what a constructor raised in messages of its own."""
-    while (inner := error.__cause__ or error.__context__) is not None:
+    """What a constructor raised, inside the messages that the parser wraps it in."""
+    while _by_parser(error) and (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     return error
+
+
+def _by_parser(error: BaseException) -> bool:
+    traceback, module = error.__traceback__, ""
+    while traceback is not None:
+        module = str(traceback.tb_frame.f_globals.get("__name__"))
+        traceback = traceback.tb_next
+    return module.startswith("jsonargparse")
 
 
 def _short(error: BaseException) -> RecipeError:

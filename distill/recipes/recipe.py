@@ -52,7 +52,8 @@ class Recipe:
         """The value at a dotted key, or the default where there is none."""
         node: Any = self.tree
         for part in key.split("."):
-            if isinstance(node, Mapping) and "class_path" in node and part != "class_path":
+            named = part in ("class_path", "init_args")
+            if isinstance(node, Mapping) and "class_path" in node and not named:
                 node = node.get("init_args") or {}
             if isinstance(node, list) and part.isdigit() and int(part) < len(node):
                 node = node[int(part)]

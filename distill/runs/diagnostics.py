@@ -43,7 +43,7 @@ def run_diagnostics(session: Session, trainer: pl.Trainer) -> Diagnostics:
     module, model, task = session.module, session.model, session.task
     device = trainer.strategy.root_device
     module.to(device).eval()  # Lightning moved it to the CPU when training ended
-    taught = model.teacher is not None
+    taught = "teacher" in model.evaluation.scored
     comparison = task.comparison(session.data, taught)
     if isinstance(comparison, nn.Module):
         comparison.to(device)

@@ -7,11 +7,12 @@ from rich.console import Console
 
 from distill.core.errors import RecipeError
 from distill.core.protocols import SavesNetworks
+from distill.core.suggest import difference
 from distill.recipes import Recipe
 from distill.recipes.stages import last_stage
 from distill.runs.directory import read_finished, read_weights, write_json
 from distill.runs.result import Result, measure
-from distill.runs.session import Session, quiet_lightning
+from distill.runs.session import Session, data_errors, quiet_lightning
 
 
 def evaluate(
@@ -38,8 +39,8 @@ def evaluate(
     written, trained = read_finished(run_dir)
     recipe = last_stage(written)
     if source is not None:
-        recipe = _tested_on(recipe, source)
-    with quiet_lightning():
+        recipe = _tested_on(recipe, source, trained["dataset"]["classes"])
+    with quiet_lightning(), data_errors():
         session = Session(recipe, run_dir, trusted, console)
         session.model.student.load_state_dict(read_weights(run_dir / "student.safetensors"))
         if isinstance(session.model, SavesNetworks):
@@ -58,10 +59,17 @@ def evaluate(
     return result
 
 
-def _tested_on(recipe: Recipe, source: str) -> Recipe:
-    """Test images for a datamodule, or for the one that it takes its images from."""
+def _tested_on(recipe: Recipe, source: str, classes: Sequence[str]) -> Recipe:
+    """Test images for a datamodule, or for the one that it takes its images from.
+
+    Where it can be told the order of its classes, that is the run's.
+    """
     inner = isinstance(recipe.get("data.images"), dict) and recipe.get("data.test") is None
-    return recipe.put("data.images.test" if inner else "data.test", source)
+    place = "data.images" if inner else "data"
+    recipe = recipe.put(f"{place}.test", source)
+    if "classes" in recipe.get(f"{place}.init_args", {}):
+        recipe = recipe.put(f"{place}.classes", list(classes))
+    return recipe
 
 
 def _set_up_test_images(session: Session, trained: Sequence[str]) -> None:
@@ -70,7 +78,6 @@ def _set_up_test_images(session: Session, trained: Sequence[str]) -> None:
     except ValueError as error:
         raise RecipeError("data.test", str(error)) from error
     tested = session.data.classes
-    if list(tested) != list(trained):
-        odd = ", ".join(sorted(set(trained) ^ set(tested))[:5])
+    if told := difference(trained, tested):
         counts = f"the run has {len(trained)} classes, the images {len(tested)}"
-        raise RecipeError("data.test", f"{counts}; not in both: {odd or 'their order differs'}")
+        raise RecipeError("data.test", f"{counts}; {told}")

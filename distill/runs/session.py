@@ -13,7 +13,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from PIL import Image
 from rich.console import Console
 
-from distill.core.errors import RecipeError
+from distill.core.errors import RecipeError, UnreadableImage
 from distill.core.protocols import RunModule, Seeded
 from distill.recipes import Recipe, Tree
 from distill.recipes.build import build
@@ -188,3 +188,17 @@ def quiet_lightning() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@contextmanager
+def data_errors() -> Iterator[None]:
+    """Tell an image that cannot be read, or a batch too small for a batch norm, in one line."""
+    try:
+        yield
+    except UnreadableImage as error:
+        raise RecipeError("data", str(error)) from error
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        message = f"is too small for a batch norm: {error}"
+        raise RecipeError("data.batch_size", message) from error

@@ -1,7 +1,6 @@
 """A run of one stage: a recipe trained in a run directory."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -10,7 +9,6 @@ from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.loggers import WandbLogger
 from rich.console import Console
 
-from distill.core.errors import RecipeError
 from distill.core.rank import first_process
 from distill.recipes import Recipe
 from distill.runs.checkpoint_io import SafeCheckpointIO, checkpointers
@@ -23,7 +21,7 @@ from distill.runs.directory import (
 from distill.runs.metrics_csv import metrics_file
 from distill.runs.progress import RunRecord
 from distill.runs.result import Result, print_summary, write_result
-from distill.runs.session import Session, listed, quiet_lightning
+from distill.runs.session import Session, data_errors, listed, quiet_lightning
 from distill.runs.signals import StopOnSignal
 from distill.runs.wandb.config import WandbConfig
 from distill.runs.wandb.connection import start, with_reachable_loggers
@@ -48,7 +46,7 @@ def fit_single(
         trainer = _trainer(session, record, checkpoint)
         if first_process():
             write_config(run_dir, session.config, name)
-        with _batch_norm_errors_as_recipe_errors():
+        with data_errors():
             trainer.fit(session.module, session.datamodule, ckpt_path=checkpoint, weights_only=True)
         if checkpoint is not None and not record.trained:
             _end_as_trained(session, trainer, checkpoint)
@@ -86,15 +84,3 @@ def _end_as_trained(session: Session, trainer: pl.Trainer, checkpoint: Path) -> 
     state = SafeCheckpointIO().load_checkpoint(checkpoint)["state_dict"]
     session.module.load_state_dict(state)
     trainer.fit_loop.epoch_loop.val_loop.setup_data()
-
-
-@contextmanager
-def _batch_norm_errors_as_recipe_errors() -> Iterator[None]:
-    """Tell what torch says of a batch norm in the first step as an error of the recipe."""
-    try:
-        yield
-    except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
-            raise
-        message = f"is too small for a batch norm: {error}"
-        raise RecipeError("data.batch_size", message) from error

@@ -1,6 +1,6 @@
 """The wiring between networks and the terms of an objective, checked before training."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +53,8 @@ class Wiring:
                 raise RecipeError("model.gradient_norms", str(error)) from error
         wide = [each.term for each in terms.values() if each.term.batch == "gathered"]
         self._gathered_keys = dict.fromkeys(key for term in wide for key in term.sources())
-        self._taps = {name: Taps(networks[name], paths) for name, paths in self._paths().items()}
+        tapped = _paths_by_network(self._keys.values())
+        self._taps = {name: Taps(networks[name], paths) for name, paths in tapped.items()}
 
     def keys_of(self, network: str) -> list[str]:
         """What the terms read from a network."""
@@ -161,13 +162,6 @@ class Wiring:
                     raise ValueError(f"{found.head}: {error}") from error
             self._keys[key] = found
 
-    def _paths(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for network, mark, path in self._keys.values():
-            if mark == "@":
-                found.setdefault(network, []).append(path)
-        return found
-
     def _captured(self, network: str) -> Context:
         taps = self._taps.get(network)
         return {f"{network}@{path}": v for path, v in taps.take().items()} if taps else {}
@@ -196,6 +190,14 @@ def reaches_others(wiring: Wiring, terms: Mapping[str, PlacedTerm], context: Con
                 if any(gradient is not None for gradient in found):
                     return True
     return False
+
+
+def _paths_by_network(keys: Iterable[Key]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for network, mark, path in keys:
+        if mark == "@":
+            found.setdefault(network, []).append(path)
+    return found
 
 
 def _by_key(network: str, outputs: Outputs) -> Context:

@@ -13,7 +13,8 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from torch.utils.data import DataLoader
 
-from distill.data.decoding import UnreadableImage, decode, decode_file
+from distill.core.errors import UnreadableImage
+from distill.data.decoding import decode, decode_file
 from tests.data.test_sources import pixels, png
 
 LIMIT = 89_478_485  # Pillow's: a quarter of a gibibyte of three bytes each

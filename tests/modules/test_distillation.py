@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from distill.augment import Mixup, RandomCrop
 from distill.core.errors import RecipeError
 from distill.data import Digits
-from distill.losses import DKDLoss, KDLoss, OverhaulLoss, RKDLoss
+from distill.losses import CenterLoss, DKDLoss, KDLoss, OverhaulLoss, RKDLoss
 from distill.modules import Distillation, Normalization, Term
 from tests.networks import TinyNet, tiny
 
@@ -359,3 +359,21 @@ def test_training_passes_are_compiled_and_the_others_are_not(
     module = Distillation(tiny(12), Recorder(), {"ce": CE, "kd": KD}, compile=True)
     trainer().fit(module, digits())
     assert calls == [("TinyNet", False), ("Recorder", True)] * 4
+
+
+def test_a_teacher_of_features_needs_no_logits_where_nobody_reads_them() -> None:
+    inputs: dict[str, str | list[str]] = {"input": "student@relu", "target": "teacher@relu"}
+    features = Term(nn.MSELoss(), inputs=inputs)
+    module = Distillation(tiny(8, 7), tiny(8), {"ce": CE, "features": features})
+    running = trainer()
+    running.fit(module, digits())
+    assert module.evaluation.scored == ["student"]
+    assert module.evaluation.teacher_scores == {}
+    assert running.callback_metrics["train/loss/features"] > 0
+
+
+def test_a_loss_too_small_for_the_data_is_told_before_training() -> None:
+    inputs: dict[str, str | list[str]] = {"features": "student.logits", "target": "batch.target"}
+    module = Distillation(None, tiny(8), {"center": Term(CenterLoss(3, 10), inputs=inputs)})
+    with pytest.raises(RecipeError, match=r"^model\.losses\.center: num_classes"):
+        trainer().fit(module, digits())

@@ -6,7 +6,7 @@ from torch import nn
 
 from distill.losses import OverhaulLoss, overhaul_margin
 from distill.modules import Term
-from distill.wiring.wiring import Wiring
+from distill.wiring.batch_norms import read_batch_norms
 from tests.networks import tiny
 
 
@@ -15,6 +15,6 @@ def test_what_enters_a_batch_norm_does_not_come_out_of_it(source: str, told: boo
     loss, teacher = OverhaulLoss(8, 12), tiny(12).eval()
     nn.init.normal_(teacher.bn.bias)
     term = Term(loss, inputs={"student": "student@bn", "teacher": source})
-    Wiring({"overhaul": term}, tiny(8).eval(), teacher).use_teacher_batchnorms()
+    read_batch_norms([term], {"student": tiny(8).eval(), "teacher": teacher})
     expected = overhaul_margin(teacher.bn.bias, teacher.bn.weight.abs()).detach()
     assert torch.equal(loss.margin.flatten(), expected if told else 0 * expected)

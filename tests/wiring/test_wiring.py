@@ -4,11 +4,11 @@ from torch import Tensor, nn
 
 from distill.core.batch import Batch
 from distill.core.errors import RecipeError
+from distill.data import Digits
 from distill.losses import KDLoss, OverhaulLoss, overhaul_margin
 from distill.modules import Term
 from distill.modules.networks import Networks
 from distill.modules.objective import Objective, placed_terms
-from distill.tasks import Classification
 from distill.wiring.batch_norms import read_batch_norms
 from distill.wiring.keys import Sources
 from distill.wiring.wiring import Wiring
@@ -101,7 +101,7 @@ def test_gradients_are_watched_in_the_student_only(place: str, message: str) -> 
     objective = Objective(placed_terms({"ce": CE}), ["student"], watched=place)
     networks = Networks({"student": tiny(8), "teacher": tiny(12)})
     with pytest.raises(RecipeError, match=message):
-        objective.wire(networks, Classification())
+        objective.wire(networks, Digits())
 
 
 def test_terms_are_evaluated_outside_autocast() -> None:

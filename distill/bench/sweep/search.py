@@ -7,7 +7,7 @@ out again.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -163,7 +163,9 @@ class Search:
             # A study in memory, so that the draw depends on this key and this history alone.
             sampler = self._sampler(number)
             scratch = optuna.create_study(direction=sweep.metric.goal, sampler=sampler)
-            scratch.add_trials(self._lessons(history) if sweep.method == "bayes" else [])
+            scratch.add_trials(
+                _lessons(history, self._study.user_attrs) if sweep.method == "bayes" else []
+            )
             chosen = scratch.ask(space).params
         parameters = {name: _value(p, chosen[name]) for name, p in sweep.parameters.items()}
         return optuna.trial.create_trial(
@@ -173,30 +175,6 @@ class Search:
             user_attrs={"parameters": parameters, "wandb_id": secrets.token_hex(4)},
         )
 
-    def _lessons(
-        self, history: Sequence["optuna.trial.FrozenTrial"]
-    ) -> list["optuna.trial.FrozenTrial"]:
-        """Past trials as TPE learns from them: the diverged ones as the worst of all.
-
-        TPE leaves failed trials out, and would try a region again where every loss is infinite. It
-        ranks trials that ended early behind those that did not, and those without a value last.
-        """
-        import optuna
-
-        states = optuna.trial.TrialState
-        stopped, lessons = self._study.user_attrs, []
-        for trial in history:
-            ended_early = trial.state in (states.FAIL, states.PRUNED)
-            value = stopped.get(_stopped(trial.number))
-            lesson = optuna.trial.create_trial(
-                state=states.PRUNED,
-                params=trial.params,
-                distributions=trial.distributions,
-                intermediate_values={} if value is None else {0: value},
-            )
-            lessons.append(lesson if ended_early else trial)
-        return lessons
-
     def _sampler(self, number: int) -> "optuna.samplers.BaseSampler":
         import optuna
 
@@ -204,6 +182,31 @@ class Search:
         if self._sweep.method == "random":
             return optuna.samplers.RandomSampler(seed=key)
         return optuna.samplers.TPESampler(seed=key)
+
+
+def _lessons(
+    history: Sequence["optuna.trial.FrozenTrial"], stopped: Mapping[str, Any]
+) -> list["optuna.trial.FrozenTrial"]:
+    """Past trials as TPE learns from them: the diverged ones as the worst of all.
+
+    TPE leaves failed trials out, and would try a region again where every loss is infinite. It
+    ranks trials that ended early behind those that did not, and those without a value last.
+    """
+    import optuna
+
+    states = optuna.trial.TrialState
+    lessons = []
+    for trial in history:
+        ended_early = trial.state in (states.FAIL, states.PRUNED)
+        value = stopped.get(_stopped(trial.number))
+        lesson = optuna.trial.create_trial(
+            state=states.PRUNED,
+            params=trial.params,
+            distributions=trial.distributions,
+            intermediate_values={} if value is None else {0: value},
+        )
+        lessons.append(lesson if ended_early else trial)
+    return lessons
 
 
 def coordinates(sweep: Sweep) -> dict[str, Any]:
