@@ -3,7 +3,8 @@
 from distill.core.batch import Batch
 from distill.data.digits import Digits
 from distill.data.images import Images
+from distill.data.multi_label import MultiLabelImages
 from distill.data.partly_labelled import PartlyLabelled
 from distill.data.text_lines import TextLines
 
-__all__ = ["Batch", "Digits", "Images", "PartlyLabelled", "TextLines"]
+__all__ = ["Batch", "Digits", "Images", "MultiLabelImages", "PartlyLabelled", "TextLines"]

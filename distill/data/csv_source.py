@@ -38,12 +38,12 @@ class CSVSource:
         label: str | None = None,
     ) -> None:
         where = shown(str(path))
-        rows, header = _read(path, where)
-        of_path = _column(header, image, PATHS, where, "image_column")
-        of_label = _column(header, label, LABELS, where, "label_column") if labelled else ""
+        rows, header = read_rows(path, where)
+        of_path = find_column(header, image, PATHS, where, "image_column")
+        of_label = find_column(header, label, LABELS, where, "label_column") if labelled else ""
         self._files, labels = list[Path](), list[str]()
         for line, row in rows:
-            self._files.append(_file(path.parent, row.get(of_path), f"{where}: line {line}"))
+            self._files.append(file_named(path.parent, row.get(of_path), f"{where}: line {line}"))
             if labelled:
                 labels.append(label_text(row.get(of_label), f"{where}: line {line}"))
         if labelled:
@@ -65,7 +65,7 @@ class CSVSource:
         return " ".join(stamp_of(file) for file in self._files)
 
 
-def _read(path: Path, where: str) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
+def read_rows(path: Path, where: str) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
     """The rows with their numbers of lines, and the names of the columns."""
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     try:
@@ -76,9 +76,14 @@ def _read(path: Path, where: str) -> tuple[list[tuple[int, dict[str, str]]], lis
         raise ValueError(f"cannot read {where}: {error}") from error
 
 
-def _column(
+def find_column(
     header: list[str], given: str | None, names: tuple[str, ...], where: str, key: str
 ) -> str:
+    """The column that is given, or the first of these names that the header has.
+
+    Raises:
+        ValueError: If there is none.
+    """
     wanted = names if given is None else (given,)
     for name in wanted:
         if name in header:
@@ -87,7 +92,12 @@ def _column(
     raise ValueError(f"{where} needs a column {' or '.join(wanted)}, it has {have}: set data.{key}")
 
 
-def _file(folder: Path, name: str | None, where: str) -> Path:
+def file_named(folder: Path, name: str | None, where: str) -> Path:
+    """The file that a row names.
+
+    Raises:
+        ValueError: If there is none.
+    """
     file = folder / (name or "").strip()
     if not file.is_file():
         raise ValueError(f"{where} names {shown(str(file))}, which is no file")

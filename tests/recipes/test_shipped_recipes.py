@@ -18,6 +18,7 @@ from distill import recipes, runs
 from distill.data.datasets import ImageTable
 from distill.recipes.build import build
 from distill.runs.directory import write_config
+from distill.tasks import MultiLabel
 
 NAMES = recipes.names()
 # They wrap another datamodule, and one needs a selection: tests/ssld/test_recipes.py.
@@ -25,8 +26,8 @@ APART = ("digits/ssld_pipeline", "digits/ssld_semi")
 DIGITS = [name for name in NAMES if name.startswith("digits/") and name not in APART]
 # Text lines are drawn, not downloaded: tests/test_text_lines.py.
 OTHERS = [name for name in NAMES if not name.startswith(("digits/", "text_lines/"))]
-CLASSES = {"fashion_mnist": 10, "cifar10": 10, "cifar100": 100, "imagenet": 1000}
-SIZES = {"fashion_mnist": (1, 28), "cifar10": (3, 32), "cifar100": (3, 32)}
+CLASSES = {"fashion_mnist": 10, "cifar10": 10, "cifar100": 100, "imagenet": 1000, "multi_label": 20}
+SIZES = {"fashion_mnist": (1, 28), "cifar10": (3, 32), "cifar100": (3, 32), "multi_label": (3, 32)}
 PARTS = ("RKDDistanceLoss", "RKDAngleLoss")  # RKDLoss is the sum of them
 QUIET = Console(quiet=True)
 
@@ -122,9 +123,10 @@ def test_every_recipe_passes_the_dry_pass(name: str, untrained: Runs, tmp_path: 
     built = build(load(name, untrained), str(tmp_path))
     dataset = name.split("/")[0]
     channels, size = SIZES.get(dataset, (3, 64))
+    several = isinstance(built.data.task, MultiLabel)
     table = ImageTable(
         torch.randint(0, 256, (4, channels, size, size), dtype=torch.uint8),
-        torch.arange(4),
+        torch.zeros(4, CLASSES[dataset]) if several else torch.arange(4),
         torch.arange(4),
     )
     built.data.pipeline.train = table
