@@ -1,8 +1,26 @@
-"""``python -m distill``."""
+"""``python -m distill`` and the command ``distill``."""
 
+import signal
 import sys
 
-from distill.cli import main
+from distill.core.stopping import Stopped, handled_signals, stoppable
+
+
+def run() -> int:
+    """Run the command line, ready for a signal from its first import to its last."""
+    heard = handled_signals()
+    try:
+        with stoppable():
+            from distill.cli import main
+
+            code = main()
+            for signum in heard:  # what is to do is done
+                signal.signal(signum, signal.SIG_IGN)
+    except Stopped as stopped:
+        sys.stderr.write(f"distill: {stopped}\n")
+        code = 128 + stopped.signum
+    return code
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 
 from distill.core.errors import Interrupted, NonFiniteError, RecipeError
-from distill.runs.signals import SIGNALS
+from distill.core.stopping import SIGNALS, handled_signals
 
 # Its server imports torch once and forks each task from there: neither seconds of imports per run
 # nor a fork of a process that has computed, which torch does not survive.
@@ -143,7 +143,7 @@ def _blocked_signals() -> Iterator[None]:
 
 
 def _child(connection: Connection, task: Task, threads: int) -> None:
-    for signum in _heeded():
+    for signum in handled_signals():
         signal.signal(signum, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     threading.Thread(target=_die_with_the_parent, daemon=True).start()
@@ -191,7 +191,7 @@ def _stopped_by_signals(running: list[_Running]) -> Iterator[None]:
             for one in running:
                 one.process.kill()
 
-    former = {signum: signal.signal(signum, stop) for signum in _heeded()}
+    former = {signum: signal.signal(signum, stop) for signum in handled_signals()}
     try:
         yield
     finally:
@@ -201,8 +201,3 @@ def _stopped_by_signals(running: list[_Running]) -> Iterator[None]:
             one.process.join()
         for signum, handler in former.items():
             signal.signal(signum, handler)
-
-
-def _heeded() -> list[signal.Signals]:
-    """The signals that a run listens to, but for those that nohup or a shell has it ignore."""
-    return [signum for signum in SIGNALS if signal.getsignal(signum) != signal.SIG_IGN]

@@ -66,7 +66,7 @@ def bench(
     if jobs < 1:
         raise RecipeError("--jobs", f"must be at least 1, got {jobs}")
     spec = read_bench(path)
-    with lock_run_dir(out):
+    with lock_run_dir(out, again="the same command goes on from here"):
         teacher = _teacher(spec, out, overrides, trusted)
         cells = _cells(spec, out, overrides, trusted, teacher)
         if teacher is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from distill import __version__
 from distill.cli import commands
 from distill.core.errors import Interrupted, NonFiniteError, RecipeError
+from distill.core.stopping import Stopped, stoppable
 
 _EPILOG = """exit codes: 0 done; 2 bad recipe or arguments; 3 a loss became infinite or NaN;
 143/130 stopped by SIGTERM/SIGINT with a checkpoint saved; 1 anything else"""
@@ -23,14 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if rest and not hasattr(options, "overrides"):
         parser.error(f"unknown arguments: {' '.join(rest)}")
     try:
-        if rest:
-            options.overrides = _overrides(rest)
-        options.command(options)
-    except (RecipeError, NonFiniteError, Interrupted) as error:
-        if isinstance(error, Interrupted) and not _speaks():
-            return 0  # a launcher would kill the first process if another one failed before it
-        sys.stderr.write(f"distill: {error}\n")
-        return _exit_code(error)
+        with stoppable():
+            if rest:
+                options.overrides = _overrides(rest)
+            options.command(options)
+    except (RecipeError, NonFiniteError, Interrupted, Stopped) as error:
+        return _ended(error)
     except BrokenPipeError:
         return 1
     except OSError as error:
@@ -39,6 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"distill: {error}\n")
         return 1
     return 0
+
+
+def _ended(error: BaseException) -> int:
+    """Say why in a line; returns the exit code."""
+    if isinstance(error, Interrupted) and not _speaks():
+        return 0  # a launcher would kill the first process if another one failed before it
+    sys.stderr.write(f"distill: {error}\n")
+    return _exit_code(error)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -203,7 +210,7 @@ def _speaks() -> bool:
     return first_process()
 
 
-def _exit_code(error: Exception) -> int:
-    if isinstance(error, Interrupted):
+def _exit_code(error: BaseException) -> int:
+    if isinstance(error, (Interrupted, Stopped)):
         return 128 + error.signum
     return 3 if isinstance(error, NonFiniteError) else 2

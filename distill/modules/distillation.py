@@ -14,7 +14,7 @@ from distill.modules.evaluation import Evaluation, LogFigures
 from distill.modules.finite import FiniteWeights
 from distill.modules.networks import Networks, Normalization, dry, dry_run_batch
 from distill.modules.objective import Objective, placed_terms, reseed_step
-from distill.modules.optimization import Decay, Optimization
+from distill.modules.optimization import Decay, Optimization, PlateauSteps
 from distill.modules.teacher import TeacherMode
 from distill.modules.teaching import Teaching
 from distill.tasks import ImageData
@@ -93,7 +93,7 @@ class Distillation(pl.LightningModule):
 
     def configure_callbacks(self) -> list[pl.Callback]:
         """What watches over the teacher, logs figures, and refuses weights that are not finite."""
-        return [self.teaching, LogFigures(self.evaluation), FiniteWeights()]
+        return [self.teaching, LogFigures(self.evaluation), FiniteWeights(), PlateauSteps()]
 
     def forward(self, image: Tensor) -> Outputs:
         """The student's outputs for images (b, c, h, w), uint8 or in 0..1: logits (b, k)."""

@@ -18,7 +18,7 @@ from distill.modules.evaluation import Evaluation, LogFigures
 from distill.modules.finite import FiniteWeights
 from distill.modules.networks import Networks, Normalization, dry, dry_run_batch
 from distill.modules.objective import Objective
-from distill.modules.optimization import Decay, Optimization
+from distill.modules.optimization import Decay, Optimization, PlateauSteps
 from distill.modules.parts import TrainedParts
 from distill.modules.peers import (
     PLACEHOLDERS,
@@ -121,7 +121,7 @@ class MutualLearning(pl.LightningModule):
 
     def configure_callbacks(self) -> list[pl.Callback]:
         """What watches over the weights that are saved."""
-        return [LogFigures(self.evaluation), FiniteWeights()]
+        return [LogFigures(self.evaluation), FiniteWeights(), PlateauSteps()]
 
     def forward(self, image: Tensor) -> Outputs:
         """The student's outputs for images (b, c, h, w), uint8 or in 0..1: logits (b, k)."""

@@ -1,6 +1,6 @@
 """The optimizer and the learning-rate schedule of a LightningModule, checked before training."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import pytorch_lightning as pl
@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from distill.core.errors import RecipeError
 
+_NEVER = 2**62
 Decay = Literal["all", "weights"]
 
 
@@ -70,7 +71,8 @@ class Optimization:
         scheduler = self._scheduler(optimizer)
         if isinstance(scheduler, ReduceLROnPlateau):
             monitor = scheduler.monitor if isinstance(scheduler, NamedPlateau) else "val/loss"
-            config = {"scheduler": scheduler, "monitor": monitor}
+            # Lightning would step it after the epoch's last checkpoint; PlateauSteps does before.
+            config = {"scheduler": scheduler, "monitor": monitor, "frequency": _NEVER}
         else:
             # Lightning steps epoch schedules after the epoch's last checkpoint, so a run resumed
             # from that one would miss a step: an epoch's batches are counted instead.
@@ -82,6 +84,56 @@ class Optimization:
     def _made(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
         spared = self._decay == "weights"
         return self._optimizer(_weights_and_rest(parameters) if spared else parameters)
+
+
+class PlateauSteps(pl.Callback):
+    """Steps ``ReduceLROnPlateau`` at the end of each epoch that measured what it watches.
+
+    That is before the epoch's checkpoint, so that a resumed run has the schedule's state and need
+    not have the figure. Epochs without a validation do not count.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[str, float] = {}
+        self._validated = False
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note the figures that are watched."""
+        if not trainer.sanity_checking:
+            self._validated = True
+            self._note(trainer, trainer.callback_metrics)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Step, each by its figure.
+
+        Raises:
+            RecipeError: If a figure is not logged at all.
+        """
+        self._note(trainer, {k: v for k, v in trainer.callback_metrics.items() if k[:4] != "val/"})
+        for config in trainer.lr_scheduler_configs:
+            if not isinstance(config.scheduler, ReduceLROnPlateau):
+                continue
+            watched = str(config.monitor)
+            if watched in self._values:
+                config.scheduler.step(self._values.pop(watched))
+                continue
+            due = self._validated or not watched.startswith("val/")
+            if due and watched not in trainer.callback_metrics:
+                known = ", ".join(sorted(map(str, trainer.callback_metrics)))
+                message = f"watches {watched}, which is not logged; logged are {known}"
+                raise RecipeError("model.scheduler", message)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Figures of an epoch that is not over."""
+        return dict(self._values)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with them."""
+        self._values = dict(state_dict)
+
+    def _note(self, trainer: pl.Trainer, found: Mapping[str, torch.Tensor]) -> None:
+        names = {str(config.monitor) for config in trainer.lr_scheduler_configs}
+        self._values |= {name: float(found[name]) for name in names & set(found)}
 
 
 def _default_optimizer(parameters: Any) -> torch.optim.Optimizer:  # noqa: ANN401 - as torch's

@@ -86,6 +86,9 @@ def _parser() -> LightningArgumentParser:
 
 
 def _plain(parser: LightningArgumentParser, config: Namespace) -> Tree:
+    for key, value in config.items():
+        if isinstance(value, (torch.device, torch.dtype)):
+            config[key] = str(value).removeprefix("torch.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # It was checked when it was parsed.

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import interpolate
+
+from distill.core.files import write_tensors
 
 FILE = "validation.safetensors"
 _MOST_SHOWN, _LARGEST_SIDE = 24, 96
@@ -44,7 +46,7 @@ class Predictions:
     def save(self, run_dir: Path) -> None:
         """Write ``validation.safetensors`` into a run directory."""
         tensors = {name: value for name, value in vars(self).items() if value is not None}
-        save_file(tensors, run_dir / FILE)
+        write_tensors(run_dir / FILE, tensors)
 
 
 def load_predictions(run_dir: Path) -> Predictions | None:

@@ -14,7 +14,7 @@ in saves that were killed before, since nothing tells which of them step 3 put t
 that ends drops them, and writes over a temporary file that was left.
 """
 
-import hashlib
+import io
 import os
 import warnings
 from contextlib import suppress
@@ -25,6 +25,7 @@ import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from distill.core.files import sha256
 from distill.core.rank import first_process
 
 _SIDECAR = ".sha256"
@@ -48,11 +49,14 @@ class SafeCheckpointIO(TorchCheckpointIO):
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary = final.with_name(f".{final.name}.tmp")
         try:
+            # Torch's own writer tells a full disk by twenty lines of C++.
+            content = io.BytesIO()
+            torch.save(checkpoint, content)
             with temporary.open("wb") as file:
-                torch.save(checkpoint, file)
+                file.write(content.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
-            new = _sha256(temporary)
+            new = sha256(temporary)
             _list_hashes(final, [new, *_listed(final)])
             _sync_folder(final)
             temporary.replace(final)
@@ -123,7 +127,7 @@ class _Movable(ModelCheckpoint):
 
 def is_valid(path: Path) -> bool:
     """Whether a checkpoint is there and matches its sidecar."""
-    return path.is_file() and _sha256(path) in _listed(path)
+    return path.is_file() and sha256(path) in _listed(path)
 
 
 def newest_valid(folder: Path) -> Path | None:
@@ -185,8 +189,3 @@ def _sync_folder(path: Path) -> None:
     with suppress(OSError):  # some network file systems cannot; all keep the order for a kill
         os.fsync(folder)
     os.close(folder)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,8 +2,7 @@
 
 import json
 import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,20 +14,44 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from distill.core.errors import RecipeError
+from distill.core.files import sha256
 from distill.core.rank import first_process
+from distill.core.stopping import Stopped
 from distill.recipes import Recipe, read
 from distill.runs.checkpoint_io import latest_valid_checkpoint, newest_valid
 
 STAGES = "stages"
 """The folder in which a run of several stages keeps theirs."""
+WEIGHTS = "student.safetensors"
+_WRITTEN = (
+    "config.yaml",
+    "metrics.csv",
+    "result.json",
+    "test.json",
+    WEIGHTS,
+    "teacher.safetensors",
+    "validation.safetensors",
+    "validations.json",
+    "error.txt",
+    "checkpoints/*.ckpt",
+    "checkpoints/*.ckpt.sha256",
+    "checkpoints/.*.tmp",
+    "peers/*.safetensors",
+    "losses/*.safetensors",
+)
+"""What runs write, and nothing else is ever removed."""
 _NAME = "# recipe: "
 
 
 @contextmanager
-def lock_run_dir(run_dir: Path) -> Iterator[None]:
+def lock_run_dir(run_dir: Path, again: str = "go on with: distill resume {}") -> Iterator[None]:
     """Own a run directory; what was written for a recipe that turns out wrong is removed.
 
     Once some work was done, everything is kept. Of a run's processes the first owns it for all.
+
+    Args:
+        run_dir: The directory; made if need be.
+        again: What to say after a signal that came outside of training, where work was done.
 
     Raises:
         RecipeError: If another process owns it, with its number.
@@ -37,24 +60,31 @@ def lock_run_dir(run_dir: Path) -> Iterator[None]:
         yield
         return
     made = [folder for folder in (run_dir, *run_dir.parents) if not folder.exists()]
-    run_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError, ValueError) as error:
+        raise RecipeError(str(run_dir), "cannot be a folder: a file is in its place") from error
     lock, owner = FileLock(run_dir / ".lock", timeout=0), run_dir / ".pid"
     try:
         lock.acquire()
     except Timeout as error:
         pid = owner.read_text() if owner.exists() else "unknown"
         raise RecipeError(str(run_dir), f"is in use by process {pid}") from error
-    config = run_dir / "config.yaml"
-    held_a_run = config.exists()
+    held_a_run = (run_dir / "config.yaml").exists()
+    before = set(run_dir.rglob("*"))
     try:
         owner.write_text(str(os.getpid()))
         yield
-    except RecipeError:
-        if not held_a_run and not _holds_work(run_dir):
-            config.unlink(missing_ok=True)
+    except (RecipeError, Stopped) as error:
+        anew = not held_a_run and not _holds_work(run_dir)
+        if isinstance(error, Stopped):
+            error.hint = "nothing was saved yet" if anew else again.format(run_dir)
+        if anew:
+            clear_run(run_dir, before)
+            owner.unlink(missing_ok=True)
             if made:
-                shutil.rmtree(run_dir)
-                _remove_empty(made[1:])
+                (run_dir / ".lock").unlink(missing_ok=True)
+                _remove_empty(made)
         raise
     finally:
         owner.unlink(missing_ok=True)
@@ -67,6 +97,25 @@ def _holds_work(run_dir: Path) -> bool:
     return any(any(run_dir.glob(pattern)) for pattern in patterns)
 
 
+def clear_run(run_dir: Path, kept: Collection[Path] = ()) -> None:
+    """Remove what a run wrote, and no file of anybody else's.
+
+    Args:
+        run_dir: The run's directory.
+        kept: Files that were there before.
+    """
+    for folder in [*run_dir.glob(f"{STAGES}/*"), run_dir]:
+        for pattern in _WRITTEN:
+            for path in set(folder.glob(pattern)) - set(kept):
+                path.unlink()
+        for inner in ("checkpoints", "peers", "losses"):
+            if (folder / inner).is_dir() and not any((folder / inner).iterdir()):
+                (folder / inner).rmdir()
+    for folder in [*run_dir.glob(f"{STAGES}/*"), run_dir / STAGES]:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
 def _remove_empty(folders: list[Path]) -> None:
     for folder in folders:
         if any(folder.iterdir()):
@@ -75,22 +124,27 @@ def _remove_empty(folders: list[Path]) -> None:
 
 
 def refuse_second_run(run_dir: Path) -> None:
-    """Check that a directory holds no run yet.
+    """Check that a directory holds no run yet, and nothing that a run would write over.
 
     Raises:
         RecipeError: If it does.
     """
-    if (run_dir / "config.yaml").exists():
+    if any(any(run_dir.glob(pattern)) for pattern in (*_WRITTEN, f"{STAGES}/*")):
         message = f"is not empty: use `distill resume {run_dir}` or another --run_dir"
         raise RecipeError(str(run_dir), message)
 
 
-def checkpoint_to_resume(run_dir: Path) -> Path:
+def checkpoint_to_resume(run_dir: Path) -> Path | None:
     """The newest valid checkpoint of a run, with a warning if a newer one is damaged.
 
+    Returns:
+        None where the run was ended before its first one: it starts anew.
+
     Raises:
-        RecipeError: If there is none, naming those that are damaged.
+        RecipeError: If all of them are damaged, naming them.
     """
+    if not any((run_dir / "checkpoints").glob("*.ckpt")):
+        return None
     try:
         return latest_valid_checkpoint(run_dir / "checkpoints")
     except ValueError as error:
@@ -121,13 +175,25 @@ def read_finished(run_dir: Path) -> tuple[Recipe, dict[str, Any]]:
     Raises:
         RecipeError: If the run is not finished, or there is none.
     """
-    recipe, weights, result = (
-        run_dir / name for name in ("config.yaml", "student.safetensors", "result.json")
-    )
+    recipe, weights, result = (run_dir / name for name in ("config.yaml", WEIGHTS, "result.json"))
     for path in (weights, result, recipe):
         if not path.is_file():
             raise RecipeError(str(path), "is missing: not the directory of a finished run")
-    return Recipe(read(recipe)), json.loads(result.read_text())
+    found = _read_result(result)
+    expected = found.get("sha256", {}).get(WEIGHTS)
+    if expected is not None and sha256(weights) != expected:
+        raise RecipeError(str(weights), "is damaged: it does not match its hash in result.json")
+    return Recipe(read(recipe)), found
+
+
+def _read_result(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RecipeError(str(path), f"cannot be read: {error}") from error
+    if not isinstance(found, dict) or not isinstance(found.get("dataset"), dict):
+        raise RecipeError(str(path), "is not the result of a run")
+    return found
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -140,10 +206,3 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except SafetensorError as error:
         raise RecipeError(str(path), f"is damaged: {error}") from error
-
-
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write a JSON file, whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(value, indent=2) + "\n")
-    temporary.replace(path)

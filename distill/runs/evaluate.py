@@ -6,11 +6,12 @@ from pathlib import Path
 from rich.console import Console
 
 from distill.core.errors import RecipeError
+from distill.core.files import write_json
 from distill.core.protocols import SavesNetworks
 from distill.core.suggest import difference
 from distill.recipes import Recipe
 from distill.recipes.stages import last_stage
-from distill.runs.directory import read_finished, read_weights, write_json
+from distill.runs.directory import read_finished, read_weights
 from distill.runs.result import Result, measure
 from distill.runs.session import Session, data_errors, quiet_lightning
 

@@ -4,6 +4,7 @@ import time
 from typing import Any, Protocol, cast, runtime_checkable
 
 import pytorch_lightning as pl
+import torch
 from rich.console import Console
 from torch import nn
 
@@ -35,6 +36,9 @@ class HasTeaching(Protocol):
     teaching: Notes
 
 
+_STOPPED = "distill/stopped"
+
+
 class RunRecord(pl.Callback):
     """Keeps accuracies and times of a run, and prints them.
 
@@ -57,6 +61,7 @@ class RunRecord(pl.Callback):
         self._task: Task | None = None
         self.wall_s = 0.0
         self.trained = False
+        self._stopped = False
         self._mark = 0.0
         self._images, self._training_s = 0, 0.0
 
@@ -83,8 +88,22 @@ class RunRecord(pl.Callback):
             self._console.print(line, highlight=False, soft_wrap=True)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Note that something is trained."""
+        """Note that something is trained; a run that was stopped for good does not go on."""
         self.trained = True
+        if self._stopped:
+            trainer.should_stop = True
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Save whether a callback, such as EarlyStopping, has stopped the run."""
+        checkpoint[_STOPPED] = trainer.should_stop
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Go on from there."""
+        self._stopped = bool(checkpoint.get(_STOPPED, False))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Time steps from here."""
@@ -123,7 +142,8 @@ class RunRecord(pl.Callback):
         """Note the time; print a line."""
         self.wall_s = time.monotonic() - self._started
         if self._each_epoch:
-            loss = trainer.callback_metrics["train/loss"].item()
+            # An epoch that was over when its run stopped is ended without its metrics.
+            loss = trainer.callback_metrics.get("train/loss", torch.tensor(torch.nan)).item()
             score = f"val {self.scores['last']:.2f} %" if self.scores else ""
             epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
             self._console.print(

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from rich.console import Console
 
 from distill.core.errors import RecipeError
 from distill.recipes import Recipe
-from distill.runs.directory import resumable
+from distill.runs.directory import clear_run, resumable
 from distill.runs.fit import fit
 from distill.runs.result import Result
 from distill.runs.wandb.connection import finish
@@ -50,15 +49,21 @@ class RepeatableRun:
         return note.is_file() and note.read_text() == self.digest
 
     def check_owner(self) -> None:
-        """Check that the directory holds no run of somebody else.
+        """Check that the directory is empty, or was made for a bench, a sweep or a chain.
 
         Raises:
-            RecipeError: If it does.
+            RecipeError: If it holds anything else.
         """
-        held = (self.run_dir / name for name in ("config.yaml", "result.json"))
-        if any(path.exists() for path in held) and not (self.run_dir / _NOTE).exists():
-            told = "contains a run started by `distill fit`; choose another --out or --run_dir"
-            raise RecipeError(str(self.run_dir), told)
+        if (self.run_dir / _NOTE).exists() or not self.run_dir.exists():
+            return
+        if not self.run_dir.is_dir():
+            raise RecipeError(str(self.run_dir), "is a file; choose another --out or --run_dir")
+        if (self.run_dir / "config.yaml").exists():
+            message = "contains a run started by `distill fit`; choose another --out or --run_dir"
+            raise RecipeError(str(self.run_dir), message)
+        if any(path.name not in (".lock", ".pid") for path in self.run_dir.iterdir()):
+            message = "holds files of somebody else; choose another --out or --run_dir"
+            raise RecipeError(str(self.run_dir), message)
 
     def train(self) -> Result:
         """Train, go on from a checkpoint, or read what is there, whichever is due.
@@ -70,9 +75,9 @@ class RepeatableRun:
         if (finished := self.result()) is not None:
             return finished
         resume = self.is_owned() and resumable(self.run_dir)
-        if not resume:
-            shutil.rmtree(self.run_dir, ignore_errors=True)
         self.run_dir.mkdir(parents=True, exist_ok=True)
+        if not resume:
+            clear_run(self.run_dir)
         (self.run_dir / _NOTE).write_text(self.digest)
         (self.run_dir / "error.txt").unlink(missing_ok=True)
         quiet = Console(quiet=True)

@@ -9,17 +9,17 @@ from typing import Any, Protocol, runtime_checkable
 import pytorch_lightning as pl
 import torch
 from rich.console import Console
-from safetensors.torch import save_file
 from torch import nn
 
 from distill.cache import TeacherCache
 from distill.callbacks import CKA, GradientCosine
+from distill.core.files import sha256, write_json, write_tensors
 from distill.core.protocols import SavesNetworks
 from distill.core.rank import first_process
 from distill.results.scores import scores_of
 from distill.runs.checkpoint_io import SafeCheckpointIO
 from distill.runs.diagnostics import cost, run_diagnostics
-from distill.runs.directory import write_json
+from distill.runs.directory import WEIGHTS
 from distill.runs.progress import RunRecord, parameters
 from distill.runs.session import Session
 from distill.runs.wandb.results import log_results
@@ -58,7 +58,7 @@ def write_result(session: Session, trainer: pl.Trainer, record: RunRecord, name:
     run_dir = session.run_dir
     diagnostics = run_diagnostics(session, trainer)
     if first_process():
-        save_weights(session.model.student, run_dir / "student.safetensors")
+        save_weights(session.model.student, run_dir / WEIGHTS)
         if isinstance(session.model, SavesNetworks):
             for file, network in session.model.saved_networks.items():
                 save_weights(network, run_dir / file)
@@ -69,6 +69,7 @@ def write_result(session: Session, trainer: pl.Trainer, record: RunRecord, name:
     if session.data.sizes().get("test"):
         _add_test(result, session, trainer)
     if first_process():
+        result["sha256"] = {WEIGHTS: sha256(run_dir / WEIGHTS)}
         write_json(run_dir / "result.json", result)
         log_results(trainer.loggers, result, run_dir, diagnostics.predictions)
     return result
@@ -77,8 +78,7 @@ def write_result(session: Session, trainer: pl.Trainer, record: RunRecord, name:
 def save_weights(network: nn.Module, path: Path) -> None:
     """Write a network's weights as safetensors."""
     path.parent.mkdir(exist_ok=True)
-    state = network.state_dict()
-    save_file({name: value.contiguous() for name, value in state.items()}, path)
+    write_tensors(path, network.state_dict())
 
 
 def measure(trainer: pl.Trainer, session: Session) -> dict[str, float]:

@@ -9,8 +9,8 @@ from pytorch_lightning.callbacks import Checkpoint
 from torch.distributed import distributed_c10d
 
 from distill.core.errors import Interrupted
+from distill.core.stopping import handled_signals
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
 _APPOINTED = "distill/stop"
 
 
@@ -39,13 +39,23 @@ class StopOnSignal(Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Listen, instead of Lightning, which puts the former handlers back when fit ends."""
-        for signum in SIGNALS:
-            if signal.getsignal(signum) != signal.SIG_IGN:  # as nohup has it
-                signal.signal(signum, self._note)
+        for signum in handled_signals():
+            signal.signal(signum, self._note)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
-        """Save here, unless the epoch is about to end; this step's metrics are logged after it."""
-        if self._due(trainer) and not trainer.is_last_batch:
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
+    ) -> None:
+        """Save here, unless the epoch is about to end; this step's metrics are logged after it.
+
+        Gradients that were gathered over batches are in no checkpoint: it waits for their step.
+        """
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if stepped and not trainer.is_last_batch and self._due(trainer):
             self._save(trainer)
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: object) -> None:

@@ -42,6 +42,8 @@ def fit_single(
         session = Session(with_reachable_loggers(recipe), run_dir, trusted, console)
         session.set_up_data()
         checkpoint = checkpoint_to_resume(run_dir) if resume else None
+        if resume and checkpoint is None:
+            console.print("note     no checkpoint was saved yet: the run starts anew")
         record = RunRecord(console, each_epoch=not console.is_terminal)
         trainer = _trainer(session, record, checkpoint)
         if first_process():

@@ -1,7 +1,6 @@
 """Trains a recipe's stages, one run after the other in one run directory."""
 
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from distill.core.errors import Interrupted
 from distill.core.rank import first_process
 from distill.recipes import Recipe
 from distill.recipes.stages import check_stages, in_stage, last_stage, stages
-from distill.runs.directory import STAGES, lock_run_dir, refuse_second_run, write_config
+from distill.runs.directory import STAGES, clear_run, lock_run_dir, refuse_second_run, write_config
 from distill.runs.result import Result
 from distill.runs.single import fit_single
 from distill.runs.staged_check import validate_stages
@@ -75,7 +74,7 @@ def _train(
     # One whose checkpoints are all damaged was begun: fit_single refuses it.
     begun = resume and any(folder.glob("checkpoints/*.ckpt"))
     if resume and not begun and first_process():
-        shutil.rmtree(folder, ignore_errors=True)
+        clear_run(folder)
     try:
         return fit_single(own, folder, name, begun, trusted, console)
     finally:

@@ -5,10 +5,11 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from distill.core.files import write_json
 from distill.core.rank import first_process
 from distill.results.predictions import FILE as PREDICTIONS
 from distill.results.scores import metric_of, scores_of
-from distill.runs.directory import STAGES, write_json
+from distill.runs.directory import STAGES, WEIGHTS
 from distill.runs.result import Result
 
 
@@ -39,7 +40,7 @@ def merge_stage_results(results: Mapping[str, Result], run_dir: Path) -> Result:
 
 def _write(results: Mapping[str, Result], run_dir: Path) -> None:
     folders = [run_dir / STAGES / name for name in results]
-    for name in ("student.safetensors", PREDICTIONS):
+    for name in (WEIGHTS, PREDICTIONS):
         if (folders[-1] / name).is_file():
             shutil.copyfile(folders[-1] / name, run_dir / name)
     _join_metrics(folders, list(results.values()), run_dir / "metrics.csv")

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from distill.core.errors import RecipeError
+from distill.core.files import write_tensors
 from distill.recipes import Recipe
 from distill.runs.checkpoint_io import SafeCheckpointIO
 
@@ -29,7 +29,7 @@ def save_loss_state(folder: Path) -> None:
     for term, tensors in loss_state(state).items():
         file = _file(folder, "losses", term)
         file.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: value.contiguous() for name, value in tensors.items()}, file)
+        write_tensors(file, tensors)
 
 
 def loss_state(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:

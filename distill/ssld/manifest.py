@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import RecipeError
-from distill.runs.directory import write_json
+from distill.core.files import write_json
 
 STEPS = ("clean", "label", "select")
 

@@ -63,7 +63,7 @@ def prepare(
     console = console or Console()
     _check(top_k, bits, begin)
     recipe, folder = _without_selection(Recipe.of(recipe))
-    with quiet_lightning(), lock_run_dir(folder):
+    with quiet_lightning(), lock_run_dir(folder, again="start the command again"):
         session = Session(recipe, folder, trusted, console)
         data = _checked(session)
         session.set_up_data()

@@ -16,7 +16,7 @@ import torch
 from distill.bench import processes
 from distill.bench.processes import Task, carry_out
 from distill.core.errors import Interrupted, RecipeError
-from distill.runs.signals import SIGNALS
+from distill.core.stopping import SIGNALS
 
 
 def square(x: int) -> int:

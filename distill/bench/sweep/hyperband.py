@@ -19,8 +19,8 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 
 from distill.core.errors import RecipeError
+from distill.core.files import write_json
 from distill.core.suggest import nearest
-from distill.runs.directory import write_json
 
 REPORTS = "validations.json"
 _MOST_BRACKETS, _LAST_BRACKET = 100, 10**9

@@ -16,10 +16,9 @@ from distill.bench.sweep.search import Search, Trial
 from distill.bench.sweep.spec import Sweep, read_sweep
 from distill.bench.sweep.trials import Plan, columns, row
 from distill.core.errors import RecipeError
-from distill.core.files import write_csv
+from distill.core.files import write_csv, write_json
 from distill.recipes.stages import check_stages
 from distill.results.ranking import Row, best_first
-from distill.runs.directory import write_json
 
 _MEANS = {
     "grid": "every combination",
