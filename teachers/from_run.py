@@ -1,17 +1,22 @@
 """A teacher from the run that trained it."""
 
-import importlib
-import inspect
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
+from contextvars import ContextVar
 from pathlib import Path
-from typing import cast
+from typing import Any
 
-import yaml
 from torch import nn
 
+from distill.core.class_paths import resolve
+from distill.core.echo import short, shown
+from distill.core.strict_yaml import read_yaml
 from distill.core.trust import TRUSTED, further
+from distill.core.walk import Walk
 from teachers.weights import load_exactly, read_tensors
+
+_ABOVE: ContextVar[tuple[Path, ...]] = ContextVar("runs that are being read", default=())
 
 
 def from_run(run_dir: str) -> nn.Module:
@@ -36,7 +41,14 @@ def from_run(run_dir: str) -> nn.Module:
         ValueError: no run at runs/none: train it first with `distill fit ... --run_dir runs/none`
     """
     config, weights, result = _files(run_dir)
-    network = _build(_student(config))
+    above = _ABOVE.get()
+    if config.resolve() in above:
+        raise ValueError(f"{config}: the run names itself as its network, by way of its teachers")
+    token = _ABOVE.set((*above, config.resolve()))
+    try:
+        network = _network(config)
+    finally:
+        _ABOVE.reset(token)
     load_exactly(network, read_tensors(weights), str(weights))
     normalization = _normalization(result)
     if normalization is not None:
@@ -56,63 +68,52 @@ def _files(run_dir: str) -> list[Path]:
     return files
 
 
-def _student(config: Path) -> object:
-    try:
-        recipe = yaml.safe_load(config.read_text(encoding="utf-8"))
-        return recipe["model"]["init_args"]["student"]
-    except (yaml.YAMLError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{config} names no model.init_args.student") from error
+def _network(config: Path) -> nn.Module:
+    """The student that a run's recipe names, checked as a recipe's own parts are, and built."""
+    spec: Any = read_yaml(config)
+    for key in ("model", "init_args", "student"):
+        spec = spec.get(key) if isinstance(spec, Mapping) else None
+    if spec is None:
+        raise ValueError(f"{config} names no model.init_args.student")
+    trusted = (*TRUSTED, *further())
+    Walk(trusted).visit(f"{config}: model.init_args.student", spec, nn.Module)
+    return _build(str(config), spec, trusted)
 
 
 def _normalization(result: Path) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     try:
         found = json.loads(result.read_text(encoding="utf-8")).get("normalization")
-        return found and (tuple(map(float, found["mean"])), tuple(map(float, found["std"])))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{result} holds no readable normalization") from error
+        if found is None:
+            return None
+        mean, std = ([float(value) for value in found[name]] for name in ("mean", "std"))
+        if all(map(math.isfinite, mean + std)) and min(std) > 0 and len(mean) == len(std):
+            return tuple(mean), tuple(std)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass
+    raise ValueError(f"{result} holds no readable normalization")
 
 
-def _build(spec: object) -> nn.Module:
-    """Build what a class path and its arguments name; arguments may be such specs themselves."""
+def _build(config: str, spec: str | Mapping[str, Any], trusted: tuple[str, ...]) -> nn.Module:
+    """Build what a checked class path and its arguments name; arguments may be such specs."""
     spec = {"class_path": spec} if isinstance(spec, str) else spec
-    if not isinstance(spec, Mapping) or not isinstance(spec.get("class_path"), str):
-        raise ValueError(f"a network needs a class_path, got {spec!r}")
     path, arguments = spec["class_path"], spec.get("init_args") or {}
-    make = _resolve(path)
+    make = resolve(config, path, trusted)
+    built = {name: _argument(config, value, trusted) for name, value in arguments.items()}
     try:
-        return make(**{name: _argument(value) for name, value in arguments.items()})
-    except TypeError as error:
-        raise ValueError(f"{path} cannot be built from {arguments}: {error}") from error
+        network: nn.Module = make(**built)
+    except ValueError:
+        raise
+    except Exception as error:  # whatever the constructor of a network may raise
+        told = f"{config}: {path} cannot be built from {shown(arguments)}"
+        raise ValueError(f"{told}: {short(str(error), 200)}") from error
+    return network
 
 
-def _argument(value: object) -> object:
+def _argument(config: str, value: object, trusted: tuple[str, ...]) -> object:
     if isinstance(value, Mapping):
         if "class_path" in value:
-            return _build(value)
-        return {name: _argument(item) for name, item in value.items()}
-    return [_argument(item) for item in value] if isinstance(value, list) else value
-
-
-def _resolve(path: str) -> Callable[..., nn.Module]:
-    trusted = (*TRUSTED, *further())
-    if path.split(".")[0] not in trusted:
-        known = ", ".join(trusted)
-        raise ValueError(f"{path} is outside the trusted packages ({known}); see --trust")
-    module, _, name = path.rpartition(".")
-    try:
-        target = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"{path} cannot be imported: {error}") from error
-    # Said by the annotation, before the call: torch.load is a function of a trusted package too.
-    gives = _returned(target) if inspect.isfunction(target) else target
-    if not (inspect.isclass(gives) and issubclass(gives, nn.Module)):
-        raise ValueError(f"{path} is neither a network nor a function annotated to return one")
-    return cast(Callable[..., nn.Module], target)
-
-
-def _returned(function: Callable[..., object]) -> object:
-    try:
-        signature = inspect.signature(function, eval_str=True)
-    except (NameError, AttributeError, TypeError):  # some are for type checkers alone
-        signature = inspect.signature(function)
-    return signature.return_annotation
+            return _build(config, value, trusted)
+        return {name: _argument(config, item, trusted) for name, item in value.items()}
+    return (
+        [_argument(config, item, trusted) for item in value] if isinstance(value, list) else value
+    )

@@ -115,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--jobs", type=int, default=1, help="trials at once (default: 1)")
     sweep.add_argument("--seed", type=int, default=0, help="of the search (default: 0)")
     sweep.add_argument("--ray", metavar="ADDRESS", help="a Ray cluster: HOST:PORT, auto or local")
+    sweep.add_argument("--trust", action="append", default=[], metavar="PACKAGE")
     options = "[--out DIR] [--jobs N] [--seed N] [--ray ADDRESS]"
     sweep.usage = f"{sweep.prog} SWEEP.yaml {options} [--dotted.key=value ...]"
     sweep.set_defaults(command=commands.sweep, overrides=[])

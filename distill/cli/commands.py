@@ -132,7 +132,7 @@ def sweep(options: argparse.Namespace) -> None:
     path, given = options.sweep, options.overrides
     out = options.out or Path("runs") / _name(path)
     try:
-        sweep(path, out, None, given, options.jobs, options.seed, options.ray)
+        sweep(path, out, None, given, options.jobs, options.seed, options.ray, options.trust)
     except RunsFailedError as error:
         raise SystemExit(f"distill: {error}") from error
 

@@ -7,12 +7,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from distill.core.class_paths import is_path
+from distill.core.echo import short, shown
 from distill.core.errors import RecipeError
+from distill.core.strict_yaml import DEPTH, parse_yaml, read_yaml
 from distill.core.suggest import nearest
+from distill.recipes.growth import check_growth
 
 Tree = dict[str, Any]
 
@@ -41,7 +44,7 @@ def find(name: str) -> Path:
     for path in (Path(name), root() / f"{named}.yaml"):
         if path.is_file():
             return path
-    raise RecipeError(name, f"no such recipe{nearest(named, names())}")
+    raise RecipeError(short(name), f"no such recipe{nearest(named[:80], names())}")
 
 
 def copy(name: str, target: str) -> Path:
@@ -63,15 +66,7 @@ def read(path: Path) -> Tree:
     Raises:
         RecipeError: If it cannot be read, is no mapping, or holds any of these.
     """
-    try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(str(path), f"cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise RecipeError(where, problem) from error
+    tree = read_yaml(path)
     if not isinstance(tree, dict):
         raise RecipeError(str(path), "needs the keys model, data and trainer")
     return tree
@@ -79,7 +74,7 @@ def read(path: Path) -> Tree:
 
 def parse(text: str) -> Tree:
     """Read YAML text that the toolkit wrote."""
-    tree: Tree = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
+    tree: Tree = parse_yaml(text, "recipe")
     return tree
 
 
@@ -119,7 +114,7 @@ def override(tree: Tree, written: str) -> None:
     """
     key, equals, value = written.partition("=")
     if not equals or not key:
-        raise RecipeError(written, "an override is written --dotted.key=value")
+        raise RecipeError(short(written), "an override is written --dotted.key=value")
     put(tree, key, _value(key, value))
 
 
@@ -137,13 +132,16 @@ def put(tree: Tree, key: str, value: object) -> None:
     """
     node: Any = tree
     parts = _parts(tree, key)
+    if len(parts) > DEPTH:
+        raise RecipeError(short(key), f"leads more than {DEPTH} levels deep")
     for place, part in enumerate(parts[:-1]):
         node, part = _slot(key, node, part)
         child = node[part] if isinstance(node, list) else node.setdefault(part, {})
-        if child is None or (isinstance(child, str) and _is_path(child)):
+        if child is None or (isinstance(child, str) and is_path(child)):
             child = node[part] = {"class_path": child, "init_args": {}} if child else {}
         if not isinstance(child, (dict, list)):
-            raise RecipeError(key, f"{'.'.join(parts[: place + 1])} is {child!r} and has no keys")
+            above = ".".join(parts[: place + 1])
+            raise RecipeError(key, f"{above} is {shown(child)} and has no keys")
         node = child
     node, last = _slot(key, node, parts[-1])
     node[last] = value
@@ -172,10 +170,6 @@ def _slot(key: str, node: Any, part: str) -> tuple[Any, Any]:  # noqa: ANN401
     return node, part
 
 
-def _is_path(text: str) -> bool:
-    return re.fullmatch(r"[A-Za-z_]\w*(\.\w+)+", text) is not None
-
-
 def _lay_over(tree: Tree, path: Path) -> None:
     overlay = read(path)
     for section, values in overlay.items():
@@ -194,9 +188,10 @@ def _lay_over(tree: Tree, path: Path) -> None:
 
 def _value(key: str, text: str) -> object:
     try:
-        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
-        raise RecipeError(key, f"cannot read the value {text!r}") from error
+        return parse_yaml(text, key)
+    except RecipeError as error:
+        told = f"cannot read the value {shown(text)}: {error.message}"
+        raise RecipeError(key, told) from error
 
 
 def resolve(tree: Tree) -> Tree:
@@ -208,44 +203,11 @@ def resolve(tree: Tree) -> Tree:
     for found in re.findall(r"\$\{[^}]*\}?", json.dumps(tree, default=str)):
         if re.fullmatch(r"\$\{[\w.\-\[\]]+\}", found) is None:
             told = "only ${dotted.key} is replaced; environment values may be secret"
-            raise RecipeError(found, told)
+            raise RecipeError(short(found), told)
+    check_growth(tree)
     try:
         resolved = cast(Tree, OmegaConf.to_container(OmegaConf.create(tree), resolve=True))
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None) or "recipe"
-        raise RecipeError(str(key), str(error).splitlines()[0]) from error
+        raise RecipeError(short(str(key)), short(str(error).splitlines()[0], 200)) from error
     return resolved
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """A SafeLoader without anchors and duplicate keys, that reads 1e-3 as a number."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event = self.peek_event()  # type: ignore[no-untyped-call]
-        if getattr(event, "anchor", None):
-            raise yaml.MarkedYAMLError(
-                problem="anchors and aliases are not allowed", problem_mark=event.start_mark
-            )
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, (str, int, float)):
-                raise yaml.MarkedYAMLError(
-                    problem=f"a key must be plain, got {key!r}", problem_mark=key_node.start_mark
-                )
-            if key in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"duplicate key {key!r}", problem_mark=key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from distill.core.echo import shown
 from distill.core.errors import RecipeError
 
 Tree = dict[str, Any]
@@ -19,7 +20,7 @@ class Command:
     Attributes:
         recipe: A file or a name.
         overrides: ``dotted.key=value`` for every trial.
-        trusted: Further packages whose classes the recipe may name.
+        trusted: Further packages that it asks to trust, which only who starts the sweep can grant.
     """
 
     recipe: str
@@ -39,16 +40,16 @@ def read_command(key: str, tree: Tree) -> Command:
     """
     given = tree.get("command", _DEFAULT_COMMAND)
     if not isinstance(given, list) or not all(isinstance(word, str) for word in given):
-        raise RecipeError(key, f"{_EXPECTED}, got {given!r}")
+        raise RecipeError(key, f"{_EXPECTED}, got {shown(given)}")
     program = str(tree.get("program", "${program}"))
     words = [program if word == "${program}" else word for word in given]
     words = words[1:] if words[:1] == ["${env}"] else words
     start = next((start for start in _STARTS if words[: len(start)] == start), None)
     if start is None or words[len(start) : len(start) + 1] != ["fit"]:
-        raise RecipeError(key, f"{_EXPECTED}, got {given}")
+        raise RecipeError(key, f"{_EXPECTED}, got {shown(given)}")
     recipe, *rest = words[len(start) + 1 :] or [""]
     if not recipe or recipe.startswith(("-", "$")) or rest.count("${args}") != 1:
-        raise RecipeError(key, f"{_EXPECTED}, got {given}")
+        raise RecipeError(key, f"{_EXPECTED}, got {shown(given)}")
     return Command(recipe, *_options(key, [word for word in rest if word != "${args}"]))
 
 
@@ -58,7 +59,7 @@ def _options(key: str, words: Sequence[str]) -> tuple[tuple[str, ...], tuple[str
     for word in words:
         name, equals, value = word.partition("=")
         if not name.startswith("--") or not equals or name in ("--run_dir", "--config"):
-            raise RecipeError(key, f"{_EXPECTED}, got {word!r} after the recipe")
+            raise RecipeError(key, f"{_EXPECTED}, got {shown(word)} after the recipe")
         if name == "--trust":
             trusted.append(value)
         else:

@@ -15,6 +15,7 @@ from distill.bench.sweep.report import markdown, plot_importances, plot_parallel
 from distill.bench.sweep.search import Search, Trial
 from distill.bench.sweep.spec import Sweep, read_sweep
 from distill.bench.sweep.trials import Plan, columns, row
+from distill.core.echo import short, shown
 from distill.core.errors import RecipeError
 from distill.core.files import write_csv, write_json
 from distill.recipes.stages import check_stages
@@ -35,6 +36,7 @@ def sweep(
     jobs: int = 1,
     seed: int = 0,
     ray: str | None = None,
+    trusted: Sequence[str] = (),
 ) -> list[Row]:
     """Run a sweep and write ``results.csv``, ``table.md``, ``sweep.json`` and two plots.
 
@@ -47,6 +49,7 @@ def sweep(
         jobs: Trials at once, in processes of their own that share the threads.
         seed: Of the search, not of the trials.
         ray: The address of a Ray cluster to carry them out on, if not here.
+        trusted: Further packages whose classes the recipe may name.
 
     Returns:
         One row per finished trial, as in ``results.csv``.
@@ -58,7 +61,7 @@ def sweep(
     console = console or Console()
     if jobs < 1:
         raise RecipeError("--jobs", f"must be at least 1, got {jobs}")
-    plan = make_plan(path, out, overrides, seed)
+    plan = make_plan(path, out, overrides, seed, trusted)
     console.print(f"sweep    {plan.sweep.method}: {_MEANS[plan.sweep.method]}", highlight=False)
     with closing(Search(plan.sweep, out, seed, plan.digest())) as search:
         sought = {"metric": plan.sweep.metric.name, "goal": plan.sweep.metric.goal}
@@ -73,17 +76,26 @@ def sweep(
         return board.end()
 
 
-def make_plan(path: Path, out: Path, overrides: Sequence[str], seed: int) -> Plan:
+def make_plan(
+    path: Path, out: Path, overrides: Sequence[str], seed: int, trusted: Sequence[str] = ()
+) -> Plan:
     """Read a sweep file, and check the recipe with one value of each parameter.
 
     Raises:
-        RecipeError: If something is wrong with them.
+        RecipeError: If something is wrong with them, or the file's command asks to trust packages
+            that are not among ``trusted``.
     """
     spec = read_sweep(path)
+    for package in spec.command.trusted:
+        if package not in trusted:
+            told = (
+                f"asks to trust {shown(package)}, which no file can: add --trust {short(package)}"
+            )
+            raise RecipeError(f"{path}: command", told)
     for override in overrides:
         if (key := override.partition("=")[0]) in spec.parameters:
             raise RecipeError(key, "the sweep varies it; it cannot be set as well")
-    plan = Plan(spec, out, tuple(overrides), seed)
+    plan = Plan(spec, out, tuple(overrides), seed, tuple(trusted))
     run = plan.run(Trial(0, _middle(spec), ""))
     check_stages(run.recipe, run.trusted)
     if spec.early_terminate and run.recipe.staged:

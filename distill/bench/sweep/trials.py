@@ -32,12 +32,14 @@ class Plan:
         out: Where its trials and tables go.
         overrides: ``dotted.key=value`` each, for every trial, before its parameters.
         seed: Of the search.
+        trusted: Further packages whose classes the recipe may name.
     """
 
     sweep: Sweep
     out: Path
     overrides: tuple[str, ...]
     seed: int
+    trusted: tuple[str, ...] = ()
 
     def digest(self) -> str:
         """SHA-256 of what its trials depend on; more of them may be asked for later."""
@@ -61,7 +63,7 @@ class Plan:
         recipe = Recipe(recipes.load(path, [*command.overrides, *self.overrides, *chosen]))
         told = digest(recipe, "")
         recipe = _stopped_early(_logged_to_group(recipe, self.sweep, trial), self.sweep, run_dir)
-        return RepeatableRun(recipe, run_dir, command.recipe, told, command.trusted)
+        return RepeatableRun(recipe, run_dir, command.recipe, told, self.trusted)
 
 
 def _logged_to_group(recipe: Recipe, sweep: Sweep, trial: Trial) -> Recipe:

@@ -9,6 +9,8 @@ from wandb.sdk.launch.sweeps import utils as agent
 
 from distill import recipes
 from distill.bench.sweep.command import Command
+from distill.bench.sweep.runner import make_plan
+from distill.bench.sweep.search import Trial
 from distill.bench.sweep.spec import read_sweep
 from distill.cli.app import _overrides
 from distill.core.errors import RecipeError
@@ -54,6 +56,26 @@ def test_a_command_may_start_in_several_ways(
     words = [*start, "fit", "digits/kd", "${args}", "--seed=3", "--trust=mine"]
     found = read_sweep(write(tmp_path, command=words, program=program)).command
     assert found == Command("digits/kd", ("seed_everything=3",), ("mine",))
+
+
+def test_a_file_cannot_trust_packages_for_itself(tmp_path: Path) -> None:
+    path = write(tmp_path, command=["distill", "fit", "digits/kd", "--trust=tests", "${args}"])
+    for granted in ((), ("other",)):
+        with pytest.raises(RecipeError, match=r"command: asks to trust 'tests'.*--trust tests"):
+            make_plan(path, tmp_path / "out", (), 0, granted)
+    plan = make_plan(path, tmp_path / "out", (), 0, ("tests", "other"))
+    assert plan.trusted == ("tests", "other")
+
+
+def test_what_runs_trusts_is_what_was_granted(tmp_path: Path) -> None:
+    parameters = {"model.student.width": {"values": [4, 8]}}
+    student = "--model.student=tests.networks.tiny"
+    command = ["distill", "fit", "digits/student", student, "${args}"]
+    path = write(tmp_path, command=command, parameters=parameters)
+    with pytest.raises(RecipeError, match="outside the trusted packages"):
+        make_plan(path, tmp_path / "out", (), 0)
+    plan = make_plan(path, tmp_path / "out", (), 0, ("tests",))
+    assert plan.run(Trial(0, {"model.student.width": 4}, "")).trusted == ("tests",)
 
 
 def test_a_grid_ends_by_itself(tmp_path: Path) -> None:

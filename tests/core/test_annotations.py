@@ -1,11 +1,14 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import torch
 from torch import nn
+from torch.optim import Optimizer
 
+from distill.core import annotations
 from distill.core.errors import RecipeError
-from distill.recipes import annotations
 
 
 @pytest.mark.parametrize(
@@ -80,21 +83,45 @@ def test_plain_types_hold_numbers_and_texts_alone(annotation: Any, plain: bool) 
 
 
 @pytest.mark.parametrize(
-    ("annotation", "item"),
+    ("annotation", "keys", "items"),
     [
-        (list[nn.Module], nn.Module),
-        (dict[str, nn.Module] | None, nn.Module),
-        (tuple[nn.Module, ...], nn.Module),
-        (int, object),
+        (list[nn.Module], [], [(nn.Module,)]),
+        (dict[str, nn.Module] | None, [(str, nn.Module)], []),
+        (tuple[nn.Module, ...], [], [(nn.Module,)]),
+        (tuple[int, nn.Module], [], [(int, nn.Module)]),
+        (Iterable[nn.Module] | nn.Module, [], [(nn.Module,)]),
+        (nn.Module, [], []),
+        (Callable[[list[int]], int], [], []),
     ],
 )
-def test_the_type_of_what_a_container_holds(annotation: Any, item: type) -> None:
-    assert annotations.item_type(annotation) is item
+def test_what_containers_hold(annotation: Any, keys: list[Any], items: list[Any]) -> None:
+    assert annotations.mappings(annotation) == keys
+    assert annotations.sequences(annotation) == items
 
 
-def test_functions_without_resolvable_annotations_have_none() -> None:
-    def odd(value: "Nowhere") -> None:  # noqa: F821
-        """Its annotation names nothing."""
+@pytest.mark.parametrize(
+    ("annotation", "kinds"),
+    [
+        (nn.Module | str | None, (nn.Module,)),
+        (Callable[[Any], Optimizer] | None, (Optimizer,)),
+        (Callable[[int], float], ()),
+        (Callable[..., Any], ()),
+        (float | torch.Tensor, ()),
+        (Path | str, ()),
+        (type[nn.Module], ()),
+        (list[nn.Module], ()),
+        (nn.ModuleList, (nn.ModuleList,)),
+        (Any, ()),
+    ],
+)
+def test_the_types_that_a_class_path_may_have(annotation: Any, kinds: tuple[type, ...]) -> None:
+    assert annotations.wanted(annotation) == kinds
 
-    assert annotations.argument_types(odd) == {}
-    assert annotations.argument_types(nn.Linear)["in_features"] is int
+
+def test_arguments_are_told_as_the_parser_sees_them() -> None:
+    def odd(value: "Nowhere", plain=1, **more: int) -> None:  # noqa: F821
+        """Its first annotation names nothing, its second has none."""
+
+    assert annotations.arguments_of(odd) == {"value": (object, True), "plain": (object, False)}
+    assert annotations.arguments_of(nn.Linear)["in_features"] == (int, True)
+    assert annotations.arguments_of(nn.Sequential) == {}
