@@ -1,9 +1,11 @@
 """A bench as a file: which recipes, which seeds, compared with what."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from distill.core.echo import short, shown
 from distill.core.errors import RecipeError
 from distill.core.suggest import nearest
 from distill.recipes import read
@@ -72,12 +74,23 @@ def read_bench(path: Path) -> Bench:
         raise RecipeError(str(path), "needs at least one method and seed, and no seed twice")
     if len(competitors) != 1 + len(bench.methods) + len(variants):
         raise RecipeError(str(path), "two methods or variants have the same name")
+    if bench.teacher is not None and "teacher" in competitors:
+        raise RecipeError(str(path), "a method named teacher lies where the bench's teacher does")
     for name, variant in variants.items():
+        _check_variant(f"{path}.variants.{short(name)}", name, variant)
         if variant.against is not None and variant.against not in competitors:
-            hint = nearest(variant.against, competitors)
+            hint = nearest(variant.against[:80], competitors)
             key = f"{path}.variants.{name}.against"
-            raise RecipeError(key, f"no method {variant.against!r}{hint}")
+            raise RecipeError(key, f"no method {shown(variant.against)}{hint}")
     return bench
+
+
+def _check_variant(key: str, name: str, variant: Variant) -> None:
+    if re.fullmatch(r"[A-Za-z0-9_-]{1,100}", name) is None:
+        needed = "a variant's name is that of its folder: letters, digits, _ and -, at most 100"
+        raise RecipeError(key, needed)
+    if variant.against == name:
+        raise RecipeError(f"{key}.against", "is the variant itself")
 
 
 def _without_overrides(key: str, given: object) -> object:
@@ -89,5 +102,5 @@ def _without_overrides(key: str, given: object) -> object:
         if name not in ("overrides", "teacher_overrides"):
             kept[name] = _without_overrides(f"{key}.{name}", value)
         elif not isinstance(value, dict):
-            raise RecipeError(f"{key}.{name}", f"needs dotted.key: value, got {value!r}")
+            raise RecipeError(f"{key}.{name}", f"needs dotted.key: value, got {shown(value)}")
     return kept

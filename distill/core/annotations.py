@@ -238,6 +238,8 @@ def _spell_other(annotation: Any) -> str:  # noqa: ANN401
     if is_callable(annotation):
         kinds = " or ".join(kind.__name__ for kind in wanted(annotation))
         return f"the class_path of a class of type {kinds}" if kinds else "nothing of a recipe"
+    if is_dataclass(annotation):
+        return f"the keys of {getattr(annotation, '__name__', annotation)}"
     if inspect.isclass(annotation) and not issubclass(annotation, _NO_OBJECTS) and not arguments:
         return f"a class_path of type {annotation.__name__}"
     if not inspect.isclass(origin) or not issubclass(origin, Collection):

@@ -73,8 +73,8 @@ def gives(target: Target) -> tuple[type, ...]:
     returned = signature.return_annotation
     union = get_origin(returned) in (Union, types.UnionType)
     kinds = get_args(returned) if union else (returned,)
-    empty = inspect.Signature.empty
-    return kinds if all(inspect.isclass(k) and k is not empty for k in kinds) else ()
+    unclear = (inspect.Signature.empty, Any)
+    return kinds if all(inspect.isclass(k) and k not in unclear for k in kinds) else ()
 
 
 def fits(target: Target, wanted: Sequence[type]) -> bool:

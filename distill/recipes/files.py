@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,8 +43,9 @@ def find(name: str) -> Path:
     """
     named = name.removeprefix("recipes/").removesuffix(".yaml")
     for path in (Path(name), root() / f"{named}.yaml"):
-        if path.is_file():
-            return path
+        with suppress(OSError):  # a name too long for a file
+            if path.is_file():
+                return path
     raise RecipeError(short(name), f"no such recipe{nearest(named[:80], names())}")
 
 
@@ -100,6 +102,7 @@ def load(path: Path, overrides: Iterable[str] = (), overlays: Iterable[Path] = (
     for each in overrides:
         override(tree, each)
     tree["trainer"] = tree.get("trainer") or {}
+    _check_sections(tree)
     if tree.get("stages") is None:
         tree.pop("stages", None)
         return resolve(tree)
@@ -116,6 +119,19 @@ def override(tree: Tree, written: str) -> None:
     if not equals or not key:
         raise RecipeError(short(written), "an override is written --dotted.key=value")
     put(tree, key, _value(key, value))
+
+
+def _check_sections(tree: Tree) -> None:
+    """Whoever looks into a recipe before it is checked finds mappings."""
+    for section in ("model", "trainer"):
+        if not isinstance(tree.get(section), dict):
+            missing = tree.get(section) is None
+            told = "is missing" if missing else f"needs keys, got {shown(tree[section])}"
+            raise RecipeError(section, told)
+    given = tree["model"].get("init_args")
+    tree["model"]["init_args"] = {} if given is None else given
+    if not isinstance(tree["model"]["init_args"], dict):
+        raise RecipeError("model.init_args", f"needs keys, got {shown(given)}")
 
 
 def put(tree: Tree, key: str, value: object) -> None:
