@@ -35,7 +35,8 @@ MODULES = (
     *("pytorch_lightning.tuner", "pytorch_lightning.utilities"),
     *("lightning_fabric.cli", "lightning_fabric.strategies.launchers"),
     "lightning_fabric.utilities",
-    *("distill.bench", "distill.cli", "distill.report", "distill.runs", "distill.tools"),
+    *("distill.bench.processes", "distill.bench.runner", "distill.bench.sweep.runner"),
+    *("distill.cli", "distill.report", "distill.runs", "distill.tools"),
 )
 OBJECTS = (
     "pytorch_lightning.callbacks.lambda_function.LambdaCallback",

@@ -63,7 +63,7 @@ class Distillation(pl.LightningModule):
         scheduler: LRSchedulerCallable | None = None,
         scheduler_interval: Literal["epoch", "step"] = "epoch",
         teacher_mode: TeacherMode = "eval",
-        normalization: dict[str, Normalization] | None = None,
+        normalization: dict[Literal["student", "teacher"], Normalization] | None = None,
         channels_last: bool = False,
         decay: Decay = "all",
         gradient_norms: str | None = None,

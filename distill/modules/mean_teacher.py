@@ -78,5 +78,7 @@ class MeanTeacher(Distillation):
         self.evaluation.teacher_changes = self.objective.moving = True
 
 
-def _for_both(normalization: Normalization | None) -> dict[str, Normalization] | None:
+def _for_both(
+    normalization: Normalization | None,
+) -> dict[Literal["student", "teacher"], Normalization] | None:
     return {"student": normalization, "teacher": normalization} if normalization else None

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -87,7 +87,7 @@ class Networks:
     def __init__(
         self,
         networks: Mapping[str, nn.Module | Holder],
-        normalization: Mapping[str, Normalization] | None = None,
+        normalization: Mapping[Any, Normalization] | None = None,
         channels_last: bool = False,
         compile: bool = False,
     ) -> None:
