@@ -145,24 +145,16 @@ class Walk:
     ) -> None:
         """Check a class path with its arguments."""
         target = resolve(told_at, path, self._trusted)
-        classes, kinds = wanted_classes(annotation), wanted(annotation)
+        classes = wanted_classes(annotation)
         if classes and inspect.isclass(target) and issubclass(target, classes) and not given:
             return
-        if not kinds or not fits(target, kinds):
-            needed = " or ".join(kind.__name__ for kind in (*kinds, *classes)) or "no class"
-            told = f"{path} is neither a class of type {needed} nor a function annotated to return"
-            raise RecipeError(told_at, f"{told} one" if needed != "no class" else "takes no class")
-        if inspect.isabstract(target) or (target in kinds and target.__name__ in _ABSTRACT):
-            raise RecipeError(told_at, f"{path} is a base class: name one of its kinds")
+        _check_kind(told_at, path, target, annotation)
         # A callable is given its first argument later: an optimizer its parameters.
         self.arguments(key, target, given, complete=not is_callable(annotation))
 
     def _mapping(self, key: str, value: Mapping[Any, Any], annotation: Any) -> None:  # noqa: ANN401
         if "class_path" in value:
-            for part in value:
-                if part not in ("class_path", "init_args"):
-                    put = f"put {shown(part)} under {key}.init_args"
-                    raise RecipeError(f"{key}.{short(str(part))}", put)
+            _check_parts(key, value)
             given = value.get("init_args")
             path = value["class_path"]
             self._object(key, f"{key}.class_path", path, {} if given is None else given, annotation)
@@ -180,10 +172,7 @@ class Walk:
         names, items = option
         for name, item in value.items():
             place = f"{key}.{short(str(name))}"
-            if get_origin(names) is Literal and name not in get_args(names):
-                known = [str(each) for each in get_args(names)]
-                needed = f"needs {' or '.join(known)}" + nearest(str(name)[:80], known)
-                raise RecipeError(place, needed)
+            _check_one_of(place, name, names)
             if wanted(items) or mappings(items):
                 _check_name(place, name)
             self.visit(place, item, items)
@@ -212,6 +201,33 @@ class Walk:
                 self._depth = depth
             else:
                 return
+
+
+def _check_one_of(key: str, name: object, names: Any) -> None:  # noqa: ANN401
+    """Check the key of a mapping whose keys are listed."""
+    if get_origin(names) is Literal and name not in get_args(names):
+        known = [str(each) for each in get_args(names)]
+        needed = f"needs {' or '.join(known)}" + nearest(str(name)[:80], known)
+        raise RecipeError(key, needed)
+
+
+def _check_parts(key: str, spec: Mapping[Any, Any]) -> None:
+    """Check that beside a class path there are only its arguments."""
+    for part in spec:
+        if part not in ("class_path", "init_args"):
+            put = f"put {shown(part)} under {key}.init_args"
+            raise RecipeError(f"{key}.{short(str(part))}", put)
+
+
+def _check_kind(key: str, path: object, target: Callable[..., Any], annotation: Any) -> None:  # noqa: ANN401
+    """Check that a class, or what a function returns, is of the type of its place."""
+    classes, kinds = wanted_classes(annotation), wanted(annotation)
+    if not kinds or not fits(target, kinds):
+        needed = " or ".join(kind.__name__ for kind in (*kinds, *classes)) or "no class"
+        told = f"{path} is neither a class of type {needed} nor a function annotated to return"
+        raise RecipeError(key, f"{told} one" if needed != "no class" else "takes no class")
+    if inspect.isabstract(target) or (target in kinds and target.__name__ in _ABSTRACT):
+        raise RecipeError(key, f"{path} is a base class: name one of its kinds")
 
 
 def _check_untyped(key: str, value: object, depth: int = 0) -> None:

@@ -162,7 +162,7 @@ class Distillation(pl.LightningModule):
         return outputs
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Figures and losses on the labels, see :class:`~distill.modules.evaluation.Evaluation`."""
+        """Figures and losses on the labels, see :class:`~distill.modules.Evaluation`."""
         self.evaluation.step(self, "val", batch, self.outputs_of)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
@@ -170,7 +170,6 @@ class Distillation(pl.LightningModule):
         self.evaluation.step(self, "test", batch, self.outputs_of)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Distillation":
-        # Moves the teacher along (to a device, to a dtype) though it is outside the module tree.
-        if self.teacher is not None:
+        if self.teacher is not None:  # it moves along, though it is outside the module tree
             self.teacher._apply(fn)  # type: ignore[no-untyped-call]
         return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]

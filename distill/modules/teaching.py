@@ -68,8 +68,7 @@ class Teaching(pl.Callback):
     @property
     def saved(self) -> dict[str, nn.Module]:
         """A teacher that changed, by the file that a finished run leaves it in."""
-        network = self.network
-        return {"teacher.safetensors": network} if network is not None and self.changes else {}
+        return {"teacher.safetensors": self.network} if self.network and self.changes else {}
 
     @property
     def absent(self) -> dict[str, str]:
