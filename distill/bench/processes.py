@@ -28,11 +28,11 @@ _PRELOAD = ["distill.runs.single"]
 
 @dataclass(frozen=True)
 class Task:
-    """Something to do.
+    """A call to run in a process.
 
     Attributes:
-        key: What the caller knows it by.
-        function: What does it; importable by name, as are its arguments and what it returns.
+        key: Names the task for the caller.
+        function: Is called; must be importable by name, as must its arguments and its result.
         arguments: The function's arguments.
     """
 
@@ -41,8 +41,8 @@ class Task:
     arguments: tuple[Any, ...]
 
 
-class Outcome(NamedTuple):
-    """What came of a task: a value, or what went wrong: in one line, of which kind, and where."""
+class TaskResult(NamedTuple):
+    """The value that a task returned, or its error: a line, the exception's class, a traceback."""
 
     key: Any
     value: Any = None
@@ -51,24 +51,24 @@ class Outcome(NamedTuple):
     traceback: str = ""
 
 
-def carry_out(tasks: Iterable[Task], jobs: int) -> Iterator[Outcome]:
-    """Do tasks, ``jobs`` at once, and give their outcomes as they come.
+def run_tasks(tasks: Iterable[Task], jobs: int) -> Iterator[TaskResult]:
+    """Run tasks, ``jobs`` at once, and yield each result when its task ends.
 
-    A task that fails, or whose process dies, does not stop the others. One task at a time is done
-    in this process. A task is taken from ``tasks`` when there is room for it, after all earlier
-    outcomes were given. If this process is killed, so are the tasks' processes.
+    A task that fails, or whose process dies, does not stop the others. With one job, tasks run in
+    this process. A task is taken from ``tasks`` when a process is free, after all earlier results
+    were yielded. If this process is killed, so are the tasks' processes.
 
     Args:
-        tasks: What to do.
-        jobs: How many at once, at least 1.
+        tasks: The calls to make.
+        jobs: Number of tasks at once, at least 1.
 
     Raises:
-        Interrupted: After a signal of those that a run listens to, once the tasks in progress have
-            saved and stopped.
+        Interrupted: After a signal that a run handles, once the tasks in progress have saved and
+            stopped.
     """
     if jobs == 1:
         for task in tasks:
-            yield _attempt(task)
+            yield _run_task(task)
         return
     threads = max(1, torch.get_num_threads() // jobs)
     _CONTEXT.set_forkserver_preload(_PRELOAD)
@@ -82,17 +82,17 @@ def carry_out(tasks: Iterable[Task], jobs: int) -> Iterator[Outcome]:
             ready = wait([one.connection for one in running])
             for one in [one for one in running if one.connection in ready]:
                 running.remove(one)
-                yield _received(one)
+                yield _receive(one)
 
 
-def carry_out_apart(task: Task) -> Outcome:
-    """Do one task in a process of its own, from any thread.
+def run_in_subprocess(task: Task) -> TaskResult:
+    """Run one task in a process of its own; may be called from any thread.
 
     Args:
-        task: What to do.
+        task: The call to make.
     """
     _CONTEXT.set_forkserver_preload(_PRELOAD)
-    return _received(_start(task, torch.get_num_threads()))
+    return _receive(_start(task, torch.get_num_threads()))
 
 
 class _Running(NamedTuple):
@@ -101,20 +101,20 @@ class _Running(NamedTuple):
     process: BaseProcess
 
 
-def _attempt(task: Task) -> Outcome:
+def _run_task(task: Task) -> TaskResult:
     try:
-        return Outcome(task.key, task.function(*task.arguments))
+        return TaskResult(task.key, task.function(*task.arguments))
     except Interrupted:
         raise
     except Exception as error:
         kind = type(error).__name__
-        return Outcome(task.key, None, _line(error), kind, traceback.format_exc())
+        return TaskResult(task.key, None, _line(error), kind, traceback.format_exc())
 
 
 def _line(error: Exception) -> str:
     first = (str(error).strip().splitlines() or [""])[0]
-    told = isinstance(error, (RecipeError, NonFiniteError, Interrupted))
-    return first if told else f"{type(error).__name__}: {first}"
+    complete = isinstance(error, (RecipeError, NonFiniteError, Interrupted))
+    return first if complete else f"{type(error).__name__}: {first}"
 
 
 def _start(task: Task, threads: int) -> _Running:
@@ -128,13 +128,13 @@ def _start(task: Task, threads: int) -> _Running:
 
 @contextmanager
 def _blocked_signals() -> Iterator[None]:
-    """What is started here outlives a signal to all processes of a terminal.
+    """Block signals for processes started here: they outlive a signal to a terminal's processes.
 
-    The server must, as it tells when the tasks' processes end.
+    The fork server must, as it reports when the tasks' processes end.
     """
     former = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
-        # The server has it started, and it unblocks some when it starts.
+        # The server starts the tracker, which unblocks some signals when it starts.
         resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         yield
@@ -149,10 +149,10 @@ def _child(connection: Connection, task: Task, threads: int) -> None:
     threading.Thread(target=_die_with_the_parent, daemon=True).start()
     torch.set_num_threads(threads)
     try:
-        outcome = _attempt(task)
+        result = _run_task(task)
     except Interrupted as error:
-        outcome = Outcome(task.key, None, _line(error))
-    connection.send(outcome[1:])
+        result = TaskResult(task.key, None, _line(error))
+    connection.send(result[1:])
 
 
 def _die_with_the_parent() -> None:
@@ -162,32 +162,32 @@ def _die_with_the_parent() -> None:
         os._exit(1)
 
 
-def _received(one: _Running) -> Outcome:
+def _receive(one: _Running) -> TaskResult:
     try:
-        outcome = Outcome(one.task.key, *one.connection.recv())
+        result = TaskResult(one.task.key, *one.connection.recv())
     except EOFError:
         one.process.join()
-        told = f"its process ended with exit code {one.process.exitcode}"
-        outcome = Outcome(one.task.key, None, told)
+        message = f"its process ended with exit code {one.process.exitcode}"
+        result = TaskResult(one.task.key, None, message)
     one.process.join()
     one.connection.close()
-    return outcome
+    return result
 
 
 @contextmanager
 def _stopped_by_signals(running: list[_Running]) -> Iterator[None]:
-    """On a signal lets what is running save and stop, then raises Interrupted.
+    """On a signal, let running tasks save and stop, then raise Interrupted.
 
-    Until then further signals change nothing, but a second SIGINT ends it at once.
+    Further signals change nothing, but a second SIGINT kills the tasks at once.
     """
-    came: list[int] = []
+    received: list[int] = []
 
     def stop(signum: int, frame: FrameType | None) -> None:
-        came.append(signum)
-        if len(came) == 1:
+        received.append(signum)
+        if len(received) == 1:
             name = signal.Signals(signum).name
-            raise Interrupted(signum, f"{name}: stopped; the same command goes on from here")
-        if came.count(signal.SIGINT) > 1:
+            raise Interrupted(signum, f"{name}: stopped; run the same command again to continue")
+        if received.count(signal.SIGINT) > 1:
             for one in running:
                 one.process.kill()
 

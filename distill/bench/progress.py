@@ -1,4 +1,4 @@
-"""How far a bench or a sweep is: a line per run that ended, with the time left."""
+"""Progress of a bench or a sweep: a line per run that ended, with the time left."""
 
 import time
 
@@ -6,12 +6,12 @@ from rich.console import Console
 
 
 class Progress:
-    """Counts runs and prints them.
+    """Counts runs that ended and prints a line for each.
 
     Args:
         console: Where to print.
-        total: How many runs there are.
-        finished: How many of them were finished before.
+        total: Number of runs.
+        finished: Number of runs that were finished before.
     """
 
     def __init__(self, console: Console, total: int, finished: int = 0) -> None:
@@ -20,10 +20,10 @@ class Progress:
         self._started = time.monotonic()
 
     def ended(self, line: str) -> None:
-        """Print that a run ended.
+        """Count a run that ended and print its line.
 
         Args:
-            line: What came of it.
+            line: The run and its result.
         """
         self._done += 1
         place = f"{self._done}/{self._total}"
@@ -35,13 +35,13 @@ class Progress:
         remaining = self._total - self._done
         if not remaining:
             return ""
-        # The runs of this session, not what earlier ones left, tell how long one takes.
+        # Only the runs of this session, not those of earlier ones, say how long one takes.
         seconds = (time.monotonic() - self._started) / (self._done - self._before) * remaining
         return f"  about {duration(seconds)} left"
 
 
 def duration(seconds: float) -> str:
-    """Seconds in two units at most.
+    """Write seconds in two units at most.
 
     Example:
         >>> duration(5), duration(75), duration(7500)

@@ -40,17 +40,17 @@ _IN_WIDE_TABLES = ("bootstrap interval", "p (Holm)", "gap closed")
 
 
 def summary(rows: Sequence[Row], baseline: str) -> list[tuple[str, ...]]:
-    """A line per method: accuracies, paired difference and how sure it is, time.
+    """Summarize each method in a line: accuracies, paired difference, confidence, time.
 
     Args:
         rows: One per run.
-        baseline: The method that the others are compared with, where they name no other.
+        baseline: The method that the others are compared with, unless they name another.
     """
     return [_line(one, baseline) for one in compare(rows)]
 
 
 def markdown(rows: Sequence[Row], baseline: str) -> str:
-    """The summary as a Markdown table, with the number of seeds and the teacher below it."""
+    """Write the summary as a Markdown table, with the number of seeds and the teacher below."""
     header = [title.format(baseline=baseline) for title in _HEADER]
     lines = [header, ["---"] * len(header), *summary(rows, baseline)]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -58,7 +58,7 @@ def markdown(rows: Sequence[Row], baseline: str) -> str:
 
 
 def print_table(console: Console, rows: Sequence[Row], baseline: str) -> None:
-    """The summary on a terminal; a narrow one leaves columns to ``table.md``."""
+    """Print the summary; a narrow terminal leaves columns to ``table.md``."""
     wide = console.width >= _WIDE
     places = [p for p, title in enumerate(_HEADER) if wide or title not in _IN_WIDE_TABLES]
     caption = _caption(rows)
@@ -74,7 +74,7 @@ def print_table(console: Console, rows: Sequence[Row], baseline: str) -> None:
 
 
 def plot(path: Path, rows: Sequence[Row], baseline: str) -> bool:
-    """Accuracies of all runs, a column of dots per method.
+    """Plot the accuracies of all runs, a column of dots per method.
 
     Returns:
         False where matplotlib is not installed.
@@ -89,11 +89,9 @@ def plot(path: Path, rows: Sequence[Row], baseline: str) -> bool:
     axes = figure.subplots()
     for place, method in enumerate(methods):
         values = [row[column] for row in rows if row["method"] == method]
-        colour = "tab:gray" if method == baseline else "tab:blue"
-        axes.plot([place] * len(values), values, "o", color=colour, alpha=0.45)
-        axes.plot(
-            [place - 0.25, place + 0.25], [spread(values)[0]] * 2, color=colour, linewidth=2.5
-        )
+        color = "tab:gray" if method == baseline else "tab:blue"
+        axes.plot([place] * len(values), values, "o", color=color, alpha=0.45)
+        axes.plot([place - 0.25, place + 0.25], [spread(values)[0]] * 2, color=color, linewidth=2.5)
     split = column.removesuffix("_last")
     teacher = teacher_accuracy(rows, split)
     if teacher is not None:
@@ -142,6 +140,6 @@ def _caption(rows: Sequence[Row]) -> str:
     seeds = len({row["seed"] for row in rows})
     found = {split: teacher_accuracy(rows, split) for split in ("val", "test")}
     teacher = [f"{value:.2f} % {split}" for split, value in found.items() if value is not None]
-    told = f"; teacher {', '.join(teacher)}" if teacher else ""
+    suffix = f"; teacher {', '.join(teacher)}" if teacher else ""
     over = "one seed" if seeds == 1 else f"mean and standard deviation over {seeds} seeds"
-    return f"Last epoch, {over}{told}."
+    return f"Last epoch, {over}{suffix}."

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from distill import recipes
-from distill.bench.processes import Outcome, Task, carry_out
+from distill.bench.processes import Task, TaskResult, run_tasks
 from distill.bench.progress import Progress
 from distill.bench.report import COLUMNS, markdown, plot, print_table
 from distill.bench.spec import Bench, Overrides, read_bench
@@ -24,7 +24,7 @@ from distill.runs.result import Result
 
 
 class RunsFailedError(RuntimeError):
-    """Some runs failed; the others were carried out and are in the tables."""
+    """Some runs failed; the others finished and are in the tables."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ def bench(
 
     Args:
         path: The bench file.
-        out: Where runs and tables go; runs that are finished there are not repeated.
-        console: Where to print.
+        out: Folder for runs and tables; runs that are finished there are not repeated.
+        console: For messages; a new one if None.
         overrides: ``dotted.key=value`` each, on top of the bench's, for every run and the teacher.
-        jobs: Runs at once, in processes of their own that share the threads.
+        jobs: Number of runs at once, in processes of their own that share the threads.
         trusted: Further packages whose classes the recipes may name.
 
     Returns:
@@ -60,7 +60,7 @@ def bench(
 
     Raises:
         RecipeError: If the bench, a recipe or the teacher is wrong, or ``out`` is in use.
-        RunsFailedError: If runs failed, after all others were carried out.
+        RunsFailedError: If runs failed, after all others finished.
     """
     console = console or Console()
     if jobs < 1:
@@ -71,7 +71,7 @@ def bench(
         cells = _cells(spec, out, overrides, trusted, teacher)
         if teacher is not None:
             _train_teacher(teacher, console)
-        rows, failed = _carry_out(cells, out, console, jobs)
+        rows, failed = _run_cells(cells, out, console, jobs)
         if rows:
             _report(out, rows, Path(spec.baseline).stem, console)
     if failed:
@@ -88,8 +88,8 @@ def _teacher(
     recipe = _load(spec.teacher, spec.teacher_overrides, 0, overrides)
     check_stages(recipe, trusted)
     _check_validates(last_stage(recipe))
-    name, told = spec.teacher, digest(recipe, "")
-    run = RepeatableRun(recipe, out / "teacher", name, told, tuple(trusted))
+    name, key = spec.teacher, digest(recipe, "")
+    run = RepeatableRun(recipe, out / "teacher", name, key, tuple(trusted))
     run.check_owner()
     return run
 
@@ -101,7 +101,7 @@ def _cells(
     trusted: Sequence[str],
     teacher: RepeatableRun | None,
 ) -> list[_Cell]:
-    """Everything to run; a recipe that is wrong is found here, not hours later."""
+    """List all runs, and check their recipes before the first starts."""
     cells, baseline = [], Path(spec.baseline).stem
     for method, variant in spec.competitors().items():
         against = "" if method == baseline else variant.against or baseline
@@ -113,9 +113,9 @@ def _cells(
             if seed == spec.seeds[0]:
                 check_stages(recipe, trusted)
                 _check_validates(last_stage(recipe))
-            told = digest(recipe, taught_by.digest if taught_by else "")
+            key = digest(recipe, taught_by.digest if taught_by else "")
             folder, name = out / method / f"seed{seed}", variant.recipe
-            run = RepeatableRun(recipe, folder, name, told, tuple(trusted))
+            run = RepeatableRun(recipe, folder, name, key, tuple(trusted))
             run.check_owner()
             cells.append(_Cell(method, seed, against, run))
     return cells
@@ -125,8 +125,8 @@ def _check_validates(recipe: Recipe) -> None:
     every = recipe.get("trainer.check_val_every_n_epoch") or 1
     epochs = recipe.get("trainer.max_epochs")
     if isinstance(epochs, int) and 0 <= epochs < every:
-        told = f"is {every}, so {epochs} epochs would never be validated"
-        raise RecipeError("trainer.check_val_every_n_epoch", told)
+        message = f"is {every}, so {epochs} epochs would never be validated"
+        raise RecipeError("trainer.check_val_every_n_epoch", message)
 
 
 def _load(name: str, changes: Overrides, seed: int, overrides: Sequence[str]) -> Recipe:
@@ -138,34 +138,34 @@ def _load(name: str, changes: Overrides, seed: int, overrides: Sequence[str]) ->
 def _train_teacher(teacher: RepeatableRun, console: Console) -> None:
     known = teacher.result() is not None
     row = _row(_Cell("teacher", 0, "", teacher), teacher.train())
-    told = "finished before" if known else f"{row['wall_s']:.1f} s"
-    console.print(f"teacher  {_told(row)}  {told}", highlight=False, soft_wrap=True)
+    time = "finished before" if known else f"{row['wall_s']:.1f} s"
+    console.print(f"teacher  {_scores(row)}  {time}", highlight=False, soft_wrap=True)
 
 
-def _carry_out(
+def _run_cells(
     cells: Sequence[_Cell], out: Path, console: Console, jobs: int
 ) -> tuple[list[Row], int]:
-    """The rows of all runs that are finished, in the bench's order, and how many failed."""
+    """Run all cells that are not finished; return the rows, in order, and how many failed."""
     found = {place: cell.run.result() for place, cell in enumerate(cells)}
     results = {place: result for place, result in found.items() if result is not None}
-    due = [place for place in range(len(cells)) if place not in results]
+    missing = [place for place in range(len(cells)) if place not in results]
     at_once = f", {jobs} at once" if jobs > 1 else ""
-    done = f"{len(results)} finished before, {len(due)} to do{at_once}"
-    console.print(f"runs     {len(cells)}: {done}", highlight=False)
+    summary = f"{len(results)} finished before, {len(missing)} to do{at_once}"
+    console.print(f"runs     {len(cells)}: {summary}", highlight=False)
     progress, failed = Progress(console, len(cells), len(results)), 0
-    tasks = (Task(place, cells[place].run.train, ()) for place in due)
+    tasks = (Task(place, cells[place].run.train, ()) for place in missing)
     rows = _rows(cells, results)
-    for outcome in carry_out(tasks, jobs):
-        cell = cells[outcome.key]
-        if outcome.error:
+    for done in run_tasks(tasks, jobs):
+        cell = cells[done.key]
+        if done.error:
             failed += 1
-            _note_failure(cell, outcome, progress)
+            _record_failure(cell, done, progress)
             continue
-        results[outcome.key] = outcome.value
+        results[done.key] = done.value
         rows = _rows(cells, results)
         write_csv(out / "results.csv", rows, COLUMNS)
-        row = _row(cell, outcome.value)
-        progress.ended(f"{_told(row)}  {row['wall_s']:.1f} s")
+        row = _row(cell, done.value)
+        progress.ended(f"{_scores(row)}  {row['wall_s']:.1f} s")
     return rows, failed
 
 
@@ -190,15 +190,15 @@ def _row(cell: _Cell, result: Result) -> Row:
     }
 
 
-def _told(row: Row) -> str:
+def _scores(row: Row) -> str:
     test = f"  test {row['test_last']:.2f} %" if row["test_last"] is not None else ""
     return f"{row['method']:12} seed {row['seed']}  val {row['val_last']:.2f} %{test}"
 
 
-def _note_failure(cell: _Cell, outcome: Outcome, progress: Progress) -> None:
+def _record_failure(cell: _Cell, done: TaskResult, progress: Progress) -> None:
     cell.run.run_dir.mkdir(parents=True, exist_ok=True)
-    (cell.run.run_dir / "error.txt").write_text(outcome.traceback or outcome.error)
-    progress.ended(f"{cell.method:12} seed {cell.seed}  FAILED: {outcome.error}")
+    (cell.run.run_dir / "error.txt").write_text(done.traceback or done.error)
+    progress.ended(f"{cell.method:12} seed {cell.seed}  FAILED: {done.error}")
 
 
 def _report(out: Path, rows: list[Row], baseline: str, console: Console) -> None:

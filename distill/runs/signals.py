@@ -1,4 +1,4 @@
-"""Signals end a run with a checkpoint, not with a lost epoch."""
+"""Saves a checkpoint and stops when a signal asks the run to end."""
 
 import signal
 from pathlib import Path
@@ -11,7 +11,8 @@ from torch.distributed import distributed_c10d
 from distill.core.errors import Interrupted
 from distill.core.stopping import handled_signals
 
-_APPOINTED = "distill/stop"
+STOP_STEP = "distill/stop"
+"""Key of the step after which all processes stop, in the store that they share."""
 
 
 class StopOnSignal(Checkpoint):
@@ -20,9 +21,9 @@ class StopOnSignal(Checkpoint):
     In the last step of an epoch, and in validation, it waits until the epoch's end, where weight
     averages are swapped back and schedules have moved. A second SIGINT stops at once.
 
-    Of several processes any one may get the signal. It appoints the step after which all stop, the
-    one after its own: nobody can finish that one without it, so nobody can miss the appointment. A
-    run whose last step is over then ends as if there had been no signal.
+    Of several processes any one may get the signal. It sets the step after which all stop, the one
+    after its own: no process can finish that step without the others, so none can miss it. A run
+    whose last step is over by then ends as if there had been no signal.
 
     Args:
         folder: Where the checkpoint goes.
@@ -40,7 +41,7 @@ class StopOnSignal(Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Listen, instead of Lightning, which puts the former handlers back when fit ends."""
         for signum in handled_signals():
-            signal.signal(signum, self._note)
+            signal.signal(signum, self._receive)
 
     def on_train_batch_end(
         self,
@@ -59,12 +60,12 @@ class StopOnSignal(Checkpoint):
             self._save(trainer)
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: object) -> None:
-        """Stop here, if the last step was saved."""
+        """Stop if the last step was saved."""
         if self._saved:
             self._stop(self._saved)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save and stop here."""
+        """Save and stop."""
         if self._due(trainer):
             self._save(trainer)
             self._stop(self._saved)
@@ -73,16 +74,16 @@ class StopOnSignal(Checkpoint):
         if trainer.world_size == 1:
             self._agreed = self._signum
             return bool(self._signum)
-        # The store that processes meet by: a look costs no collective and no device a wait.
+        # The store that the processes share: reading it needs no collective and no device waits.
         store = distributed_c10d._get_default_store()
         if self._signum:
-            store.compare_set(_APPOINTED, "", f"{trainer.global_step + 1} {self._signum}")
-        if not store.check([_APPOINTED]):
+            store.compare_set(STOP_STEP, "", f"{trainer.global_step + 1} {self._signum}")
+        if not store.check([STOP_STEP]):
             return False
-        step, self._agreed = (int(part) for part in store.get(_APPOINTED).split())
+        step, self._agreed = (int(part) for part in store.get(STOP_STEP).split())
         return bool(trainer.global_step >= step)
 
-    def _note(self, signum: int, frame: FrameType | None) -> None:
+    def _receive(self, signum: int, frame: FrameType | None) -> None:
         if self._signum == signum == signal.SIGINT:
             self._agreed = signum
             self._stop("stopped at once")
@@ -95,5 +96,5 @@ class StopOnSignal(Checkpoint):
 
     def _stop(self, what: str) -> None:
         name = signal.Signals(self._agreed).name
-        resume = f"go on with: distill resume {self._folder.parent}"
+        resume = f"continue with: distill resume {self._folder.parent}"
         raise Interrupted(self._agreed, f"{name}: {what}; {resume}")

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from distill.bench import processes
-from distill.bench.processes import Task, carry_out
+from distill.bench.processes import Task, run_tasks
 from distill.core.errors import Interrupted, RecipeError
 from distill.core.stopping import SIGNALS
 
@@ -58,7 +58,7 @@ class _Forks:
 @pytest.mark.usefixtures("_forks")
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_a_task_that_fails_does_not_stop_the_others(jobs: int) -> None:
-    found = {outcome.key: outcome for outcome in carry_out(tasks(2, 3, 4, 6), jobs)}
+    found = {outcome.key: outcome for outcome in run_tasks(tasks(2, 3, 4, 6), jobs)}
     assert (found[2].value, found[6].value) == (4, 36)
     assert found[3].error == "ValueError: three"
     assert "in square" in found[3].traceback
@@ -67,7 +67,7 @@ def test_a_task_that_fails_does_not_stop_the_others(jobs: int) -> None:
 
 @pytest.mark.usefixtures("_forks")
 def test_a_process_that_dies_is_a_task_that_failed() -> None:
-    found = {outcome.key: outcome for outcome in carry_out(tasks(5, 6), jobs=2)}
+    found = {outcome.key: outcome for outcome in run_tasks(tasks(5, 6), jobs=2)}
     assert found[5].error == "its process ended with exit code -9"
     assert found[6].value == 36
 
@@ -80,7 +80,7 @@ def test_each_task_has_its_process_and_share_of_the_threads(
     monkeypatch.setattr(
         torch, "set_num_threads", lambda n: monkeypatch.setattr(torch, "get_num_threads", lambda: n)
     )
-    found = [o.value for o in carry_out([Task(x, own_process, (x,)) for x in range(4)], jobs=2)]
+    found = [o.value for o in run_tasks([Task(x, own_process, (x,)) for x in range(4)], jobs=2)]
     assert len({process for process, _ in found} | {os.getpid()}) == 5
     assert [threads for _, threads in found] == [3] * 4
 
@@ -95,7 +95,7 @@ def test_a_task_is_taken_when_there_is_room_and_earlier_outcomes_are_known() -> 
             taken.append((x, len(known)))
             yield Task(x, square, (x,))
 
-    for outcome in carry_out(given(), jobs=2):
+    for outcome in run_tasks(given(), jobs=2):
         known += [outcome.value]
     assert [x for x, _ in taken] == [6, 7, 8, 9]
     assert all(before >= place - 1 for place, (_, before) in enumerate(taken))
@@ -111,8 +111,8 @@ def test_a_signal_stops_the_tasks_and_then_this(tmp_path: Path) -> None:
 
     before = signal.getsignal(signal.SIGTERM)
     threading.Thread(target=interrupt).start()
-    with pytest.raises(Interrupted, match="SIGTERM: stopped; the same command goes on") as caught:
-        list(carry_out([Task(x, wait_for_ever, (tmp_path,)) for x in range(3)], jobs=2))
+    with pytest.raises(Interrupted, match="SIGTERM: stopped; run the same command again") as caught:
+        list(run_tasks([Task(x, wait_for_ever, (tmp_path,)) for x in range(3)], jobs=2))
     assert caught.value.signum == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == before
     assert len(list(tmp_path.iterdir())) == 2
@@ -126,7 +126,7 @@ def heed_nothing(folder: Path) -> None:
 
 
 def save_when_told(folder: Path) -> None:
-    """Stop on SIGTERM alone, once it may: ``carry_out`` must pass on any other, and wait."""
+    """Stop on SIGTERM alone, once it may: ``run_tasks`` must pass on any other, and wait."""
     told: list[int] = []
     signal.signal(signal.SIGTERM, lambda signum, _: told.append(signum))
     for signum in {*SIGNALS} - {signal.SIGTERM}:
@@ -145,7 +145,7 @@ def save_two(folder: Path, ignored: tuple[signal.Signals, ...] = ()) -> None:
     for signum in ignored:
         signal.signal(signum, signal.SIG_IGN)
     try:
-        list(carry_out([Task(x, save_when_told, (folder,)) for x in range(2)], jobs=2))
+        list(run_tasks([Task(x, save_when_told, (folder,)) for x in range(2)], jobs=2))
     except Interrupted as error:
         sys.exit(128 + error.signum)
 
@@ -234,7 +234,7 @@ def test_a_signal_to_all_processes_at_once_leaves_time_to_save(
 
 
 def run_two(folder: Path, task: Callable[[Path], None]) -> None:
-    list(carry_out([Task(x, task, (folder,)) for x in range(2)], jobs=2))
+    list(run_tasks([Task(x, task, (folder,)) for x in range(2)], jobs=2))
 
 
 @pytest.mark.usefixtures("_forks")

@@ -115,4 +115,4 @@ def test_a_signal_to_either_process_stops_both_with_one_checkpoint(
     code, told = finish(process)
     assert (code, told.count("SIGTERM: saved")) == (143, 1)
     saved = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
-    assert f"at step {saved['global_step']}; go on with: distill resume {run_dir}" in told
+    assert f"at step {saved['global_step']}; continue with: distill resume {run_dir}" in told

@@ -10,101 +10,101 @@ from typing import Any, NamedTuple
 
 from scipy import stats
 
-Given = Mapping[str, Any]
+Spec = Mapping[str, Any]
 Quantile = Callable[[float], float]
-Made = tuple[Sequence[Any] | None, Callable[[float], Any] | None]
+Sampler = tuple[Sequence[Any] | None, Callable[[float], Any] | None]
 
 
 class Distribution(NamedTuple):
-    """How a distribution is written and drawn from.
+    """The keys of a distribution in a sweep file, and how to draw from it.
 
     Attributes:
         words: The keys that it takes.
-        required: Those that it needs.
-        make: From these keys' values to the list of what may come, if there is one, and to the
-            value at a probability between 0 and 1, if there is an order.
+        required: Keys that it cannot do without.
+        make: Takes these keys' values and returns the list of possible values, if there is one, and
+            the value at a probability between 0 and 1, if there is an order.
     """
 
     words: Sequence[str]
     required: Sequence[str]
-    make: Callable[[Given], Made]
+    make: Callable[[Spec], Sampler]
 
 
-def _uniform(given: Given) -> Quantile:
-    low, high = given["min"], given["max"]
+def _uniform(spec: Spec) -> Quantile:
+    low, high = spec["min"], spec["max"]
     return lambda u: low + u * (high - low)
 
 
-def _log_values(given: Given) -> Quantile:
-    low, high = math.log(given["min"]), math.log(given["max"])
+def _log_values(spec: Spec) -> Quantile:
+    low, high = math.log(spec["min"]), math.log(spec["max"])
     return lambda u: low + u * (high - low)
 
 
-def _normal(given: Given) -> Quantile:
-    mean, deviation = given.get("mu", 0.0), given.get("sigma", 1.0)
+def _normal(spec: Spec) -> Quantile:
+    mean, deviation = spec.get("mu", 0.0), spec.get("sigma", 1.0)
     return lambda u: mean + deviation * float(stats.norm.ppf(u))
 
 
-def _beta(given: Given) -> Quantile:
-    return lambda u: float(stats.beta.ppf(u, given.get("a", 1), given.get("b", 1)))
+def _beta(spec: Spec) -> Quantile:
+    return lambda u: float(stats.beta.ppf(u, spec.get("a", 1), spec.get("b", 1)))
 
 
-def _choice(given: Given) -> Made:
-    return given["values"], None
+def _choice(spec: Spec) -> Sampler:
+    return spec["values"], None
 
 
-def _chances(given: Given) -> Made:
-    edges = list(itertools.accumulate(given["probabilities"]))
+def _chances(spec: Spec) -> Sampler:
+    edges = list(itertools.accumulate(spec["probabilities"]))
     last = len(edges) - 1
 
     def quantile(u: float) -> Any:  # noqa: ANN401
-        return given["values"][next((i for i, edge in enumerate(edges) if u < edge), last)]
+        return spec["values"][next((i for i, edge in enumerate(edges) if u < edge), last)]
 
     return None, quantile
 
 
-def _constant(given: Given) -> Made:
-    return [given["value"]], None
+def _constant(spec: Spec) -> Sampler:
+    return [spec["value"]], None
 
 
-def _integers(given: Given) -> Made:
-    low, high = given["min"], given["max"]
+def _integers(spec: Spec) -> Sampler:
+    low, high = spec["min"], spec["max"]
     return range(low, high + 1), lambda u: min(high, low + int(u * (high - low + 1)))
 
 
-def _steps(given: Given) -> Made:
+def _steps(spec: Spec) -> Sampler:
     """Multiples of q, those at the ends half as likely, as rounding a uniform number gives."""
-    q = given.get("q", 1)
-    numbers = range(round(given["min"] / q), round(given["max"] / q) + 1)
-    return [_multiple(n, q) for n in numbers], _rounded(_uniform, float)(given)[1]
+    q = spec.get("q", 1)
+    numbers = range(round(spec["min"] / q), round(spec["max"] / q) + 1)
+    return [_multiple(n, q) for n in numbers], _rounded(_uniform, float)(spec)[1]
 
 
 def _continuous(
-    distribution: Callable[[Given], Quantile], transform: Quantile
-) -> Callable[[Given], Made]:
-    """Makes the quantile function of a transformed distribution."""
+    distribution: Callable[[Spec], Quantile], transform: Quantile
+) -> Callable[[Spec], Sampler]:
+    """Make a sampler with the quantile function of a transformed distribution."""
 
-    def make(given: Given) -> Made:
-        exact = distribution(given)
+    def make(spec: Spec) -> Sampler:
+        exact = distribution(spec)
         return None, lambda u: transform(exact(_inside(u)))
 
     return make
 
 
 def _rounded(
-    distribution: Callable[[Given], Quantile], transform: Quantile
-) -> Callable[[Given], Made]:
-    """The same, rounded to multiples of q."""
+    distribution: Callable[[Spec], Quantile], transform: Quantile
+) -> Callable[[Spec], Sampler]:
+    """As :func:`_continuous`, rounded to multiples of q."""
 
-    def make(given: Given) -> Made:
-        exact, q = distribution(given), given.get("q", 1)
+    def make(spec: Spec) -> Sampler:
+        exact, q = distribution(spec), spec.get("q", 1)
         return None, lambda u: _multiple(round(transform(exact(_inside(u))) / q), q)
 
     return make
 
 
 def _inside(u: float) -> float:
-    """At 0 and 1 a normal distribution is infinite."""
+    """Keep off 0 and 1, where a normal distribution is infinite."""
     return min(max(u, 1e-9), 1 - 1e-9)
 
 

@@ -1,12 +1,12 @@
 """Hyperband's early stopping as W&B's sweeps do it: at each bracket the worse runs end.
 
-After ``b`` validations, b a bracket, a run goes on if its best value so far is among the best 1 /
-eta of the values that all runs which have come so far had at the bracket; with ``strict`` its own
-value at the bracket must be. This is the rule of W&B's controller (hyperband_stopping.py of its
+After ``b`` validations, b a bracket, a run continues if its best value so far is among the best 1 /
+eta of the values at the bracket of all runs that have reached it; with ``strict`` its own value at
+the bracket must be. This is the rule of W&B's controller (hyperband_stopping.py of its
 package sweeps, 0.3.0), which also looks at runs between two brackets; here that happens at brackets
 alone. Unlike in the paper (Li et al., JMLR 18, 2018, arXiv 1603.06560) runs do not wait for each
 other. The decision depends on what the runs' files hold and on nothing else, so a run that was
-killed and goes on decides the same.
+killed and resumed decides the same.
 """
 
 import json
@@ -29,12 +29,12 @@ _WORDS = ("type", "min_iter", "max_iter", "s", "eta", "strict")
 
 @dataclass(frozen=True)
 class EarlyTerminate:
-    """Where worse runs are stopped.
+    """The rule by which worse runs are stopped.
 
     Attributes:
         brackets: Validations after which a run must be among the best.
-        eta: It must be among the best 1 / eta of the runs that came so far.
-        strict: Its value at the bracket must be, not the best one so far.
+        eta: A run must be among the best 1 / eta of the runs that reached the bracket.
+        strict: Compare its value at the bracket, not its best one so far.
     """
 
     brackets: tuple[int, ...]
@@ -43,18 +43,18 @@ class EarlyTerminate:
 
 
 class Hyperband(pl.Callback):
-    """Notes a run's metric at each validation, and ends the run where it is among the worse.
+    """Records a run's metric at each validation, and ends the run where it is among the worse.
 
     A run that is ended finishes its epoch and leaves a result like any other; one that is in its
     last epoch is not ended.
 
     Args:
-        run_dir: The run's directory; those beside it are the others'.
-        metric: What is compared, such as ``val/loss``.
-        goal: Whether more or less of it is better.
-        brackets: Validations after which it is compared.
-        eta: The best 1 / eta go on.
-        strict: By the value at the bracket rather than the best one so far.
+        run_dir: The run's directory, beside those of the other trials.
+        metric: Name of the metric to compare, such as ``val/loss``.
+        goal: ``maximize`` or ``minimize`` the metric.
+        brackets: Numbers of validations after which to compare.
+        eta: The best 1 / eta continue.
+        strict: Compare the value at the bracket rather than the best one so far.
     """
 
     def __init__(
@@ -71,12 +71,12 @@ class Hyperband(pl.Callback):
         self._values: list[float] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """A run that was killed after it had been stopped does not go on."""
+        """Stop a resumed run that had been stopped at a bracket before it was killed."""
         if stopped_at(self._run_dir) == len(self._values):
             trainer.should_stop = True
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Note the value, and compare it at a bracket."""
+        """Record the value, and compare it at a bracket."""
         if self._metric not in trainer.callback_metrics:
             known = nearest(self._metric, trainer.callback_metrics)
             raise RecipeError("metric.name", f"no run logs {self._metric!r}{known}")
@@ -90,11 +90,11 @@ class Hyperband(pl.Callback):
             trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run goes on from."""
+        """Values so far, for a resumed run."""
         return {"values": list(self._values)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore the values so far."""
         self._values = list(state_dict["values"])
 
     def _is_worse(self, bracket: int) -> bool:
@@ -111,14 +111,14 @@ def is_worse(
     goal: str,
     strict: bool = False,
 ) -> bool:
-    """Whether a run that has come to a bracket is outside the best 1 / eta.
+    """Whether a run that has reached a bracket is outside the best 1 / eta.
 
     Args:
         values: One run's, the last of them at the bracket.
         others: The other runs' at the same bracket.
         eta: Above 1.
         goal: ``maximize`` or ``minimize``.
-        strict: Its value at the bracket is compared, not the best one so far.
+        strict: Compare its value at the bracket, not the best one so far.
 
     Example:
         >>> is_worse([80.0, 90.0], [91.0, 92.0], 3.0, "maximize")
@@ -135,7 +135,7 @@ def is_worse(
 
 
 def stopped_at(run_dir: Path) -> int | None:
-    """After how many validations a run was ended, if it was."""
+    """Number of validations after which a run was stopped early; None if it was not."""
     path = run_dir / REPORTS
     found: int | None = json.loads(path.read_text())["stopped_at"] if path.is_file() else None
     return found
@@ -145,7 +145,7 @@ def read_early_terminate(key: str, given: object) -> EarlyTerminate | None:
     """Read ``early_terminate`` of a sweep file.
 
     Args:
-        key: What to call it in a message.
+        key: Names the section in messages.
         given: The section, or None.
 
     Raises:
@@ -171,8 +171,8 @@ def _brackets(key: str, given: Mapping[str, Any], eta: float) -> tuple[int, ...]
     for word in ("min_iter", "max_iter", "s"):
         value = given.get(word, 1)
         if not isinstance(value, int) or not 1 <= value <= _LAST_BRACKET:
-            needed = f"needs a whole number of at least 1 and at most {_LAST_BRACKET:,}"
-            raise RecipeError(f"{key}.{word}", f"{needed}, got {value!r}")
+            message = f"needs a whole number of at least 1 and at most {_LAST_BRACKET:,}"
+            raise RecipeError(f"{key}.{word}", f"{message}, got {value!r}")
     downwards = "max_iter" in given and "s" in given
     if not downwards and "min_iter" not in given:
         raise RecipeError(key, "needs min_iter, or max_iter and s")

@@ -1,35 +1,37 @@
-"""A sweep's trials on a Ray cluster: Ray Tune carries out what the search gives out here."""
+"""A sweep's trials on a Ray cluster: Ray Tune runs the trials of the queue here."""
 
 import os
 from pathlib import Path
 from typing import Any, Protocol
 
-from distill.bench.processes import Outcome, Task, carry_out_apart
-from distill.bench.sweep.search import Search, Trial
+from distill.bench.processes import Task, TaskResult, run_in_subprocess
+from distill.bench.sweep.trial_queue import Trial, TrialQueue
 from distill.bench.sweep.trials import Plan
 from distill.core.errors import RecipeError
 from distill.runs.repeatable import RepeatableRun
 
 
-class Notes(Protocol):
-    """Where outcomes are noted; a sweep's Board."""
+class OutcomeSink(Protocol):
+    """Takes the results of trials; a sweep's TrialRecorder does."""
 
-    def note(self, outcome: Outcome) -> None:
-        """Note one outcome; its key is the trial."""
+    def record(self, result: TaskResult) -> None:
+        """Record one result; its key is the trial."""
 
 
-def carry_out_on_ray(plan: Plan, search: Search, board: Notes, address: str, jobs: int) -> None:
-    """Carry out all trials of a search on a Ray cluster.
+def run_on_ray(
+    plan: Plan, queue: TrialQueue, recorder: OutcomeSink, address: str, jobs: int
+) -> None:
+    """Run all trials of a queue on a Ray cluster.
 
     Each trial gets its part of the cluster's cores and GPUs. Token authentication is on: a cluster
     that anybody may reach runs anybody's code.
 
     Args:
         plan: The sweep.
-        search: Where the trials come from.
-        board: Where their outcomes go.
+        queue: Gives the trials.
+        recorder: Takes their results.
         address: The cluster's, ``auto``, or ``local`` for one that is started on this machine.
-        jobs: Trials at once.
+        jobs: Number of trials at once.
 
     Raises:
         RecipeError: If Ray is not installed or there is no cluster.
@@ -54,7 +56,7 @@ def carry_out_on_ray(plan: Plan, search: Search, board: Notes, address: str, job
         tune.Tuner(
             tune.with_resources(_train, share),
             tune_config=tune.TuneConfig(
-                search_alg=_searcher(plan, search, board),
+                search_alg=_searcher(plan, queue, recorder),
                 num_samples=-1,
                 max_concurrent_trials=jobs,
             ),
@@ -65,29 +67,29 @@ def carry_out_on_ray(plan: Plan, search: Search, board: Notes, address: str, job
 
 
 def _train(config: dict[str, Any]) -> None:
-    """One trial on a worker."""
+    """Train one trial on a worker."""
     from ray import tune
 
     os.chdir(config["folder"])
     run: RepeatableRun = config["run"]
-    # Apart, as a run listens to signals, for which it needs a main thread.
-    outcome = carry_out_apart(Task(None, run.train, ()))
-    tune.report({"outcome": [outcome.error, outcome.kind, outcome.traceback]})
+    # In a process of its own: a run handles signals, which needs a main thread.
+    result = run_in_subprocess(Task(None, run.train, ()))
+    tune.report({"outcome": [result.error, result.kind, result.traceback]})
 
 
-def _searcher(plan: Plan, search: Search, board: Notes) -> Any:  # noqa: ANN401 - Ray's Searcher
+def _searcher(plan: Plan, queue: TrialQueue, recorder: OutcomeSink) -> Any:  # noqa: ANN401 - Ray's Searcher
     from ray.tune.search import Searcher  # type: ignore[import-not-found, unused-ignore]
 
-    class FromSearch(Searcher):  # type: ignore[misc, unused-ignore]
-        """Gives Tune the trials of a search."""
+    class FromQueue(Searcher):  # type: ignore[misc, unused-ignore]
+        """Gives Tune the trials of a queue."""
 
-        def __init__(self, plan: Plan, search: Search, board: Notes) -> None:
+        def __init__(self, plan: Plan, queue: TrialQueue, recorder: OutcomeSink) -> None:
             super().__init__()
-            self._plan, self._search, self._board = plan, search, board
+            self._plan, self._queue, self._recorder = plan, queue, recorder
             self._taken: dict[str, Trial] = {}
 
-        def suggest(self, trial_id: str) -> Any:  # noqa: ANN401 - a dict or Ray's word for the end
-            trial = self._search.take()
+        def suggest(self, trial_id: str) -> Any:  # noqa: ANN401 - a dict, or Ray's mark of the end
+            trial = self._queue.take()
             if trial is None:
                 return Searcher.FINISHED
             self._taken[trial_id] = trial
@@ -96,21 +98,21 @@ def _searcher(plan: Plan, search: Search, board: Notes) -> Any:  # noqa: ANN401 
         def on_trial_complete(
             self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
         ) -> None:
-            gone = ["Ray lost the trial", "RayError", ""]
-            told = (result or {}).get("outcome", gone)
-            self._board.note(Outcome(self._taken[trial_id], None, *told))
+            lost = ["Ray lost the trial", "RayError", ""]
+            fields = (result or {}).get("outcome", lost)
+            self._recorder.record(TaskResult(self._taken[trial_id], None, *fields))
 
-        # Tune writes its searcher down to restore it; here the journal keeps the trials.
+        # Tune saves its searcher to restore it; here the journal keeps the trials.
         def __getstate__(self) -> dict[str, Any]:
             return {}
 
         def save(self, checkpoint_path: str) -> None:
-            """Nothing, as above."""
+            """Do nothing: the journal keeps the trials."""
 
         def restore(self, checkpoint_path: str) -> None:
-            """Nothing, as above."""
+            """Do nothing: the journal keeps the trials."""
 
-    return FromSearch(plan, search, board)
+    return FromQueue(plan, queue, recorder)
 
 
 def _first_line(error: Exception) -> str:

@@ -10,13 +10,13 @@ from distill.results.ranking import Metric, Row, best_first
 
 
 def markdown(rows: Sequence[Row], metric: Metric, parameters: Sequence[str]) -> str:
-    """The trials as a Markdown table, the best first."""
+    """Write the trials as a Markdown table, the best first."""
     header = ["trial", "state", "epochs", f"{metric.name}, last (best)", "test %", *parameters]
     lines = [header, ["---"] * len(header)]
     for row in best_first(rows, metric):
-        told = f"{row['value']:.2f} ({row['best']:.2f})" if "value" in row else ""
+        value = f"{row['value']:.2f} ({row['best']:.2f})" if "value" in row else ""
         test = row.get("test_last")
-        shown = [str(row["trial"]), row["state"], str(row.get("epochs", "")), told]
+        shown = [str(row["trial"]), row["state"], str(row.get("epochs", "")), value]
         shown += ["" if test is None else f"{test:.2f}", *(_short(row[p]) for p in parameters)]
         lines.append(shown)
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -24,7 +24,7 @@ def markdown(rows: Sequence[Row], metric: Metric, parameters: Sequence[str]) -> 
 
 
 def plot_parallel(path: Path, rows: Sequence[Row], metric: Metric, names: Sequence[str]) -> bool:
-    """Parallel coordinates: a line per trial through its parameters to its value.
+    """Plot parallel coordinates: a line per trial through its parameters to its value.
 
     Returns:
         False where matplotlib is not installed or no trial has a value.
@@ -34,18 +34,18 @@ def plot_parallel(path: Path, rows: Sequence[Row], metric: Metric, names: Sequen
         from matplotlib.figure import Figure
     except ImportError:
         return False
-    told = [row for row in reversed(best_first(rows, metric)) if "value" in row]
-    varied = [name for name in names if len({_short(row[name]) for row in told}) > 1]
-    if not told:
+    scored = [row for row in reversed(best_first(rows, metric)) if "value" in row]
+    varied = [name for name in names if len({_short(row[name]) for row in scored}) > 1]
+    if not scored:
         return False
     figure = Figure(figsize=(2.6 + 1.9 * len(varied), 4.2), layout="constrained")
     axes = figure.subplots()
-    scales = [_scale([row[name] for row in told]) for name in varied]
-    scales.append(_scale([row["value"] for row in told]))
-    for number in range(len(told)):
-        colour = colormaps["viridis"](number / max(1, len(told) - 1))
+    scales = [_scale([row[name] for row in scored]) for name in varied]
+    scales.append(_scale([row["value"] for row in scored]))
+    for number in range(len(scored)):
+        color = colormaps["viridis"](number / max(1, len(scored) - 1))
         heights = [scale[0][number] for scale in scales]
-        axes.plot(range(len(scales)), heights, color=colour, alpha=0.8)
+        axes.plot(range(len(scales)), heights, color=color, alpha=0.8)
     for place, (_, ticks) in enumerate(scales):
         axes.axvline(place, color="black", linewidth=0.8)
         for height, label in ticks:
@@ -58,7 +58,7 @@ def plot_parallel(path: Path, rows: Sequence[Row], metric: Metric, names: Sequen
 
 
 def plot_importances(path: Path, importances: Mapping[str, float]) -> bool:
-    """A bar per parameter, the most important on top.
+    """Plot a bar per parameter, the most important on top.
 
     Returns:
         False where matplotlib is not installed or nothing is known.
@@ -80,7 +80,7 @@ def plot_importances(path: Path, importances: Mapping[str, float]) -> bool:
 
 
 def _scale(values: Sequence[Any]) -> tuple[list[float], list[tuple[float, str]]]:
-    """Heights between 0 and 1, and labelled ticks: logarithmic where numbers span decades."""
+    """Heights in 0..1, and ticks with labels: logarithmic where numbers span decades."""
     if all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
         numbers = np.asarray(values, float)
         decades = numbers.min() > 0 and numbers.max() / numbers.min() >= 20
@@ -102,7 +102,7 @@ def _short(value: object) -> str:
 
 
 def _wrapped(name: str) -> str:
-    """A dotted key in lines of about 20 letters."""
+    """Break a dotted key into lines of about 20 letters."""
     lines = [""]
     for part in name.split("."):
         if len(lines[-1]) + len(part) > 20:

@@ -1,4 +1,4 @@
-"""Runs a sweep here: trial after trial, several at once, in any number of processes."""
+"""Runs a sweep: trial after trial, several at once, in any number of processes."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -7,13 +7,13 @@ from pathlib import Path
 from filelock import FileLock
 from rich.console import Console
 
-from distill.bench.processes import Outcome, Task, carry_out
+from distill.bench.processes import Task, TaskResult, run_tasks
 from distill.bench.progress import Progress
 from distill.bench.runner import RunsFailedError
-from distill.bench.sweep.ray_tune import carry_out_on_ray
+from distill.bench.sweep.ray_tune import run_on_ray
 from distill.bench.sweep.report import markdown, plot_importances, plot_parallel
-from distill.bench.sweep.search import Search, Trial
 from distill.bench.sweep.spec import Sweep, read_sweep
+from distill.bench.sweep.trial_queue import Trial, TrialQueue
 from distill.bench.sweep.trials import Plan, columns, row
 from distill.core.echo import short, shown
 from distill.core.errors import RecipeError
@@ -42,13 +42,13 @@ def sweep(
 
     Args:
         path: The sweep file.
-        out: Where trials and tables go; trials that are finished there are not repeated. Several
+        out: Folder for trials and tables; trials that are finished there are not repeated. Several
             processes may work on the same folder at once.
-        console: Where to print.
+        console: For messages; a new one if None.
         overrides: ``dotted.key=value`` each, for every trial, on top of the file's command.
-        jobs: Trials at once, in processes of their own that share the threads.
+        jobs: Number of trials at once, in processes of their own that share the threads.
         seed: Of the search, not of the trials.
-        ray: The address of a Ray cluster to carry them out on, if not here.
+        ray: The address of a Ray cluster to run the trials on; None for this machine.
         trusted: Further packages whose classes the recipe may name.
 
     Returns:
@@ -56,24 +56,24 @@ def sweep(
 
     Raises:
         RecipeError: If the sweep or its recipe is wrong, or ``out`` holds another sweep.
-        RunsFailedError: If trials failed, after all others were carried out.
+        RunsFailedError: If trials failed, after all others finished.
     """
     console = console or Console()
     if jobs < 1:
         raise RecipeError("--jobs", f"must be at least 1, got {jobs}")
     plan = make_plan(path, out, overrides, seed, trusted)
     console.print(f"sweep    {plan.sweep.method}: {_MEANS[plan.sweep.method]}", highlight=False)
-    with closing(Search(plan.sweep, out, seed, plan.digest())) as search:
-        sought = {"metric": plan.sweep.metric.name, "goal": plan.sweep.metric.goal}
+    with closing(TrialQueue(plan.sweep, out, seed, plan.digest())) as queue:
+        metric = {"metric": plan.sweep.metric.name, "goal": plan.sweep.metric.goal}
         with FileLock(out / "locks" / "tables"):
-            write_json(out / "sweep.json", sought)
-        board = Board(plan, search, console)
+            write_json(out / "sweep.json", metric)
+        recorder = TrialRecorder(plan, queue, console)
         if ray is not None:
-            carry_out_on_ray(plan, search, board, ray, jobs)
+            run_on_ray(plan, queue, recorder, ray, jobs)
         else:
-            for outcome in carry_out(_tasks(plan, search), jobs):
-                board.note(outcome)
-        return board.end()
+            for result in run_tasks(_tasks(plan, queue), jobs):
+                recorder.record(result)
+        return recorder.finish()
 
 
 def make_plan(
@@ -94,48 +94,49 @@ def make_plan(
             raise RecipeError(f"{path}: command", told)
     for override in overrides:
         if (key := override.partition("=")[0]) in spec.parameters:
-            raise RecipeError(key, "the sweep varies it; it cannot be set as well")
+            message = "is varied by the sweep, so it cannot be set on the command line"
+            raise RecipeError(key, message)
     plan = Plan(spec, out, tuple(overrides), seed, tuple(trusted))
     run = plan.run(Trial(0, _middle(spec), ""))
     check_stages(run.recipe, run.trusted)
     if spec.early_terminate and run.recipe.staged:
-        told = "cannot compare trials that train in stages: leave it out"
-        raise RecipeError(f"{path}: early_terminate", told)
+        message = "cannot compare trials that train in stages; remove early_terminate"
+        raise RecipeError(f"{path}: early_terminate", message)
     return plan
 
 
-class Board:
-    """Notes what comes of trials, in the study, in ``results.csv`` and on a console.
+class TrialRecorder:
+    """Records the results of trials, in the study, in ``results.csv`` and on a console.
 
     Args:
         plan: The sweep.
-        search: Where the trials come from.
-        console: Where to print.
+        queue: Gives the trials.
+        console: For messages.
     """
 
-    def __init__(self, plan: Plan, search: Search, console: Console) -> None:
-        self._plan, self._search, self._console = plan, search, console
+    def __init__(self, plan: Plan, queue: TrialQueue, console: Console) -> None:
+        self._plan, self._queue, self._console = plan, queue, console
         self._rows: dict[int, Row] = {}
         self._failed = 0
-        done, total = len(search.finished()), plan.sweep.trials
+        done, total = len(queue.finished()), plan.sweep.trials
         console.print(f"trials   {total}: {done} finished before", highlight=False)
         self._progress = Progress(console, total, done)
 
-    def note(self, outcome: Outcome) -> None:
-        """Note one outcome; its key is the trial."""
-        trial: Trial = outcome.key
-        told = f"trial {trial.number:3}  {_told(trial)}"
-        if outcome.error and outcome.kind != "NonFiniteError":
-            self._fail(trial, outcome)
-            self._progress.ended(f"{told}  FAILED: {outcome.error}")
+    def record(self, result: TaskResult) -> None:
+        """Record one result; its key is the trial."""
+        trial: Trial = result.key
+        line = f"trial {trial.number:3}  {_values(trial)}"
+        if result.error and result.kind != "NonFiniteError":
+            self._fail(trial, result)
+            self._progress.ended(f"{line}  FAILED: {result.error}")
             return
         found = row(trial, self._plan.run(trial), self._plan.sweep.metric)
-        self._search.tell(trial.number, found.get("value"), found["state"] == "stopped")
+        self._queue.tell(trial.number, found.get("value"), found["state"] == "stopped")
         self._write()
-        self._progress.ended(f"{told}  {self._came(found)}")
+        self._progress.ended(f"{line}  {self._score(found)}")
 
-    def end(self) -> list[Row]:
-        """Write tables and plots.
+    def finish(self) -> list[Row]:
+        """Write tables and plots, and print the best trial.
 
         Raises:
             RunsFailedError: If trials failed.
@@ -145,10 +146,10 @@ class Board:
         with FileLock(out / "locks" / "tables"):
             (out / "table.md").write_text(markdown(rows, metric, names))
             drawn = plot_parallel(out / "parallel.png", rows, metric, names)
-            drawn &= plot_importances(out / "importance.png", self._search.importances())
-        told = [one for one in best_first(rows, metric) if "value" in one]
-        if told:
-            best = f"trial {told[0]['trial']}, {self._came(told[0])}: {told[0]['run_dir']}"
+            drawn &= plot_importances(out / "importance.png", self._queue.importances())
+        ranked = [one for one in best_first(rows, metric) if "value" in one]
+        if ranked:
+            best = f"trial {ranked[0]['trial']}, {self._score(ranked[0])}: {ranked[0]['run_dir']}"
             self._console.print(f"best     {best}", highlight=False, soft_wrap=True)
         files = "results.csv, table.md" + (", parallel.png, importance.png" if drawn else "")
         self._console.print(f"{out}: {files}", highlight=False, soft_wrap=True)
@@ -157,23 +158,23 @@ class Board:
             raise RunsFailedError(f"{of_all}; the same command tries them again")
         return rows
 
-    def _fail(self, trial: Trial, outcome: Outcome) -> None:
+    def _fail(self, trial: Trial, result: TaskResult) -> None:
         self._failed += 1
-        self._search.give_back(trial.number)
+        self._queue.give_back(trial.number)
         run_dir = self._plan.run(trial).run_dir
         run_dir.mkdir(parents=True, exist_ok=True)
-        (run_dir / "error.txt").write_text(outcome.traceback or outcome.error)
+        (run_dir / "error.txt").write_text(result.traceback or result.error)
 
-    def _came(self, found: Row) -> str:
+    def _score(self, found: Row) -> str:
         if "value" not in found:
             return "diverged"
         state = "" if found["state"] == "finished" else f"  {found['state']}"
         return f"{self._plan.sweep.metric.name} {found['value']:.4g}{state}"
 
     def _write(self) -> list[Row]:
-        """Write ``results.csv`` with all finished trials, other processes' among them."""
-        metric, finished = self._plan.sweep.metric, self._search.finished()
-        for trial in self._search.trials():
+        """Write ``results.csv`` with all finished trials, also those of other processes."""
+        metric, finished = self._plan.sweep.metric, self._queue.finished()
+        for trial in self._queue.trials():
             if trial.number in finished and trial.number not in self._rows:
                 self._rows[trial.number] = row(trial, self._plan.run(trial), metric)
         rows = [self._rows[number] for number in sorted(self._rows)]
@@ -183,8 +184,8 @@ class Board:
         return rows
 
 
-def _tasks(plan: Plan, search: Search) -> Iterator[Task]:
-    while (trial := search.take()) is not None:
+def _tasks(plan: Plan, queue: TrialQueue) -> Iterator[Task]:
+    while (trial := queue.take()) is not None:
         yield Task(trial, plan.run(trial).train, ())
 
 
@@ -195,7 +196,7 @@ def _middle(sweep: Sweep) -> dict[str, object]:
     }
 
 
-def _told(trial: Trial) -> str:
+def _values(trial: Trial) -> str:
     values = (
         (key.rpartition(".")[2], f"{value:.3g}" if isinstance(value, float) else str(value))
         for key, value in trial.parameters.items()

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def open_study(journal: Path, direction: Literal["maximize", "minimize"]) -> "optuna.Study":
-    """The study in a journal file, made if need be.
+    """Open the study in a journal file; create it if it is missing.
 
     Args:
         journal: The file.
-        direction: Whether more or less is better.
+        direction: ``maximize`` or ``minimize`` the metric.
 
     Raises:
         RecipeError: If Optuna is not installed.

@@ -1,4 +1,4 @@
-"""One trial of a sweep: its recipe, its run, and what came of it."""
+"""One trial of a sweep: its recipe, its run and its row of the table."""
 
 import csv
 import hashlib
@@ -11,8 +11,8 @@ from typing import Any
 
 from distill import recipes
 from distill.bench.sweep.hyperband import stopped_at
-from distill.bench.sweep.search import Trial
 from distill.bench.sweep.spec import Sweep
+from distill.bench.sweep.trial_queue import Trial
 from distill.core.errors import RecipeError
 from distill.core.suggest import nearest
 from distill.recipes import Recipe
@@ -29,7 +29,7 @@ class Plan:
 
     Attributes:
         sweep: The file's content.
-        out: Where its trials and tables go.
+        out: Folder of its trials and tables.
         overrides: ``dotted.key=value`` each, for every trial, before its parameters.
         seed: Of the search.
         trusted: Further packages whose classes the recipe may name.
@@ -42,35 +42,35 @@ class Plan:
     trusted: tuple[str, ...] = ()
 
     def digest(self) -> str:
-        """SHA-256 of what its trials depend on; more of them may be asked for later."""
+        """SHA-256 of what its trials depend on; not of their number, which may grow later."""
         sweep = self.sweep
         given = (*sweep.command.overrides, *self.overrides)
         recipe = Recipe(recipes.load(recipes.find(sweep.command.recipe), given))
-        told = [digest(recipe, ""), sweep.method]
-        told += [str(sweep.metric), str(sweep.early_terminate), sweep.written, str(self.seed)]
-        return hashlib.sha256("\n".join(told).encode()).hexdigest()
+        fields = [digest(recipe, ""), sweep.method]
+        fields += [str(sweep.metric), str(sweep.early_terminate), sweep.written, str(self.seed)]
+        return hashlib.sha256("\n".join(fields).encode()).hexdigest()
 
     def run(self, trial: Trial) -> RepeatableRun:
-        """What a trial runs.
+        """Make the run of a trial.
 
         Raises:
             RecipeError: If the recipe or a parameter's key is wrong.
         """
         command = self.sweep.command
         run_dir = self.out / f"trial{trial.number:03d}"
-        chosen = [f"{key}={json.dumps(value)}" for key, value in trial.parameters.items()]
+        varied = [f"{key}={json.dumps(value)}" for key, value in trial.parameters.items()]
         path = recipes.find(command.recipe)
-        recipe = Recipe(recipes.load(path, [*command.overrides, *self.overrides, *chosen]))
-        told = digest(recipe, "")
+        recipe = Recipe(recipes.load(path, [*command.overrides, *self.overrides, *varied]))
+        key = digest(recipe, "")
         recipe = _stopped_early(_logged_to_group(recipe, self.sweep, trial), self.sweep, run_dir)
-        return RepeatableRun(recipe, run_dir, command.recipe, told, self.trusted)
+        return RepeatableRun(recipe, run_dir, command.recipe, key, self.trusted)
 
 
 def _logged_to_group(recipe: Recipe, sweep: Sweep, trial: Trial) -> Recipe:
     """Name the trial's W&B run, where the recipe logs to W&B.
 
     The group is written into the logger: there it holds for any process, whereas one that has
-    spoken to W&B before reads WANDB_RUN_GROUP no more.
+    connected to W&B before no longer reads WANDB_RUN_GROUP.
     """
     loggers = deepcopy(recipe.loggers)
     for logger in loggers:
@@ -98,7 +98,7 @@ def _stopped_early(recipe: Recipe, sweep: Sweep, run_dir: Path) -> Recipe:
 
 
 def row(trial: Trial, run: RepeatableRun, metric: Metric) -> Row:
-    """A trial's line in ``results.csv``: of one that diverged only what was tried.
+    """Make a trial's row of ``results.csv``; one that diverged has its parameters alone.
 
     Raises:
         RecipeError: If the run did not log the metric.
@@ -122,13 +122,13 @@ def row(trial: Trial, run: RepeatableRun, metric: Metric) -> Row:
 
 
 def columns(parameters: Mapping[str, Any]) -> Sequence[str]:
-    """The header of ``results.csv``."""
+    """List the columns of ``results.csv``."""
     results = ("trial", "state", "epochs", "value", "best", "test_last", "test_best")
     return (*results, *parameters, "wall_s", "run_dir")
 
 
 def history(path: Path, metric: str) -> list[float]:
-    """A metric's values in a ``metrics.csv``, in order.
+    """Read a metric's values from a ``metrics.csv``, in order.
 
     Raises:
         RecipeError: If it was never logged.

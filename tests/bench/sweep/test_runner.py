@@ -185,9 +185,9 @@ def test_it_says_that_bayes_is_tpe(finished: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["data.batch_size=3"], "data.batch_size: the sweep varies it; it cannot be set as well"),
+        (["data.batch_size=3"], "data.batch_size: is varied by the sweep"),
         (["model.optimizer.rate=3"], "SGD has no argument 'rate'"),
-        (["trainer.max_epochs=1"], "holds another sweep, or one with other settings"),
+        (["trainer.max_epochs=1"], "contains another sweep, or one with other settings"),
     ],
 )
 def test_a_wrong_override_is_named(overrides: list[str], message: str, finished: Path) -> None:

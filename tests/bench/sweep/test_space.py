@@ -108,7 +108,10 @@ WRONG = {
         {"x": {"distribution": "log_unifrom", "min": 0, "max": 1}},
         "no distribution 'log_unifrom', did you mean 'log_uniform'",
     ),
-    "missing bound": ({"x": {"distribution": "uniform", "min": 0}}, "x.max: uniform needs it"),
+    "missing bound": (
+        {"x": {"distribution": "uniform", "min": 0}},
+        "x.max: is required by distribution uniform",
+    ),
     "nothing": ({"x": {"min": 0}}, "x: needs value, values, min and max, or distribution"),
     "text as number": ({"x": {"min": "1", "max": 2}}, "x.min: needs a number, got '1'"),
     "reversed": ({"x": {"min": 2.0, "max": 1.0}}, "x.min: must not exceed max, got 2.0, 1.0"),

@@ -3,7 +3,7 @@
 The trials are kept in an Optuna study in a journal file, which any number of processes may share
 and which ``optuna-dashboard`` shows. A trial enters it whole, with its parameters, and is given to
 one process at a time by a lock that ends with the process; a trial whose process is gone is given
-out again.
+to another.
 """
 
 import secrets
@@ -33,7 +33,7 @@ class Trial:
     Attributes:
         number: Its place in the sweep, from 0.
         parameters: Values by dotted key.
-        wandb_id: The id of its W&B run, kept when it goes on after a kill.
+        wandb_id: The id of its W&B run, kept when the trial resumes after a kill.
     """
 
     number: int
@@ -41,17 +41,17 @@ class Trial:
     wandb_id: str
 
 
-class Search:
-    """Gives out the trials of a sweep.
+class TrialQueue:
+    """Hands out the trials of a sweep.
 
     Args:
-        sweep: What to search.
-        folder: Where the journal and the locks are; made if need be.
+        sweep: The sweep.
+        folder: Of the journal and the locks; created if missing.
         seed: Of the search.
         digest: Of everything that the trials depend on.
 
     Raises:
-        RecipeError: If the folder holds another sweep, or Optuna is not installed.
+        RecipeError: If the folder contains another sweep, or Optuna is not installed.
     """
 
     def __init__(self, sweep: Sweep, folder: Path, seed: int, digest: str) -> None:
@@ -64,12 +64,12 @@ class Search:
         with FileLock(self._locks / "search"):
             known = self._study.user_attrs.setdefault("digest", digest)
             if known != digest:
-                message = "holds another sweep, or one with other settings; take another --out"
+                message = "contains another sweep, or one with other settings; choose another --out"
                 raise RecipeError(str(folder), message)
             self._study.set_user_attr("digest", digest)
 
     def take(self) -> Trial | None:
-        """A trial that nobody carries out, or None; it is ours until it is told or given back."""
+        """Lock a trial that no process runs, until ``tell`` or ``give_back``; None if all are."""
         import optuna
 
         with FileLock(self._locks / "search"):
@@ -84,12 +84,12 @@ class Search:
             return _trial(self._study.get_trials(deepcopy=False)[len(trials)])
 
     def tell(self, number: int, value: float | None, stopped: bool = False) -> None:
-        """Note what came of a trial.
+        """Record the result of a trial.
 
         Args:
-            number: Which.
-            value: The metric; None if it diverged, which counts as worse than any value.
-            stopped: It was stopped early.
+            number: Of the trial.
+            value: The metric; None if the trial diverged, which counts as worse than any value.
+            stopped: Whether the trial was stopped early.
         """
         import optuna
 
@@ -104,29 +104,29 @@ class Search:
         self._held.pop(number).release()
 
     def give_back(self, number: int) -> None:
-        """A trial failed for a reason of the machine's; another session may take it."""
+        """Unlock a trial that failed for a reason of the machine's; another session may take it."""
         self._left_open.add(number)
         self._held.pop(number).release()
 
     def trials(self) -> list[Trial]:
-        """All trials that were given out, in order."""
+        """List all trials that were taken, in order."""
         return [_trial(trial) for trial in self._study.get_trials(deepcopy=False)]
 
     def finished(self) -> set[int]:
-        """The numbers of those that were told."""
+        """The numbers of the trials with a result."""
         trials = self._study.get_trials(deepcopy=False)
         return {trial.number for trial in trials if trial.state.is_finished()}
 
     def close(self) -> None:
-        """Let go of the trials that are ours and not told."""
+        """Unlock the trials that were taken here and have no result."""
         for lock in self._held.values():
             lock.release()
         self._held.clear()
 
     def importances(self) -> dict[str, float]:
-        """How much of the metric's variance each parameter accounts for (fANOVA), by name.
+        """Share of the metric's variance that each parameter accounts for (fANOVA), by name.
 
-        Empty where too little was tried to tell.
+        Empty where too few trials have a value.
         """
         import optuna
 
@@ -158,7 +158,7 @@ class Search:
 
         sweep, space = self._sweep, coordinates(self._sweep)
         if sweep.method == "grid":
-            chosen: dict[str, Any] = combination(sweep.parameters, number)
+            drawn: dict[str, Any] = combination(sweep.parameters, number)
         else:
             # A study in memory, so that the draw depends on this key and this history alone.
             sampler = self._sampler(number)
@@ -166,11 +166,11 @@ class Search:
             scratch.add_trials(
                 _lessons(history, self._study.user_attrs) if sweep.method == "bayes" else []
             )
-            chosen = scratch.ask(space).params
-        parameters = {name: _value(p, chosen[name]) for name, p in sweep.parameters.items()}
+            drawn = scratch.ask(space).params
+        parameters = {name: _value(p, drawn[name]) for name, p in sweep.parameters.items()}
         return optuna.trial.create_trial(
             state=optuna.trial.TrialState.RUNNING,
-            params=chosen,
+            params=drawn,
             distributions=space,
             user_attrs={"parameters": parameters, "wandb_id": secrets.token_hex(4)},
         )
@@ -187,7 +187,7 @@ class Search:
 def _lessons(
     history: Sequence["optuna.trial.FrozenTrial"], stopped: Mapping[str, Any]
 ) -> list["optuna.trial.FrozenTrial"]:
-    """Past trials as TPE learns from them: the diverged ones as the worst of all.
+    """Convert past trials for TPE: the diverged ones become the worst of all.
 
     TPE leaves failed trials out, and would try a region again where every loss is infinite. It
     ranks trials that ended early behind those that did not, and those without a value last.
@@ -222,7 +222,7 @@ def coordinates(sweep: Sweep) -> dict[str, Any]:
 
 
 def _stopped(number: int) -> str:
-    """Where the study notes the value of a trial that was stopped early."""
+    """Key of the study's attribute with the value of a trial that was stopped early."""
     return f"value of stopped trial {number}"
 
 
