@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from distill.augment.checks import check_number, check_range
-from distill.augment.draws import between, chosen, on_grid
+from distill.augment.draws import bernoulli_mask, quantize, uniform_between
 from distill.augment.warp import warp
 from distill.core.batch import Batch
 from distill.core.randomness import fold
 
 
 class RandomAffine(nn.Module):
-    """Shears, scales, rotates and shifts each image about its centre; what comes in is black.
+    """Shears, scales, rotates and shifts each image about its centre; new pixels are black.
 
     Args:
         degrees: Rotation by up to this angle either way, in 0..180.
@@ -52,10 +52,10 @@ class RandomAffine(nn.Module):
     def forward(self, batch: Batch, key: int) -> Batch:
         """Move every chosen image of a batch."""
         size = batch.image.shape[-2:]
-        moved = chosen(fold(key, "moved"), batch.index, self.probability)
+        moved = bernoulli_mask(fold(key, "moved"), batch.index, self.probability)
 
         def drawn(name: str, low: float, high: float, neutral: float = 0.0) -> Tensor:
-            values = between(fold(key, name), batch.index, low, high).double()
+            values = uniform_between(fold(key, name), batch.index, low, high).double()
             return torch.where(moved, values, neutral)
 
         degrees = drawn("degrees", -self.degrees, self.degrees)
@@ -63,7 +63,7 @@ class RandomAffine(nn.Module):
         down = drawn("down", -self.translate, self.translate) * size[0]
         scale = drawn("scale", *self.scale, neutral=1.0)
         slants = [drawn(name, -self.shear, self.shear) for name in ("shear x", "shear y")]
-        shear = [on_grid(slant.deg2rad().tan()) for slant in slants]
+        shear = [quantize(slant.deg2rad().tan()) for slant in slants]
         return warp(batch, affine(degrees, (across.round(), down.round()), scale, shear, size))
 
 
@@ -74,7 +74,7 @@ def affine(
     shear: Sequence[Tensor],
     size: Sequence[int],
 ) -> Tensor:
-    """Matrices (b, 3, 3), float64, that move points about the centre of the image.
+    """Make matrices (b, 3, 3), float64, that move points about the centre of the image.
 
     Args:
         degrees: Rotation, clockwise (b,).
@@ -84,7 +84,7 @@ def affine(
         size: Height and width of the images.
     """
     turn = degrees.double().deg2rad()
-    cos, sin = on_grid(turn.cos()) * scale, on_grid(turn.sin()) * scale
+    cos, sin = quantize(turn.cos()) * scale, quantize(turn.sin()) * scale
     xx, xy = cos - sin * shear[1], cos * shear[0] - sin
     yx, yy = sin + cos * shear[1], sin * shear[0] + cos
     x, y = size[1] / 2, size[0] / 2

@@ -8,14 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distill.augment.checks import check_number, check_range, check_whole
-from distill.augment.draws import between, chosen, on_grid, only
+from distill.augment.draws import bernoulli_mask, quantize, uniform_between, where_rows
 from distill.augment.pixels import as_float, like, per_image
 from distill.core.batch import Batch
 from distill.core.randomness import fold, uniform
 
 
 class GaussianBlur(nn.Module):
-    """Blurs each image with its own width; the outermost pixels go on beyond the edges.
+    """Blurs each image with its own width; the outermost pixels are repeated beyond the edges.
 
     Args:
         sigma: Smallest and largest standard deviation in pixels, in 0.1..20.
@@ -33,20 +33,20 @@ class GaussianBlur(nn.Module):
 
     def forward(self, batch: Batch, key: int) -> Batch:
         """Blur every chosen image of a batch."""
-        sigma = between(fold(key, "sigma"), batch.index, *self.sigma)
+        sigma = uniform_between(fold(key, "sigma"), batch.index, *self.sigma)
         blurred = gaussian_blur(as_float(batch.image), sigma, math.ceil(3 * self.sigma[1]))
-        rows = chosen(fold(key, "blurred"), batch.index, self.probability)
-        return replace(batch, image=only(rows, like(batch.image, blurred), batch.image))
+        rows = bernoulli_mask(fold(key, "blurred"), batch.index, self.probability)
+        return replace(batch, image=where_rows(rows, like(batch.image, blurred), batch.image))
 
 
 def gaussian_blur(pixels: Tensor, sigma: Tensor, radius: int) -> Tensor:
-    """Pixels (b, c, h, w) blurred by a Gaussian of width ``sigma`` (b,), cut off at ``radius``.
+    """Blur pixels (b, c, h, w) by a Gaussian of width ``sigma`` (b,), cut off at ``radius``.
 
     A sum of shifted images, not a convolution: that may take another algorithm, with other last
     bits, for another batch size.
     """
     offsets = torch.arange(-radius, radius + 1, device=pixels.device)
-    weights = on_grid((-0.5 * (offsets / sigma.double()[:, None]) ** 2).exp())
+    weights = quantize((-0.5 * (offsets / sigma.double()[:, None]) ** 2).exp())
     weights = weights / weights.sum(1, keepdim=True)  # exact: a sum of multiples of 2^-16
     for axis, border in ((2, (0, 0, radius, radius)), (3, (radius, radius, 0, 0))):
         padded = F.pad(pixels, border, mode="replicate")
@@ -58,7 +58,7 @@ def gaussian_blur(pixels: Tensor, sigma: Tensor, radius: int) -> Tensor:
 
 
 class MedianBlur(nn.Module):
-    """Each pixel becomes the median of the square around it, channel by channel.
+    """Replaces each pixel by the median of the square around it, channel by channel.
 
     Args:
         size: Side of the square in pixels: 3, 5 or 7.
@@ -80,12 +80,12 @@ class MedianBlur(nn.Module):
         padded = F.pad(as_float(batch.image), (self.size // 2,) * 4, mode="replicate")
         squares = padded.unfold(2, self.size, 1).unfold(3, self.size, 1)
         blurred = like(batch.image, squares.flatten(4).median(4).values)
-        rows = chosen(key, batch.index, self.probability)
-        return replace(batch, image=only(rows, blurred, batch.image))
+        rows = bernoulli_mask(key, batch.index, self.probability)
+        return replace(batch, image=where_rows(rows, blurred, batch.image))
 
 
 class Pixelate(nn.Module):
-    """Paints each image as a mosaic of square tiles, each the mean of its pixels.
+    """Replaces each image by a mosaic of square tiles, each the mean of its pixels.
 
     Args:
         size: Smallest and largest side of a tile in pixels, in 1..64, drawn for each image.
@@ -104,11 +104,11 @@ class Pixelate(nn.Module):
         self.size, self.probability = size, probability
 
     def forward(self, batch: Batch, key: int) -> Batch:
-        """Paint every chosen image of a batch."""
+        """Pixelate every chosen image of a batch."""
         low, high = self.size
         draws = uniform(fold(key, "size"), batch.index)[:, 0]
         sizes = low + (draws * (high - low + 1)).long()
-        rows = chosen(fold(key, "changed"), batch.index, self.probability)
+        rows = bernoulli_mask(fold(key, "changed"), batch.index, self.probability)
         image = batch.image.clone()
         for size in range(low, high + 1):
             these = (rows & (sizes == size)).nonzero().squeeze(1)

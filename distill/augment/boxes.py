@@ -1,4 +1,4 @@
-"""What becomes of boxes when the pixels of their image move."""
+"""Boxes that follow the pixels of their image."""
 
 from dataclasses import replace
 
@@ -12,10 +12,10 @@ LEAST_VISIBLE = 0.1
 
 
 def move(boxes: Boxes, forward: Tensor, height: int, width: int) -> Boxes:
-    """The bounding boxes of the moved corners, as far as they lie in the image.
+    """Move boxes: take the bounding boxes of their moved corners, clipped to the image.
 
     Args:
-        boxes: The boxes before.
+        boxes: Before the move.
         forward: For each image the matrix (b, 3, 3) that takes a point (x, y, 1) of the old image
             to the new one.
         height: Of the new images, in pixels.
@@ -30,13 +30,13 @@ def move(boxes: Boxes, forward: Tensor, height: int, width: int) -> Boxes:
 
 
 def clip(boxes: Boxes, height: int, width: int, moved: Tensor | None = None) -> Boxes:
-    """The parts inside the image; without boxes thinner than a pixel or hardly visible.
+    """Clip boxes to the image; drop those thinner than a pixel or hardly visible.
 
     Args:
-        boxes: Where they would be if the image had no edges.
+        boxes: As they would be if the image had no edges.
         height: Of the images, in pixels.
         width: Likewise.
-        moved: Which boxes (m,) to look at; others stay as they are. None: all.
+        moved: Mask (m,) of the boxes to clip; others stay as they are. None: all.
     """
     limit = boxes.xyxy.new_tensor([width, height, width, height])
     clipped = boxes.xyxy.clamp(min=0).minimum(limit)
@@ -47,7 +47,7 @@ def clip(boxes: Boxes, height: int, width: int, moved: Tensor | None = None) -> 
 
 
 def still_there(xyxy: Tensor, whole: Tensor) -> Tensor:
-    """Whether what is left (m, 4) of boxes is a pixel wide and enough of their area (m,)."""
+    """Whether clipped boxes (m, 4) are a pixel wide and enough of their former area (m,)."""
     sides = xyxy[:, 2:] - xyxy[:, :2]
     return (sides >= 1).all(1) & (area(xyxy) >= LEAST_VISIBLE * whole)
 
@@ -59,7 +59,7 @@ def area(xyxy: Tensor) -> Tensor:
 
 
 def project(matrix: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Points (n, ...) through the matrices (n, 3, 3); x and y may broadcast."""
+    """Map points (n, ...) by matrices (n, 3, 3); x and y may broadcast."""
     cells = matrix.view(-1, 9, *[1] * (x.ndim - 1)).unbind(1)
     across, down, depth = (
         cells[row] * x + (cells[row + 1] * y + cells[row + 2]) for row in (0, 3, 6)
@@ -68,7 +68,7 @@ def project(matrix: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def reordered(batch: Batch, rows: Tensor) -> Batch:
-    """The images, masks and boxes of other rows (b,), a permutation, in the place of these."""
+    """Permute images, masks and boxes by ``rows`` (b,); targets and indices stay."""
     mask = None if batch.mask is None else batch.mask[rows]
     boxes = batch.boxes
     if boxes is not None:
@@ -77,13 +77,13 @@ def reordered(batch: Batch, rows: Tensor) -> Batch:
 
 
 def joined(*parts: Boxes) -> Boxes:
-    """Boxes of several lists in one."""
+    """Concatenate boxes."""
     fields = ("xyxy", "image", "label")
     return Boxes(*(torch.cat([getattr(part, name) for part in parts]) for name in fields))
 
 
 def require_places(batch: Batch, name: str) -> None:
-    """Refuse a batch whose labels do not say where things are.
+    """Require a batch with masks or boxes.
 
     Raises:
         ValueError: If the batch has neither a mask nor boxes.

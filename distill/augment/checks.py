@@ -1,4 +1,4 @@
-"""What constructors of augmentations ask of their arguments."""
+"""Checks of the arguments of augmentations."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from numbers import Integral, Real
 
 
 def check_number(name: str, value: float, low: float, high: float = math.inf) -> None:
-    """Refuse what is no number in ``low..high``.
+    """Require a number in ``low..high``.
 
     Raises:
         ValueError: With the argument's name, the bounds and the value.
@@ -16,7 +16,7 @@ def check_number(name: str, value: float, low: float, high: float = math.inf) ->
 
 
 def check_whole(name: str, value: int, low: int, high: float = math.inf) -> None:
-    """Refuse what is no whole number in ``low..high``.
+    """Require a whole number in ``low..high``.
 
     Raises:
         ValueError: With the argument's name, the bounds and the value.
@@ -27,15 +27,15 @@ def check_whole(name: str, value: int, low: int, high: float = math.inf) -> None
 
 
 def check_range(name: str, value: Sequence[float], low: float, high: float = math.inf) -> None:
-    """Refuse what is not two ascending numbers in ``low..high``.
+    """Require two ascending numbers in ``low..high``.
 
     Raises:
         ValueError: With the argument's name, the bounds and the value.
     """
     pair = isinstance(value, Sequence) and len(value) == 2 and all(_is(Real, v) for v in value)
     if not (pair and low <= value[0] <= value[1] <= high):
-        told = list(value) if isinstance(value, Sequence) else value
-        raise ValueError(f"{name} must be two ascending numbers {_bounds(low, high)}, got {told}")
+        shown = list(value) if isinstance(value, Sequence) else value
+        raise ValueError(f"{name} must be two ascending numbers {_bounds(low, high)}, got {shown}")
 
 
 def _is(kind: type, value: object) -> bool:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.augment.checks import check_number
-from distill.augment.draws import between, chosen, only
+from distill.augment.draws import bernoulli_mask, uniform_between, where_rows
 from distill.augment.pixels import as_float, like, per_image
 from distill.core.batch import Batch
 from distill.core.randomness import fold
@@ -20,25 +20,25 @@ _Change = Callable[[Tensor, Tensor], Tensor]
 
 
 def brightness(pixels: Tensor, factor: Tensor) -> Tensor:
-    """Black for factor 0, unchanged for 1."""
+    """Scale brightness: black for factor 0, unchanged for 1."""
     return (pixels * per_image(factor, pixels)).clamp_(0, 1)
 
 
 def contrast(pixels: Tensor, factor: Tensor) -> Tensor:
-    """The image's mean grey for factor 0, unchanged for 1."""
+    """Scale contrast: the image's mean gray for factor 0, unchanged for 1."""
     # A float sum's last bits depend on how the work is split; whole numbers add up exactly.
-    levels = (grey(pixels) * 2.0**16).round()
+    levels = (gray(pixels) * 2.0**16).round()
     mean = levels.mean((1, 2, 3), dtype=torch.float64) * 2.0**-16
     return blend(pixels, per_image(mean, pixels), factor)
 
 
 def saturation(pixels: Tensor, factor: Tensor) -> Tensor:
-    """Greyscale for factor 0, unchanged for 1 and for images of one channel."""
-    return pixels if pixels.shape[1] == 1 else blend(pixels, grey(pixels), factor)
+    """Scale saturation: grayscale for factor 0, unchanged for 1 and for images of one channel."""
+    return pixels if pixels.shape[1] == 1 else blend(pixels, gray(pixels), factor)
 
 
 def hue(pixels: Tensor, turn: Tensor) -> Tensor:
-    """Colours moved along the circle of hues; unchanged for 0 and for images of one channel.
+    """Move colors along the circle of hues; unchanged for 0 and for images of one channel.
 
     Args:
         pixels: (b, c, h, w) in 0..1.
@@ -55,11 +55,11 @@ def hue(pixels: Tensor, turn: Tensor) -> Tensor:
     sixth = torch.where(value == red, (green - blue) / divisor, sixth)
     sixth = sixth + 6 * turn.to(pixels.dtype)[:, None, None]
     turned = [_channel(sixth + offset, value, spread) for offset in (5, 3, 1)]
-    return only(turn != 0, torch.stack(turned, 1), pixels)
+    return where_rows(turn != 0, torch.stack(turned, 1), pixels)
 
 
-def grey(pixels: Tensor) -> Tensor:
-    """The luma (b, 1, h, w) of colour images; images of one channel as they are.
+def gray(pixels: Tensor) -> Tensor:
+    """Compute the luma (b, 1, h, w) of color images; images of one channel stay.
 
     Raises:
         ValueError: If there are neither one nor three channels.
@@ -72,17 +72,19 @@ def grey(pixels: Tensor) -> Tensor:
 
 
 def check_channels(pixels: Tensor) -> None:
-    """Refuse images (b, c, h, w) whose channels are no colours.
+    """Require images (b, c, h, w) of one or three channels.
 
     Raises:
         ValueError: If there are neither one nor three.
     """
     if pixels.shape[1] not in (1, 3):
-        raise ValueError(f"colours need images of 1 or 3 channels, got {pixels.shape[1]}")
+        raise ValueError(
+            f"color augmentation needs images of 1 or 3 channels, got {pixels.shape[1]}"
+        )
 
 
 def blend(pixels: Tensor, other: Tensor, factor: Tensor) -> Tensor:
-    """``other`` for factor (b,) 0, ``pixels`` for 1, and beyond; clipped to 0..1."""
+    """Blend ``other`` (factor (b,) 0) with ``pixels`` (factor 1), or beyond; clipped to 0..1."""
     ratio = per_image(factor, pixels)
     return (pixels * ratio).add_(other * (1 - ratio)).clamp_(0, 1)
 
@@ -122,7 +124,7 @@ class ColorJitter(nn.Module):
         self.probability = probability
 
     def forward(self, batch: Batch, key: int) -> Batch:
-        """Change the colours of every chosen image of a batch."""
+        """Change the colors of every chosen image of a batch."""
         check_channels(batch.image)
         steps: list[tuple[_Change, float, int]] = [(brightness, self.brightness, 1)]
         steps += [(contrast, self.contrast, 1), (saturation, self.saturation, 1)]
@@ -131,10 +133,10 @@ class ColorJitter(nn.Module):
         for place, (change, reach, neutral) in enumerate(steps):
             if reach > 0:
                 low, high = neutral - reach, neutral + reach
-                amount = between(fold(key, place), batch.index, low, high)
+                amount = uniform_between(fold(key, place), batch.index, low, high)
                 pixels = change(pixels, amount)
-        rows = chosen(fold(key, "changed"), batch.index, self.probability)
-        return replace(batch, image=only(rows, like(batch.image, pixels), batch.image))
+        rows = bernoulli_mask(fold(key, "changed"), batch.index, self.probability)
+        return replace(batch, image=where_rows(rows, like(batch.image, pixels), batch.image))
 
 
 def _channel(place: Tensor, value: Tensor, spread: Tensor) -> Tensor:

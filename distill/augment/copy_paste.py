@@ -1,4 +1,4 @@
-"""Objects of one image of the batch put into another.
+"""Pastes objects of one image of the batch into another.
 
 With boxes these are instances, as in Simple Copy-Paste (Ghiasi et al., CVPR 2021, arXiv
 2012.07177); with a mask alone they are whole classes, as in ClassMix (Olsson et al., WACV 2021,
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from distill.augment.boxes import LEAST_VISIBLE, joined, reordered, require_places
 from distill.augment.checks import check_number, check_whole
-from distill.augment.draws import chosen, partners
+from distill.augment.draws import bernoulli_mask, partners
 from distill.core.batch import IGNORED, Batch, Boxes
 from distill.core.randomness import fold, uniform
 
@@ -44,7 +44,7 @@ class CopyPaste(nn.Module):
     def forward(self, batch: Batch, key: int) -> Batch:
         """Paste into every chosen image of a batch."""
         require_places(batch, "CopyPaste")
-        rows = chosen(fold(key, "pasted"), batch.index, self.probability)
+        rows = bernoulli_mask(fold(key, "pasted"), batch.index, self.probability)
         partner = partners(fold(key, "partner"), batch.index)
         rows &= partner != torch.arange(len(partner), device=partner.device)
         other = reordered(batch, partner)
@@ -61,22 +61,22 @@ class CopyPaste(nn.Module):
         return replace(batch, image=image, mask=mask, boxes=boxes)
 
     def _objects(self, batch: Batch) -> Tensor:
-        """The pixels (b, h, w) that may be an object's, also where it is not known."""
+        """Mask (b, h, w) of pixels that may belong to an object, unknown pixels included."""
         if batch.mask is None:
             return torch.ones_like(batch.image[:, 0], dtype=torch.bool)
         return batch.mask != self.background
 
     def _pasted(self, key: int, samples: Tensor, other: Batch) -> Tensor:
-        """The pixels (b, h, w) of the other images that are pasted."""
+        """Mask (b, h, w) of the pixels of the other images to paste."""
         if other.boxes is None and other.mask is not None:
             half = uniform(key, samples, IGNORED + 1) < 0.5
             half[:, [self.background, IGNORED]] = False
             return half.gather(1, other.mask.flatten(1).long()).view(other.mask.shape)
         pasted = torch.zeros_like(other.image[:, 0], dtype=torch.bool)
         if other.boxes is not None:
-            chosen_ones = other.boxes.where(_half_of_boxes(key, samples, other.boxes))
-            edges = _whole(chosen_ones, pasted).tolist()
-            rows = chosen_ones.image.tolist()
+            taken = other.boxes.where(_half_of_boxes(key, samples, other.boxes))
+            edges = _whole(taken, pasted).tolist()
+            rows = taken.image.tolist()
             for row, (left, top, right, bottom) in zip(rows, edges, strict=True):
                 pasted[row, top:bottom, left:right] = True
         if other.mask is not None:
@@ -85,7 +85,7 @@ class CopyPaste(nn.Module):
 
 
 def _half_of_boxes(key: int, samples: Tensor, boxes: Boxes) -> Tensor:
-    """Each box with probability 1/2 (m,), by its number among the boxes of its image."""
+    """Draw a mask (m,) of boxes, each with probability 1/2, by its number in its image."""
     if not len(boxes.image):
         return boxes.image.bool()
     number = (boxes.image[:, None] == boxes.image).tril(-1).sum(1, keepdim=True)
@@ -94,7 +94,7 @@ def _half_of_boxes(key: int, samples: Tensor, boxes: Boxes) -> Tensor:
 
 
 def seen(boxes: Boxes, objects: Tensor, shown: Tensor) -> Tensor:
-    """Which boxes (m,) have at least a tenth of their objects' pixels shown.
+    """Whether boxes (m,) show at least a tenth of their objects' pixels.
 
     Args:
         boxes: In whole images.
@@ -106,7 +106,7 @@ def seen(boxes: Boxes, objects: Tensor, shown: Tensor) -> Tensor:
 
 
 def _inside(boxes: Boxes, pixels: Tensor) -> Tensor:
-    """How many of the pixels (b, h, w) are in each box (m,)."""
+    """Count the pixels (b, h, w) in each box (m,)."""
     left, top, right, bottom = _whole(boxes, pixels).unbind(1)
     below = F.pad(pixels.long().cumsum(1).cumsum(2), (1, 0, 1, 0))
     row = boxes.image
@@ -115,7 +115,7 @@ def _inside(boxes: Boxes, pixels: Tensor) -> Tensor:
 
 
 def _whole(boxes: Boxes, pixels: Tensor) -> Tensor:
-    """The edges in whole pixels (m, 4), int64, inside the image."""
+    """Round edges to whole pixels (m, 4), int64, inside the image."""
     height, width = pixels.shape[-2:]
     limit = boxes.xyxy.new_tensor([width, height, width, height])
     return boxes.xyxy.round().clamp(min=0).minimum(limit).long()

@@ -16,41 +16,41 @@ from distill.core.randomness import uniform
 _QUANTILES = 4096
 
 
-def between(key: int, samples: Tensor, low: float, high: float) -> Tensor:
-    """Uniform numbers (b,) in ``low..high``, float32, one for each sample number (b,)."""
+def uniform_between(key: int, samples: Tensor, low: float, high: float) -> Tensor:
+    """Draw a uniform number in ``low..high``, float32, for each sample number (b,)."""
     return low + (high - low) * uniform(key, samples)[:, 0]
 
 
-def chosen(key: int, samples: Tensor, probability: float) -> Tensor:
-    """Which samples (b,) an augmentation is applied to, bool, each with the given probability."""
+def bernoulli_mask(key: int, samples: Tensor, probability: float) -> Tensor:
+    """Draw a mask (b,), bool, of samples, each true with the given probability."""
     return uniform(key, samples)[:, 0] < probability
 
 
-def only(rows: Tensor, changed: Tensor, original: Tensor) -> Tensor:
-    """Rows of ``changed`` (b, ...) where ``rows`` (b,) is true, of ``original`` elsewhere."""
+def where_rows(rows: Tensor, changed: Tensor, original: Tensor) -> Tensor:
+    """Take rows of ``changed`` (b, ...) where ``rows`` (b,) is true, of ``original`` elsewhere."""
     return torch.where(rows.view(-1, *[1] * (changed.ndim - 1)), changed, original)
 
 
-def on_grid(values: Tensor) -> Tensor:
-    """The nearest multiples of 2^-16, float64."""
+def quantize(values: Tensor) -> Tensor:
+    """Round to the nearest multiples of 2^-16, float64."""
     return (values.double() * 2.0**16).round() * 2.0**-16
 
 
 def quantiles(inverse_cdf: Callable[[float], float]) -> Tensor:
-    """A distribution as 4096 equally likely numbers (4096,), multiples of 2^-16, float32."""
+    """Tabulate a distribution as 4096 equally likely multiples of 2^-16, float32."""
     steps = range(_QUANTILES)
     values = torch.tensor([inverse_cdf((step + 0.5) / _QUANTILES) for step in steps])
-    return on_grid(values).float()
+    return quantize(values).float()
 
 
 def from_quantiles(table: Tensor, key: int, samples: Tensor, draws: int = 1) -> Tensor:
-    """Numbers (b, draws) from the distribution that :func:`quantiles` has tabulated."""
+    """Draw numbers (b, draws) from the distribution that :func:`quantiles` has tabulated."""
     places = (uniform(key, samples, draws) * _QUANTILES).long()
     return table.to(samples.device)[places]
 
 
 def partners(key: int, samples: Tensor) -> Tensor:
-    """For each row another one (b,): the batch in a keyed circle, each row's successor.
+    """Pair each row with another one (b,): its successor in a keyed circle of the batch.
 
     Which samples meet depends on which are in the batch together, but not on their order.
     """

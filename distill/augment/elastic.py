@@ -12,17 +12,17 @@ from torch import Tensor, nn
 
 from distill.augment.boxes import area, still_there
 from distill.augment.checks import check_number, check_whole
-from distill.augment.draws import chosen
+from distill.augment.draws import bernoulli_mask
 from distill.augment.warp import grid, resample
 from distill.core.batch import Batch, Boxes
 from distill.core.randomness import fold, uniform
 
 
 class ElasticTransform(nn.Module):
-    """Pulls each image about as if it were printed on rubber; what comes in is black.
+    """Distorts each image as if it were printed on rubber; pixels from outside are black.
 
     Args:
-        displacement: A pixel looks at most this share of width and height away, in 0..0.25. The
+        displacement: A pixel moves at most by this share of width and height, in 0..0.25. The
             picture never folds over below ``0.25 / cells``.
         cells: Number of waves, roughly, across the image, in 1..16.
         probability: Of an image to be distorted, in 0..1.
@@ -45,7 +45,7 @@ class ElasticTransform(nn.Module):
         size = batch.image.shape[-2:]
         points = self.cells + 3
         draws = uniform(fold(key, "displacement"), batch.index, 2 * points**2)
-        moved = chosen(fold(key, "moved"), batch.index, self.probability)
+        moved = bernoulli_mask(fold(key, "moved"), batch.index, self.probability)
         reach = torch.where(moved, 2 * self.displacement, 0)
         control = (draws - 0.5).view(-1, 2, points, points) * reach[:, None, None, None]
         across, down = _spline(control, size).unbind(1)
@@ -70,7 +70,7 @@ def _spline(control: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def _basis(points: int, length: int) -> Tensor:
-    """How much each control point weighs at each pixel's centre (length, points)."""
+    """Weight of each control point at each pixel's centre (length, points)."""
     place = (torch.arange(length).double() + 0.5) * ((points - 3) / length)
     cell = place.floor()
     t = place - cell
@@ -82,7 +82,7 @@ def _basis(points: int, length: int) -> Tensor:
 
 
 def _boxes(boxes: Boxes, x: Tensor, y: Tensor, moved: Tensor) -> Boxes:
-    """The bounding boxes of the pixels that show the inside of each box."""
+    """Find the bounding boxes of the pixels that show the inside of each box."""
     left, top, right, bottom = boxes.xyxy[:, :, None, None].unbind(1)
     x, y = x[boxes.image], y[boxes.image]
     inside = (x >= left) & (x < right) & (y >= top) & (y < bottom)

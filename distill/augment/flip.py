@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.augment.checks import check_number
-from distill.augment.draws import chosen, only
+from distill.augment.draws import bernoulli_mask, where_rows
 from distill.core.batch import Batch
 
 
@@ -33,7 +33,7 @@ class RandomHorizontalFlip(nn.Module):
 
     def forward(self, batch: Batch, key: int) -> Batch:
         """Flip images of a batch."""
-        return _mirrored(batch, chosen(key, batch.index, self.probability), axis=-1)
+        return _mirrored(batch, bernoulli_mask(key, batch.index, self.probability), axis=-1)
 
 
 class RandomVerticalFlip(nn.Module):
@@ -53,14 +53,14 @@ class RandomVerticalFlip(nn.Module):
 
     def forward(self, batch: Batch, key: int) -> Batch:
         """Flip images of a batch."""
-        return _mirrored(batch, chosen(key, batch.index, self.probability), axis=-2)
+        return _mirrored(batch, bernoulli_mask(key, batch.index, self.probability), axis=-2)
 
 
 def _mirrored(batch: Batch, rows: Tensor, axis: int) -> Batch:
-    image = only(rows, batch.image.flip(axis), batch.image)
+    image = where_rows(rows, batch.image.flip(axis), batch.image)
     mask, boxes = batch.mask, batch.boxes
     if mask is not None:
-        mask = only(rows, mask.flip(axis), mask)
+        mask = where_rows(rows, mask.flip(axis), mask)
     if boxes is not None:
         near, far = (0, 2) if axis == -1 else (1, 3)
         mirrored = boxes.xyxy.clone()

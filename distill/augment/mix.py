@@ -1,4 +1,4 @@
-"""Images of a batch mixed in pairs, their targets with them.
+"""Mixes images of a batch in pairs, and their targets with them.
 
 The partner of a sample is another one of the same batch, chosen by key. The share of the first is
 drawn from Beta(alpha, alpha) for each sample. Both networks are given the mixed image.
@@ -12,7 +12,7 @@ from scipy.special import betaincinv
 from torch import Tensor, nn
 
 from distill.augment.checks import check_number, check_whole
-from distill.augment.draws import chosen, from_quantiles, partners, quantiles
+from distill.augment.draws import bernoulli_mask, from_quantiles, partners, quantiles
 from distill.augment.pixels import as_float, like, per_image
 from distill.augment.window import Window, filled
 from distill.core.batch import Batch
@@ -20,7 +20,7 @@ from distill.core.randomness import fold, uniform
 
 
 class Mixup(nn.Module):
-    """Adds up two images (Zhang et al., ICLR 2018, arXiv 1710.09412).
+    """Adds two images with weights (Zhang et al., ICLR 2018, arXiv 1710.09412).
 
     Args:
         num_classes: Length of the soft targets.
@@ -50,7 +50,7 @@ class Mixup(nn.Module):
         """Mix every chosen image of a batch with its partner."""
         target = _soft_target(batch, self.num_classes, "Mixup")
         share = from_quantiles(self._beta, fold(key, "share"), batch.index)[:, 0]
-        mixed = chosen(fold(key, "mixed"), batch.index, self.probability)
+        mixed = bernoulli_mask(fold(key, "mixed"), batch.index, self.probability)
         share = torch.where(mixed, share, 1)
         other = partners(fold(key, "partner"), batch.index)
         pixels = as_float(batch.image)
@@ -89,7 +89,7 @@ class CutMix(nn.Module):
         target = _soft_target(batch, self.num_classes, "CutMix")
         size = batch.image.shape[-2:]
         cut = filled(self._window(batch, key), size)
-        cut &= chosen(fold(key, "mixed"), batch.index, self.probability)[:, None, None]
+        cut &= bernoulli_mask(fold(key, "mixed"), batch.index, self.probability)[:, None, None]
         other = partners(fold(key, "partner"), batch.index)
         image = torch.where(cut[:, None], batch.image[other], batch.image)
         share = 1 - cut.sum((1, 2)).double() / (size[0] * size[1])
@@ -107,7 +107,7 @@ class CutMix(nn.Module):
 
 
 def _soft_target(batch: Batch, num_classes: int, name: str) -> Tensor:
-    """Targets as shares (b, k), float32."""
+    """Turn targets into shares (b, k), float32."""
     if batch.mask is not None or batch.boxes is not None:
         raise ValueError(f"{name} mixes class labels, got a mask or boxes; for these use CopyPaste")
     target = batch.target

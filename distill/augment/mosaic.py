@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from distill.augment.boxes import clip, joined, reordered, require_places
 from distill.augment.checks import check_number, check_range
-from distill.augment.draws import between, chosen, partners
+from distill.augment.draws import bernoulli_mask, partners, uniform_between
 from distill.augment.warp import grid, warp
 from distill.core.batch import Batch
 from distill.core.randomness import fold
@@ -41,7 +41,7 @@ class Mosaic(nn.Module):
         if min(batch.image.shape[-2:]) < 2:
             shape = tuple(batch.image.shape[-2:])
             raise ValueError(f"Mosaic needs images of at least 2 x 2 pixels, got {shape}")
-        rows = chosen(fold(key, "changed"), batch.index, self.probability)
+        rows = bernoulli_mask(fold(key, "changed"), batch.index, self.probability)
         successor = partners(fold(key, "partner"), batch.index)
         centre = self._centre(batch, key)
         result, part = _unchanged(batch, rows), _inside(batch)
@@ -51,21 +51,22 @@ class Mosaic(nn.Module):
         return result
 
     def _centre(self, batch: Batch, key: int) -> tuple[Tensor, Tensor]:
-        """Where the fields meet, x and y in whole pixels, (b,) each."""
+        """Draw the point where the fields meet, x and y in whole pixels, (b,) each."""
         height, width = batch.image.shape[-2:]
-        x, y = (between(fold(key, name), batch.index, *self.centre).double() for name in "xy")
+        keys = (fold(key, name) for name in "xy")
+        x, y = (uniform_between(each, batch.index, *self.centre).double() for each in keys)
         return (x * width).round().clamp(1, width - 1), (y * height).round().clamp(1, height - 1)
 
 
 def _unchanged(batch: Batch, rows: Tensor) -> Batch:
-    """The batch before its first field: the chosen rows have no boxes yet."""
+    """Drop the boxes of the chosen rows, before their first field."""
     if batch.boxes is None:
         return batch
     return replace(batch, boxes=batch.boxes.where(~rows[batch.boxes.image]))
 
 
 def _inside(batch: Batch) -> Batch:
-    """The batch with its boxes cut off at the edges: beyond them is another field."""
+    """Clip boxes to the image: beyond its edges is another field."""
     if batch.boxes is None:
         return batch
     return replace(batch, boxes=clip(batch.boxes, *batch.image.shape[-2:]))
@@ -78,7 +79,7 @@ def _with_field(
     centre: tuple[Tensor, Tensor],
     place: tuple[int, int],
 ) -> Batch:
-    """The chosen rows with one more of their fields, which shows ``part``."""
+    """Draw one more field, which shows ``part``, into the chosen rows."""
     height, width = part.image.shape[-2:]
     (x, y), (down, right) = centre, place
     scale = (width - x if right else x) / width, (height - y if down else y) / height

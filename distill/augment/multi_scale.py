@@ -14,7 +14,7 @@ from distill.core.randomness import fold, uniform
 
 
 class MultiScale(nn.Module):
-    """Resizes every batch to one of some sizes; give one size alone to train at that.
+    """Resizes every batch to one of several sizes; one size alone resizes all batches alike.
 
     Sizes above the images' own are large-scale training. The size is a function of (seed, epoch,
     step), so all processes of a run see the same one.
@@ -44,7 +44,7 @@ class MultiScale(nn.Module):
 
 
 def resized(batch: Batch, size: tuple[int, int]) -> Batch:
-    """A batch at another height and width: images antialiased, masks by the nearest pixel."""
+    """Resize a batch: images antialiased, masks by the nearest pixel."""
     height, width = batch.image.shape[-2:]
     if (height, width) == size:
         return batch

@@ -1,4 +1,4 @@
-"""Noise added to every pixel on its own."""
+"""Noise, added to each pixel independently."""
 
 from dataclasses import replace
 from statistics import NormalDist
@@ -6,7 +6,13 @@ from statistics import NormalDist
 from torch import nn
 
 from distill.augment.checks import check_number, check_range
-from distill.augment.draws import between, chosen, from_quantiles, only, quantiles
+from distill.augment.draws import (
+    bernoulli_mask,
+    from_quantiles,
+    quantiles,
+    uniform_between,
+    where_rows,
+)
 from distill.augment.pixels import as_float, like, per_image
 from distill.core.batch import Batch
 from distill.core.randomness import fold
@@ -35,7 +41,7 @@ class GaussianNoise(nn.Module):
         image, samples = batch.image, batch.index
         pixels = as_float(image)
         noise = from_quantiles(self._normal, fold(key, "noise"), samples, image.shape[1:].numel())
-        std = per_image(between(fold(key, "std"), samples, *self.std), pixels)
+        std = per_image(uniform_between(fold(key, "std"), samples, *self.std), pixels)
         noisy = like(image, pixels + std * noise.view(image.shape).to(pixels.dtype))
-        rows = chosen(fold(key, "changed"), samples, self.probability)
-        return replace(batch, image=only(rows, noisy, image))
+        rows = bernoulli_mask(fold(key, "changed"), samples, self.probability)
+        return replace(batch, image=where_rows(rows, noisy, image))

@@ -1,6 +1,6 @@
-"""Parts of each image hidden: a rectangle, a square, or a grid of squares.
+"""Hides parts of each image: a rectangle, a square, or a grid of squares.
 
-Masks say that nothing is known where a pixel is hidden; boxes stay, their objects are still there.
+Masks are set to ``IGNORED`` where a pixel is hidden; boxes stay, their objects are still there.
 """
 
 from dataclasses import replace
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.augment.checks import check_number, check_range, check_whole
-from distill.augment.draws import chosen
+from distill.augment.draws import bernoulli_mask
 from distill.augment.pixels import like
 from distill.augment.window import Window, filled, random_windows
 from distill.core.batch import IGNORED, Batch
@@ -19,12 +19,12 @@ from distill.core.randomness import fold, uniform
 class RandomErasing(nn.Module):
     """Hides a rectangle of each image (Zhong et al., AAAI 2020, arXiv 1708.04896).
 
-    An image that ten draws do not fit loses nothing.
+    An image that none of ten draws fits stays as it is.
 
     Args:
         area: Smallest and largest share of the image, in 0.001..1.
         aspect: Smallest and largest width over height, in 0.1..10.
-        fill: What is put there, in 0..1 (black to white).
+        fill: Value of the hidden pixels, in 0..1 (black to white).
         probability: Of an image to lose a part, in 0..1.
 
     Raises:
@@ -49,7 +49,7 @@ class RandomErasing(nn.Module):
         """Hide a rectangle of every chosen image of a batch."""
         size = batch.image.shape[-2:]
         window = random_windows(fold(key, "window"), batch.index, size, self.area, self.aspect)
-        rows = chosen(fold(key, "erased"), batch.index, self.probability)
+        rows = bernoulli_mask(fold(key, "erased"), batch.index, self.probability)
         return _hide(batch, filled(window, size) & rows[:, None, None], self.fill)
 
 
@@ -58,7 +58,7 @@ class Cutout(nn.Module):
 
     Args:
         size: Side of the square in pixels, at least 1.
-        fill: What is put there, in 0..1 (black to white).
+        fill: Value of the hidden pixels, in 0..1 (black to white).
         probability: Of an image to lose a part, in 0..1.
 
     Raises:
@@ -80,7 +80,7 @@ class Cutout(nn.Module):
         left = (draws[:, 1] * width).long() - self.size // 2
         side = torch.full_like(top, self.size)
         hidden = filled(Window(top, left, side, side), (height, width))
-        rows = chosen(fold(key, "cut"), batch.index, self.probability)
+        rows = bernoulli_mask(fold(key, "cut"), batch.index, self.probability)
         return _hide(batch, hidden & rows[:, None, None], self.fill)
 
 
@@ -91,7 +91,7 @@ class GridMask(nn.Module):
         period: Smallest and largest distance from square to square, as a share of the shorter
             side, in 0.05..1.
         ratio: Share of the distance that is left between two squares, in 0..1.
-        fill: What is put there, in 0..1 (black to white).
+        fill: Value of the hidden pixels, in 0..1 (black to white).
         probability: Of an image to lose parts, in 0..1.
 
     Raises:
@@ -123,7 +123,7 @@ class GridMask(nn.Module):
         down, right = (draws[:, 1:] * period[:, None]).long().unbind(1)
         tall = (rows + down[:, None]) % period[:, None] < side[:, None]
         wide = (columns + right[:, None]) % period[:, None] < side[:, None]
-        masked = chosen(fold(key, "masked"), batch.index, self.probability)
+        masked = bernoulli_mask(fold(key, "masked"), batch.index, self.probability)
         hidden = tall[:, :, None] & wide[:, None, :] & masked[:, None, None]
         return _hide(batch, hidden, self.fill)
 

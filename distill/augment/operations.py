@@ -1,7 +1,7 @@
 """The operations of the augmentation policies, each sample its own.
 
 All movements of a batch are one warp, with the identity for the samples that do not move; the
-changes of pixels are computed for those samples alone that have drawn them.
+changes of pixels are computed only for the samples that have drawn them.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from distill.augment import color, tone
 from distill.augment.affine import affine
-from distill.augment.draws import on_grid
+from distill.augment.draws import quantize
 from distill.augment.pixels import as_float, like
 from distill.augment.warp import warp
 from distill.core.batch import Batch
@@ -20,7 +20,7 @@ from distill.core.batch import Batch
 
 @dataclass(frozen=True)
 class Space:
-    """How far the operations go at full strength.
+    """Ranges of the operations at full strength.
 
     Attributes:
         shear: Tangent of the slant.
@@ -81,7 +81,7 @@ def operate(batch: Batch, operation: Tensor, strength: Tensor, space: Space) -> 
         batch: Images of 1 or 3 channels; Color does nothing to those of one channel.
         operation: Places (b,) in ``OPERATIONS``.
         strength: In -1..1 (b,); operations without a direction use its absolute value.
-        space: What full strength is.
+        space: Ranges at full strength.
 
     Raises:
         ValueError: If images have neither one nor three channels.
@@ -104,7 +104,7 @@ def _matrices(operation: Tensor, strength: Tensor, space: Space, batch: Batch) -
     def drawn(name: str, most: float) -> Tensor:
         return torch.where(operation == OPERATIONS.index(name), strength * most, 0)
 
-    shear = [on_grid(drawn(name, space.shear)) for name in ("ShearX", "ShearY")]
+    shear = [quantize(drawn(name, space.shear)) for name in ("ShearX", "ShearY")]
     across = drawn("TranslateX", space.translate * width + space.pixels).round()
     down = drawn("TranslateY", space.translate * height + space.pixels).round()
     degrees, one = drawn("Rotate", space.degrees), torch.ones_like(strength)

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from distill.augment.checks import check_number
-from distill.augment.draws import chosen
+from distill.augment.draws import bernoulli_mask
 from distill.augment.warp import warp
 from distill.core.batch import Batch
 from distill.core.randomness import fold, uniform
 
 
 class RandomPerspective(nn.Module):
-    """Sees each image at a slant; what is beyond its edges is black.
+    """Views each image at a slant; pixels from outside are black.
 
     Args:
         distortion: Each corner moves inwards by up to this share of half the width and half the
@@ -33,7 +33,7 @@ class RandomPerspective(nn.Module):
     def forward(self, batch: Batch, key: int) -> Batch:
         """Distort every chosen image of a batch."""
         size = batch.image.shape[-2:]
-        moved = chosen(fold(key, "moved"), batch.index, self.probability)
+        moved = bernoulli_mask(fold(key, "moved"), batch.index, self.probability)
         inwards = uniform(fold(key, "corners"), batch.index, 8).double() * self.distortion / 2
         inwards = torch.where(moved[:, None], inwards, 0).view(-1, 4, 2)
         corners = inwards.new_tensor([[0, 0], [1, 0], [1, 1], [0, 1]])
@@ -41,7 +41,7 @@ class RandomPerspective(nn.Module):
 
 
 def quadrilateral(corners: Tensor, size: Sequence[int]) -> Tensor:
-    """Matrices (b, 3, 3) that take the whole image to a quadrilateral (Heckbert, 1989).
+    """Make matrices (b, 3, 3) that take the whole image to a quadrilateral (Heckbert, 1989).
 
     Args:
         corners: New places (b, 4, 2) of the corners, clockwise from the top left, as x and y in

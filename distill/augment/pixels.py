@@ -1,11 +1,11 @@
-"""From images to numbers in 0..1 that can be computed with, and back."""
+"""Conversion of images to floats in 0..1, and back."""
 
 import torch
 from torch import Tensor
 
 
 def as_float(image: Tensor) -> Tensor:
-    """Pixels in 0..1, in at least float32.
+    """Convert images to floats in 0..1, in at least float32.
 
     Raises:
         ValueError: If the images are neither uint8 nor floating point.
@@ -18,7 +18,7 @@ def as_float(image: Tensor) -> Tensor:
 
 
 def like(image: Tensor, pixels: Tensor) -> Tensor:
-    """Pixels in 0..1 in the type of ``image``; what is outside is clipped."""
+    """Convert floats to the type of ``image``; values outside 0..1 are clipped."""
     pixels = pixels.clamp(0, 1)
     if image.dtype == torch.uint8:
         return pixels.mul_(255).round_().byte()
@@ -26,5 +26,5 @@ def like(image: Tensor, pixels: Tensor) -> Tensor:
 
 
 def per_image(values: Tensor, pixels: Tensor) -> Tensor:
-    """One number for each image (b,) in a shape and type that multiplies pixels (b, c, h, w)."""
+    """Reshape and cast one number per image (b,) to multiply pixels (b, c, h, w)."""
     return values.to(pixels.dtype)[:, None, None, None]

@@ -17,7 +17,7 @@ _RANDOM = [OPERATIONS.index(name) for name in OPERATIONS if name != "Invert"]
 
 
 class RandAugment(nn.Module):
-    """Some operations of one strength, drawn from fourteen (Cubuk et al., arXiv 1909.13719).
+    """Applies operations of one strength, drawn from fourteen (Cubuk et al., arXiv 1909.13719).
 
     Args:
         operations: Operations per image, in 1..14.
@@ -43,9 +43,9 @@ class RandAugment(nn.Module):
 
 
 class TrivialAugment(nn.Module):
-    """One operation of any strength (Müller and Hutter, ICCV 2021, arXiv 2103.10158), wide space.
+    """Applies one operation of any strength (Müller and Hutter, ICCV 2021, arXiv 2103.10158).
 
-    There is nothing to tune, so there are no arguments.
+    With the paper's wide space of strengths. There is nothing to tune, so there are no arguments.
     """
 
     def forward(self, batch: Batch, key: int) -> Batch:
@@ -56,7 +56,7 @@ class TrivialAugment(nn.Module):
 
 
 class AutoAugment(nn.Module):
-    """One of 25 learned pairs of operations (Cubuk et al., CVPR 2019, arXiv 1805.09501).
+    """Applies one of 25 learned pairs of operations (Cubuk et al., CVPR 2019, arXiv 1805.09501).
 
     Args:
         policy: The data set that the pairs were learned on.
@@ -95,5 +95,5 @@ def _drawn(draws: Tensor) -> Tensor:
 
 
 def _signed(draws: Tensor, strength: Tensor | float) -> Tensor:
-    """The strength (b,) in either direction with equal probability."""
+    """Give the strength (b,) a sign, either with equal probability."""
     return torch.where(draws < 0.5, -1.0, 1.0) * strength

@@ -40,7 +40,7 @@ class RandomResizedCrop(nn.Module):
 
 
 def _to_whole(crop: Window, size: Sequence[int]) -> Tensor:
-    """The matrices (b, 3, 3) that stretch crops to the whole image."""
+    """Make matrices (b, 3, 3) that stretch crops to the whole image."""
     across, down = size[1] / crop.width.double(), size[0] / crop.height.double()
     zero, one = torch.zeros_like(across), torch.ones_like(across)
     cells = [across, zero, -across * crop.left, zero, down, -down * crop.top, zero, zero, one]

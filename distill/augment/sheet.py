@@ -19,11 +19,11 @@ _UNKNOWN = torch.tensor([128, 128, 128])
 def contact_sheet(
     columns: Mapping[str, Batch], caption: Callable[[Tensor], str] = str, side: int = 128
 ) -> Image.Image:
-    """One picture of several views of the same samples.
+    """Draw several views of the same samples in one picture.
 
     Args:
         columns: The views by their titles, with one row per sample each.
-        caption: What to write under a sample, from its target.
+        caption: Makes the text under a sample from its target.
         side: Length in pixels that the longer side of every image is drawn at.
     """
     rows = max(len(batch.image) for batch in columns.values())
@@ -64,7 +64,7 @@ def _tile(batch: Batch, row: int, side: int) -> Image.Image:
 
 
 def _tinted(levels: Tensor, mask: Tensor) -> Tensor:
-    """Levels (3, h, w), half in the colors of their classes; class 0 stays, grey is unknown."""
+    """Tint levels (3, h, w) by the colors of their classes; class 0 stays, gray is unknown."""
     colors = _COLORS[(mask - 1) % len(_COLORS)].permute(2, 0, 1)
     tinted = torch.where(mask > 0, (levels + colors) / 2, levels)
     return torch.where(mask == IGNORED, _UNKNOWN[:, None, None], tinted)

@@ -12,7 +12,7 @@ from distill.augment.pixels import per_image
 
 
 def sharpness(pixels: Tensor, factor: Tensor) -> Tensor:
-    """Smoothed for factor 0, unchanged for 1, sharper above; the outermost pixels stay."""
+    """Change sharpness: smoothed for factor 0, unchanged for 1; the outermost pixels stay."""
     height, width = pixels.shape[-2:]
     if min(height, width) < 3:
         return pixels
@@ -26,30 +26,30 @@ def sharpness(pixels: Tensor, factor: Tensor) -> Tensor:
 
 
 def posterize(pixels: Tensor, bits: Tensor) -> Tensor:
-    """Only the highest bits (b,), 1 to 8, of each 8-bit level are kept."""
+    """Keep only the highest bits (b,), 1 to 8, of each 8-bit level."""
     step = per_image(2 ** (8 - bits.long()), pixels)
     return (_levels(pixels) / step).floor() * step / 255
 
 
 def solarize(pixels: Tensor, threshold: Tensor) -> Tensor:
-    """Levels from the threshold (b,) on, in 0..1, are inverted."""
+    """Invert levels from the threshold (b,) on, in 0..1."""
     return torch.where(pixels >= per_image(threshold, pixels), 1 - pixels, pixels)
 
 
 def invert(pixels: Tensor) -> Tensor:
-    """Dark becomes bright."""
+    """Invert all levels."""
     return 1 - pixels
 
 
 def autocontrast(pixels: Tensor) -> Tensor:
-    """Each channel stretched so that its levels reach from 0 to 1, unless it has only one."""
+    """Stretch each channel so that its levels reach from 0 to 1, unless it has only one."""
     low, high = pixels.amin((2, 3), keepdim=True), pixels.amax((2, 3), keepdim=True)
     spread = high - low
     return torch.where(spread > 0, (pixels - low) / torch.where(spread > 0, spread, 1), pixels)
 
 
 def equalize(pixels: Tensor) -> Tensor:
-    """Each channel's 8-bit levels spread so that all are about equally frequent."""
+    """Spread each channel's 8-bit levels so that all are about equally frequent."""
     levels = _levels(pixels).long().flatten(2)
     counts = levels.new_zeros(*levels.shape[:2], 256)
     counts.scatter_add_(2, levels, torch.ones_like(levels))

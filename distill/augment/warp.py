@@ -1,4 +1,4 @@
-"""Images, masks and boxes seen from elsewhere: each new pixel looks at a point of the old image.
+"""Moves images, masks and boxes: each new pixel is read at a point of the old image.
 
 Coordinates are those of boxes: pixel (row i, column j) covers i..i+1 and j..j+1. A point is read
 bilinearly between the centres of the pixels around it, by plain gathers and sums: a shift by whole
@@ -34,7 +34,7 @@ def warp(batch: Batch, forward: Tensor) -> Batch:
 
 
 def grid(image: Tensor) -> tuple[Tensor, Tensor]:
-    """The centres of an image's pixels, x (1, 1, w) and y (1, h, 1), in at least float32."""
+    """Make the centres of an image's pixels, x (1, 1, w) and y (1, h, 1), in at least float32."""
     dtype = torch.float64 if image.dtype == torch.float64 else torch.float32
     height, width = image.shape[-2:]
     x = torch.arange(width, dtype=dtype, device=image.device) + 0.5
@@ -43,19 +43,19 @@ def grid(image: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def resample(batch: Batch, x: Tensor, y: Tensor) -> Batch:
-    """Images and masks as read at the points x, y (b, h, w); boxes are left as they are."""
+    """Read images and masks at the points x, y (b, h, w); boxes stay."""
     height, width = batch.image.shape[-2:]
-    seen = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    pixels = _bilinear(as_float(batch.image), x, y) * seen.unsqueeze(1)
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    pixels = _bilinear(as_float(batch.image), x, y) * inside.unsqueeze(1)
     mask = batch.mask
     if mask is not None:
         nearest = _at(mask.unsqueeze(1), x.floor(), y.floor()).squeeze(1)
-        mask = torch.where(seen, nearest, IGNORED)
+        mask = torch.where(inside, nearest, IGNORED)
     return replace(batch, image=like(batch.image, pixels), mask=mask)
 
 
 def inverse(matrix: Tensor) -> Tensor:
-    """The inverse matrices (b, 3, 3), scaled so that their last cell is 1."""
+    """Invert matrices (b, 3, 3), scaled so that their last cell is 1."""
     a, b, c, d, e, f, g, h, i = matrix.flatten(1).unbind(1)
     cells = [e * i - f * h, c * h - b * i, b * f - c * e]
     cells += [f * g - d * i, a * i - c * g, c * d - a * f]
@@ -75,7 +75,7 @@ def _bilinear(pixels: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 def _at(image: Tensor, column: Tensor, row: Tensor) -> Tensor:
-    """Values (b, c, h, w) of the pixels in the given columns and rows, the nearest if outside."""
+    """Read pixels (b, c, h, w) in the given columns and rows, the nearest if outside."""
     height, width = image.shape[-2:]
     places = row.clamp(0, height - 1).long() * width + column.clamp(0, width - 1).long()
     rows = places.flatten(1).unsqueeze(1).expand(-1, image.shape[1], -1)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from distill.augment.draws import on_grid
+from distill.augment.draws import quantize
 from distill.core.randomness import uniform
 
 _TRIES = 10
@@ -29,7 +29,7 @@ def random_windows(
     area: Sequence[float],
     aspect: Sequence[float],
 ) -> Window:
-    """Windows inside the image with a uniform area and a log-uniform aspect.
+    """Draw windows inside the image with a uniform area and a log-uniform aspect.
 
     Of ten draws the first that fits is taken; if none does, the window has no pixels.
 
@@ -43,7 +43,7 @@ def random_windows(
     draws = uniform(key, samples, 4 * _TRIES).double().view(-1, _TRIES, 4)
     areas = (area[0] + (area[1] - area[0]) * draws[..., 0]) * (size[0] * size[1])
     low, high = math.log(aspect[0]), math.log(aspect[1])
-    ratios = on_grid((low + (high - low) * draws[..., 1]).exp())
+    ratios = quantize((low + (high - low) * draws[..., 1]).exp())
     heights, widths = (areas / ratios).sqrt().round(), (areas * ratios).sqrt().round()
     fits = (heights >= 1) & (heights <= size[0]) & (widths >= 1) & (widths <= size[1])
     first = fits.int().argmax(1, keepdim=True)
@@ -56,13 +56,13 @@ def random_windows(
 
 
 def or_central(window: Window, size: Sequence[int], aspect: Sequence[float]) -> Window:
-    """The largest central windows whose aspect is in the range, where windows have no pixels."""
+    """Replace windows without pixels by the largest central ones of an aspect in the range."""
     parts = zip(window, _central(size, aspect), strict=True)
     return Window(*(torch.where(window.height > 0, drawn, other) for drawn, other in parts))
 
 
 def filled(window: Window, size: Sequence[int]) -> Tensor:
-    """The pixels (b, h, w) inside the windows, bool; windows may reach over the image's edges."""
+    """Mask (b, h, w), bool, of the pixels inside windows, which may reach over the edges."""
     rows = torch.arange(size[0], device=window.top.device)
     columns = torch.arange(size[1], device=window.top.device)
     down, right = rows - window.top[:, None], columns - window.left[:, None]

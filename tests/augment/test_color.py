@@ -36,20 +36,20 @@ def test_each_image_gets_what_torchvision_gives_one(
 def test_a_colour_has_its_luma() -> None:
     pixels = noise(2, dtype=torch.float64).image
     expected = 0.299 * pixels[:, 0] + 0.587 * pixels[:, 1] + 0.114 * pixels[:, 2]
-    torch.testing.assert_close(color.grey(pixels)[:, 0], expected)
+    torch.testing.assert_close(color.gray(pixels)[:, 0], expected)
 
 
 def test_one_channel_has_no_colour() -> None:
     pixels = noise(6, channels=1, dtype=torch.float32).image
     assert torch.equal(color.saturation(pixels, FACTORS), pixels)
     assert torch.equal(color.hue(pixels, TURNS), pixels)
-    assert torch.equal(color.grey(pixels), pixels)
+    assert torch.equal(color.gray(pixels), pixels)
     assert not torch.equal(color.contrast(pixels, FACTORS), pixels)
 
 
 @pytest.mark.parametrize("channels", [2, 4])
 def test_other_numbers_of_channels_are_refused(channels: int) -> None:
-    with pytest.raises(ValueError, match=f"need images of 1 or 3 channels, got {channels}"):
+    with pytest.raises(ValueError, match=f"needs images of 1 or 3 channels, got {channels}"):
         ColorJitter(contrast=0.5)(noise(2, channels), 1)
 
 
@@ -84,8 +84,8 @@ def test_factors_fill_their_range(argument: str) -> None:
     batch = noise(400, height=4, width=4, dtype=torch.float64)
     batch.image[:] = batch.image[:1] * 0.5 + 0.1  # nothing is clipped
     view = ColorJitter(**{argument: 0.4})(batch, 1).image
-    neutral = {"brightness": 0, "contrast": color.grey(batch.image).mean((1, 2, 3), keepdim=True)}
-    centre = neutral.get(argument, color.grey(batch.image))
+    neutral = {"brightness": 0, "contrast": color.gray(batch.image).mean((1, 2, 3), keepdim=True)}
+    centre = neutral.get(argument, color.gray(batch.image))
     factors = ((view - centre) / (batch.image - centre))[:, 0, 0, 0]
     assert 0.6 <= factors.min() < 0.62
     assert 1.38 < factors.max() <= 1.4 + 1e-3
@@ -114,5 +114,7 @@ def test_arguments_out_of_range_are_refused(argument: str, value: float) -> None
 )
 def test_channels_that_are_no_colours_are_refused_whatever_is_drawn(module: nn.Module) -> None:
     for key in range(5):
-        with pytest.raises(ValueError, match="colours need images of 1 or 3 channels, got 4"):
+        with pytest.raises(
+            ValueError, match="color augmentation needs images of 1 or 3 channels, got 4"
+        ):
             module(noise(1, channels=4), key)

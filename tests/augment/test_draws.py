@@ -7,31 +7,31 @@ import torch
 from scipy import stats
 
 from distill.augment.draws import (
-    between,
-    chosen,
+    bernoulli_mask,
     from_quantiles,
-    on_grid,
-    only,
     partners,
     quantiles,
+    quantize,
+    uniform_between,
+    where_rows,
 )
 
 SAMPLES = torch.arange(20_000)
 
 
 def test_numbers_are_uniform_in_their_range() -> None:
-    values = between(3, SAMPLES, -2, 5)
+    values = uniform_between(3, SAMPLES, -2, 5)
     assert values.dtype == torch.float32
     assert stats.kstest(values.double().numpy(), stats.uniform(-2, 7).cdf).pvalue > 1e-3
 
 
 def test_an_empty_range_gives_its_number_exactly() -> None:
-    assert set(between(3, SAMPLES, 0.1, 0.1).tolist()) == {float(np.float32(0.1))}
+    assert set(uniform_between(3, SAMPLES, 0.1, 0.1).tolist()) == {float(np.float32(0.1))}
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
 def test_the_share_of_chosen_samples_is_the_probability(probability: float) -> None:
-    share = chosen(3, SAMPLES, probability).double().mean().item()
+    share = bernoulli_mask(3, SAMPLES, probability).double().mean().item()
     assert share == pytest.approx(probability, abs=5 * 0.5 / math.sqrt(20_000))
     if probability in (0.0, 1.0):
         assert share == probability
@@ -39,22 +39,22 @@ def test_the_share_of_chosen_samples_is_the_probability(probability: float) -> N
 
 @pytest.mark.parametrize("shape", [(3,), (3, 2), (3, 2, 2, 2)])
 def test_chosen_rows_are_the_changed_ones(shape: tuple[int, ...]) -> None:
-    picked = only(torch.tensor([True, False, True]), torch.ones(shape), torch.zeros(shape))
+    picked = where_rows(torch.tensor([True, False, True]), torch.ones(shape), torch.zeros(shape))
     assert picked.flatten(1 if len(shape) > 1 else 0).view(3, -1)[:, 0].tolist() == [1, 0, 1]
 
 
 def test_rounding_hides_where_in_a_tensor_a_number_stood() -> None:
     values = torch.rand(1001, dtype=torch.float64) * 10 - 5
-    together = on_grid(values.exp())
-    assert torch.equal(together, torch.stack([on_grid(value.exp()) for value in values]))
+    together = quantize(values.exp())
+    assert torch.equal(together, torch.stack([quantize(value.exp()) for value in values]))
     assert (together - values.exp()).abs().max() <= 2.0**-17
     assert torch.equal(together * 2.0**16, (together * 2.0**16).round())
 
 
 def test_quarter_turns_are_exact() -> None:
     turns = torch.tensor([0, 90, 180, 270], dtype=torch.float64).deg2rad()
-    assert on_grid(turns.cos()).tolist() == [1, 0, -1, 0]
-    assert on_grid(turns.sin()).tolist() == [0, 1, 0, -1]
+    assert quantize(turns.cos()).tolist() == [1, 0, -1, 0]
+    assert quantize(turns.sin()).tolist() == [0, 1, 0, -1]
 
 
 def test_a_table_of_quantiles_has_the_distribution() -> None:

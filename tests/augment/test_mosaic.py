@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from distill.augment import Mosaic
-from distill.augment.draws import between, partners
+from distill.augment.draws import partners, uniform_between
 from distill.core.batch import Batch
 from distill.core.randomness import fold
 from tests.augment.scenes import around, listed, noise, rectangles
@@ -15,7 +15,7 @@ KEY = 4
 
 def fields(batch: Batch, row: int, low: float = 0.3, high: float = 0.7) -> list[tuple]:
     """Top, bottom, left and right edge of the four fields, and the row that each shows."""
-    draws = (between(fold(KEY, name), batch.index, low, high)[row] for name in "xy")
+    draws = (uniform_between(fold(KEY, name), batch.index, low, high)[row] for name in "xy")
     x, y = (round(float(draw) * 48) for draw in draws)
     successor = partners(fold(KEY, "partner"), batch.index)
     rows = [row]
