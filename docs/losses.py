@@ -104,7 +104,8 @@ def _function(loss: type[nn.Module]) -> Function | None:
 def _inputs(loss: type[nn.Module], function: Function | None) -> dict[str, str]:
     taken, forward = list(inspect.signature(loss.forward).parameters)[1:], _prose(loss.forward)[0]
     if function is None or not forward.startswith("See "):
-        return {"`, `".join(taken): forward}
+        text = forward.removeprefix("Compute the loss of ")
+        return {"`, `".join(taken): text[0].upper() + text[1:]}
     told = _section(function, "Args")
     seen = {name: re.match(r"See `(\w+)`", told[name]) for name in taken}
     elsewhere = {name: _section(getattr(losses, s[1]), "Args") for name, s in seen.items() if s}

@@ -1,4 +1,4 @@
-"""What every loss checks and converts before it computes."""
+"""Checks and conversions with which every loss begins."""
 
 import math
 from typing import Protocol, runtime_checkable
@@ -9,22 +9,22 @@ from torch import Tensor
 
 @runtime_checkable
 class SizedByData(Protocol):
-    """A loss with a memory of a fixed size, that knows beforehand whether the data fit into it."""
+    """A loss with a memory of fixed size, which can check beforehand that the data fit."""
 
     def check_data(self, classes: int, samples: int) -> None:
-        """Refuse data that do not fit.
+        """Require data that fit into the memory.
 
         Args:
-            classes: Class numbers of the data are below it.
-            samples: Sample numbers of the training images are below it.
+            classes: Number of classes of the data.
+            samples: Number of training images.
 
         Raises:
-            ValueError: If the loss is too small for them, naming its argument.
+            ValueError: If the memory is too small, naming the argument to raise.
         """
 
 
 def at_least_float32(value: Tensor) -> Tensor:
-    """The tensor in float32, or in its own type where that is wider (float64 for gradcheck).
+    """Convert a tensor to float32; a wider type stays (float64 for gradcheck).
 
     Its gradient comes back in the tensor's own type. One beyond 65504 is infinite in float16, which
     is what a gradient scaler looks for; losses that do not depend on scale have such gradients
@@ -61,7 +61,7 @@ def same_shape(student: Tensor, teacher: Tensor, dimensions: str) -> None:
 
 
 def logit_rows(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits (b, k), or (b, t, k) of t time steps, with a row (n, k) for every prediction.
+    """Flatten logits (b, k), or (b, t, k) of t time steps, to a row (n, k) per prediction.
 
     A mean over rows is one over images, or over images and steps.
 
@@ -73,7 +73,7 @@ def logit_rows(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def positive(name: str, value: float) -> float:
-    """A hyper-parameter that must be positive and finite.
+    """Require a positive, finite hyper-parameter, and return it.
 
     Raises:
         ValueError: If it is not, naming it.
@@ -89,7 +89,7 @@ def positive(name: str, value: float) -> float:
 
 
 def not_negative(name: str, value: float) -> float:
-    """A hyper-parameter that must be finite and at least 0.
+    """Require a finite hyper-parameter of at least 0, and return it.
 
     Raises:
         ValueError: If it is not, naming it.
@@ -104,7 +104,7 @@ def class_numbers(target: Tensor, logits: Tensor) -> None:
 
     Raises:
         ValueError: If the shape is another, the numbers are not int64, or one is out of range
-            (looked at on the CPU only: elsewhere it would make the device wait).
+            (checked on the CPU only: elsewhere it would make the device wait).
     """
     if target.shape != logits.shape[:1] or target.dtype != torch.int64:
         shapes = f"got {tuple(target.shape)} {target.dtype} for logits {tuple(logits.shape)}"

@@ -17,8 +17,8 @@ _CONSTANT = 1e-6
 _SAME_POINT = 1e-10
 
 
-def centred_gram(rows: Tensor) -> Tensor:
-    """Inner products (b, b) of rows (b, ...), flattened and centred on their mean."""
+def centered_gram(rows: Tensor) -> Tensor:
+    """Compute inner products (b, b) of rows (b, ...), flattened and centered on their mean."""
     flat = rows.flatten(1)
     flat = flat if flat.device.type == "mps" else flat.double()
     flat = flat - flat.mean(0)
@@ -27,7 +27,7 @@ def centred_gram(rows: Tensor) -> Tensor:
 
 
 def squared_distances(gram: Tensor) -> tuple[Tensor, Tensor]:
-    """Squared Euclidean distances from a Gram matrix, and which pairs are apart.
+    """Compute squared Euclidean distances from a Gram matrix, and a mask of pairs that are apart.
 
     Args:
         gram: (b, b).
@@ -44,40 +44,52 @@ def squared_distances(gram: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def distances(gram: Tensor) -> tuple[Tensor, Tensor]:
-    """Euclidean distances (b, b) with a finite gradient everywhere, and which pairs are apart."""
+    """Compute Euclidean distances (b, b) with a finite gradient, and the mask of pairs apart."""
     squared, apart = squared_distances(gram)
     return torch.where(apart, torch.where(apart, squared, 1.0).sqrt(), 0.0), apart
 
 
-def unit(vectors: Tensor) -> Tensor:
-    """Vectors (..., d) at length 1; zeros without gradient where one has no direction."""
-    scaled = at_most_one(vectors)
+def l2_normalize(vectors: Tensor) -> Tensor:
+    """Scale vectors (..., d) to length 1; zeros without gradient where one has no direction.
+
+    Example:
+        >>> l2_normalize(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+        tensor([[0.6000, 0.8000],
+                [0.0000, 0.0000]])
+    """
+    scaled = scale_to_unit_max(vectors)
     squared = scaled.square().sum(-1, keepdim=True)
     directed = squared.detach() > _NO_DIRECTION**2 * squared.detach().amax()
     return torch.where(directed, scaled * torch.where(directed, squared, 1.0).rsqrt(), 0.0)
 
 
 def cosines(rows: Tensor) -> Tensor:
-    """Cosines (b, b) between rows (b, ...), flattened, in float64 where the device has it."""
+    """Compute cosines (b, b) of rows (b, ...), flattened, in float64 where the device has it."""
     flat = rows.flatten(1)
-    directions = unit(flat if flat.device.type == "mps" else flat.double())
+    directions = l2_normalize(flat if flat.device.type == "mps" else flat.double())
     with torch.autocast(flat.device.type, enabled=False):
         return directions @ directions.T
 
 
-def standardised(rows: Tensor) -> Tensor:
-    """Rows (n, m) with mean 0 and mean square 1; zeros without gradient where one does not vary."""
-    scaled = at_most_one(rows, dim=1)
+def standardize(rows: Tensor) -> Tensor:
+    """Shift and scale rows (n, m) to mean 0 and mean square 1; a constant row becomes zeros.
+
+    Example:
+        >>> standardize(torch.tensor([[1.0, 3.0], [2.0, 2.0]]))
+        tensor([[-1.0000,  1.0000],
+                [ 0.0000,  0.0000]])
+    """
+    scaled = scale_to_unit_max(rows, dim=1)
     deviation = scaled - scaled.mean(1, keepdim=True)
     variance = deviation.square().mean(1, keepdim=True)
     varies = variance.detach() > _CONSTANT**2 * scaled.detach().square().mean(1, keepdim=True)
     return torch.where(varies, deviation * torch.where(varies, variance, 1.0).rsqrt(), 0.0)
 
 
-def at_most_one(values: Tensor, dim: int | tuple[int, ...] = ()) -> Tensor:
-    """Values over their largest magnitude (over ``dim``), for what does not depend on scale.
+def scale_to_unit_max(values: Tensor, dim: int | tuple[int, ...] = ()) -> Tensor:
+    """Divide values by their largest magnitude (over ``dim``), where scale does not matter.
 
-    Their squares neither overflow nor vanish then. The divisor takes no part in the gradient.
+    Their squares then neither overflow nor vanish. The divisor takes no part in the gradient.
     """
     largest = values.detach().abs().amax(dim, keepdim=True)
     return values / largest.clamp_min(torch.finfo(values.dtype).tiny)

@@ -49,6 +49,11 @@ class ABLoss(nn.Module):
 
     Raises:
         ValueError: If a number of channels is below 1 or the margin is not positive.
+
+    Example:
+        >>> loss = ABLoss(student_channels=16, teacher_channels=64)
+        >>> loss(torch.randn(2, 16, 8, 8), torch.randn(2, 64, 8, 8)).shape
+        torch.Size([])
     """
 
     def __init__(self, student_channels: int, teacher_channels: int, margin: float = 1.0) -> None:
@@ -61,7 +66,7 @@ class ABLoss(nn.Module):
         )
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """The loss of maps (b, c, h, w) of one height and width.
+        """Compute the loss of maps (b, c, h, w) of one height and width.
 
         Raises:
             ValueError: If they are not or, in training, hold a single pixel (batch norm).

@@ -1,4 +1,4 @@
-"""Maps from tokens, so that losses of feature maps reach transformers.
+"""Maps from tokens, so that losses of feature maps work with transformers.
 
 A vision transformer (Dosovitskiy et al., ICLR 2021, arXiv 2010.11929) cuts an image into patches,
 row by row, and gives one token for each, behind prefix tokens that stand for no place (class,
@@ -25,7 +25,7 @@ def to_map(
     prefix_tokens: int = 0,
     size: tuple[int, int] | None = None,
 ) -> Tensor:
-    """Features as maps (b, c, h, w).
+    """Rearrange features to maps (b, c, h, w).
 
     Args:
         features: Maps (b, c, h, w), tokens (b, n, c) or channels-last maps (b, h, w, c).
@@ -62,15 +62,15 @@ def to_map(
 
 
 class MapAdaptor(nn.Module):
-    """Any loss of two maps, between networks whose features are laid out differently.
+    """Applies a loss of two maps to networks whose features are laid out differently.
 
     Both sides become maps by :func:`to_map`, the larger is brought to the size of the smaller by
     adaptive average pooling, and the wrapped loss sees the two.
 
     Args:
         loss: Takes ``student`` and ``teacher`` maps.
-        student_layout: How the student's features come.
-        teacher_layout: How the teacher's come.
+        student_layout: Layout of the student's features.
+        teacher_layout: Layout of the teacher's features.
         student_prefix_tokens: Leading tokens of the student to drop, where it gives tokens.
         teacher_prefix_tokens: Those of the teacher.
         student_size: Height and width of the student's grid of tokens; None where it is square.
@@ -106,7 +106,7 @@ class MapAdaptor(nn.Module):
         _check("teacher_", *self._teacher)
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """The wrapped loss of both features as maps of one size.
+        """Compute the loss of features in their layouts, brought to maps of one size.
 
         Raises:
             ValueError: If features do not fit their layout, with the shapes of both.
@@ -136,8 +136,8 @@ def _check(side: str, layout: Layout, prefix_tokens: int, size: tuple[int, int] 
     if layout not in _FORMS:
         raise ValueError(f"{side}layout must be one of {', '.join(_FORMS)}, got {layout!r}")
     if prefix_tokens < 0 or (prefix_tokens and layout != "tokens"):
-        needed = "at least 0" if layout == "tokens" else f"0 for {layout}"
-        raise ValueError(f"{side}prefix_tokens must be {needed}, got {prefix_tokens}")
+        allowed = "at least 0" if layout == "tokens" else f"0 for {layout}"
+        raise ValueError(f"{side}prefix_tokens must be {allowed}, got {prefix_tokens}")
     if size is not None and (layout != "tokens" or min(size) < 1):
-        needed = "at least 1x1" if layout == "tokens" else f"None for {layout}"
-        raise ValueError(f"{side}size must be {needed}, got {size}")
+        allowed = "at least 1x1" if layout == "tokens" else f"None for {layout}"
+        raise ValueError(f"{side}size must be {allowed}, got {size}")

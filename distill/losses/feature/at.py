@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.losses.checks import at_least_float32, maps
-from distill.losses.kernels import at_most_one, unit
+from distill.losses.kernels import l2_normalize, scale_to_unit_max
 
 Convention = Literal["code", "paper"]
 
@@ -54,7 +54,14 @@ def at_loss(
 
 
 class ATLoss(nn.Module):
-    """Module form of :func:`at_loss`, for recipes; one term per stage."""
+    """Module form of :func:`at_loss`, for recipes; one term per stage.
+
+    Example:
+        >>> loss = ATLoss(convention="paper")
+        >>> maps = torch.rand(2, 16, 8, 8)
+        >>> f"{loss(5 * maps, maps):.4f}"  # a scale does not matter
+        '0.0000'
+    """
 
     def __init__(self, convention: Convention = "code", p: float = 2) -> None:
         super().__init__()
@@ -74,5 +81,5 @@ def _check(convention: Convention, p: float) -> None:
 
 
 def _attention(activations: Tensor, p: float) -> Tensor:
-    size = at_most_one(at_least_float32(activations).abs(), dim=(1, 2, 3))
-    return unit(size.pow(p).mean(1).flatten(1))
+    size = scale_to_unit_max(at_least_float32(activations).abs(), dim=(1, 2, 3))
+    return l2_normalize(size.pow(p).mean(1).flatten(1))

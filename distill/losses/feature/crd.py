@@ -1,7 +1,7 @@
 """Contrastive representation distillation: Tian, Krishnan and Isola, ICLR 2020, arXiv 1910.10699.
 
-An image's embedding by one network is told from other images' embeddings by the other network,
-which are kept in two memory banks; noise-contrastive estimation with the authors' constants.
+An image's embedding by one network is to be recognized among other images' embeddings by the other
+network, kept in two memory banks; noise-contrastive estimation with the authors' constants.
 Negatives are drawn among the images seen so far of other classes, from torch's global generator.
 Probabilities stay logarithms throughout, so that no temperature over- or underflows.
 """
@@ -126,15 +126,15 @@ class CRDLoss(nn.Module):
             ValueError: If there are more samples than ``n_samples``.
         """
         if samples > len(self.labels):
-            needed = f"n_samples must be at least {samples}, the images of the data source"
-            raise ValueError(f"{needed}, got {len(self.labels)}")
+            message = f"n_samples must be at least {samples}, the images of the data source"
+            raise ValueError(f"{message}, got {len(self.labels)}")
 
     def forward(self, student: Tensor, teacher: Tensor, target: Tensor, index: Tensor) -> Tensor:
-        """The loss of features (b, ...) of images with class numbers and source indices (b,).
+        """Compute the loss of features (b, ...), with class numbers and source indices (b,).
 
         Raises:
             ValueError: If the batch sizes differ or are 0, if class numbers or indices are not
-                int64, or if one is out of range (looked at on the CPU only).
+                int64, or if one is out of range (checked on the CPU only).
         """
         self._check(student, teacher, target, index)
         with torch.autocast(student.device.type, enabled=False):
@@ -170,14 +170,14 @@ class CRDLoss(nn.Module):
         products = products.gather(1, torch.cat([index[:, None], others], dim=1))
         stored = self.log_normalisers[direction].to(anchor.dtype)
         mean = products.detach().flatten().logsumexp(0) - math.log(products.numel())
-        normaliser = torch.where(stored != 0, stored, mean + math.log(len(bank)))
+        normalizer = torch.where(stored != 0, stored, mean + math.log(len(bank)))
         if self.training:
-            self.log_normalisers[direction] = normaliser
-        shares = products - normaliser
+            self.log_normalisers[direction] = normalizer
+        shares = products - normalizer
         return crd_loss(shares[:, 0], shares[:, 1:], len(bank))
 
     def _negatives(self, target: Tensor, index: Tensor) -> Tensor:
-        """Source indices (b, n) of seen images of other classes, drawn with replacement."""
+        """Draw source indices (b, n) of seen images of other classes, with replacement."""
         if not self.training:
             return index[_others(target, target, self.n_negatives)]
         self.labels[index] = target
@@ -196,9 +196,9 @@ def _embed(embedding: nn.Module, features: Tensor) -> Tensor:
 
 
 def _others(labels: Tensor, target: Tensor, n: int) -> Tensor:
-    """Places (b, n) in ``labels`` (m,) with any label but the target's; negative ones are unseen.
+    """Draw places (b, n) in ``labels`` (m,) of other labels than the target's; -1 is unseen.
 
-    Where there is no other label, the target's own has to do.
+    Where there is no other label, the target's own is drawn.
     """
     ordered, order = labels.sort(stable=True)
     target = target.contiguous()

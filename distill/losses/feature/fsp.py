@@ -59,7 +59,13 @@ def fsp_loss(
 
 
 class FSPLoss(nn.Module):
-    """Module form of :func:`fsp_loss`, for recipes; one term per stage."""
+    """Module form of :func:`fsp_loss`, for recipes; one term per stage.
+
+    Example:
+        >>> first, last = torch.ones(1, 1, 4, 4), torch.ones(1, 2, 2, 2)
+        >>> FSPLoss()(2 * first, last, first, last), FSPLoss("paper")(2 * first, last, first, last)
+        (tensor(1.), tensor(2.))
+    """
 
     def __init__(self, convention: Convention = "code") -> None:
         super().__init__()

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distill.losses.checks import at_least_float32, channels, maps, same_shape
-from distill.losses.kernels import at_most_one, unit
+from distill.losses.kernels import l2_normalize, scale_to_unit_max
 
 Convention = Literal["paper", "code"]
 
@@ -60,6 +60,11 @@ class FTLoss(nn.Module):
 
     Raises:
         ValueError: If a number of channels is below 1, or another argument out of range.
+
+    Example:
+        >>> loss = FTLoss(student_channels=16, teacher_channels=64)
+        >>> loss(torch.randn(2, 16, 8, 8), torch.randn(2, 64, 8, 8)).shape
+        torch.Size([])
     """
 
     def __init__(
@@ -81,7 +86,7 @@ class FTLoss(nn.Module):
         self.translator = _stack(student_channels, factors)
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """The loss of maps (b, c, h, w) of one height and width.
+        """Compute the loss of maps (b, c, h, w) of one height and width.
 
         Raises:
             ValueError: If they are not or, in training, hold a single pixel (batch norm).
@@ -101,10 +106,10 @@ def _check(convention: Convention) -> None:
 
 
 def _compared(factors: Tensor, convention: Convention) -> Tensor:
-    factors = at_most_one(at_least_float32(factors), dim=(1, 2, 3))
+    factors = scale_to_unit_max(at_least_float32(factors), dim=(1, 2, 3))
     if convention == "code":
         factors = factors.square().mean(1)
-    return unit(factors.flatten(1))
+    return l2_normalize(factors.flatten(1))
 
 
 def _stack(inner: int, outer: int) -> nn.Sequential:

@@ -43,6 +43,11 @@ class HintLoss(nn.Module):
 
     Raises:
         ValueError: If a number of channels is below 1.
+
+    Example:
+        >>> loss = HintLoss(student_channels=16, teacher_channels=64)
+        >>> loss(torch.randn(2, 16, 8, 8), torch.randn(2, 64, 8, 8)).shape
+        torch.Size([])
     """
 
     def __init__(self, student_channels: int, teacher_channels: int) -> None:
@@ -54,7 +59,7 @@ class HintLoss(nn.Module):
         )
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """The loss of maps (b, c, h, w) of one height and width.
+        """Compute the loss of maps (b, c, h, w) of one height and width.
 
         Raises:
             ValueError: If they are not or, in training, hold a single pixel (batch norm).

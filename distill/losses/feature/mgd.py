@@ -53,6 +53,11 @@ class MGDLoss(nn.Module):
 
     Raises:
         ValueError: If a number of channels is below 1, or another argument out of range.
+
+    Example:
+        >>> loss = MGDLoss(student_channels=16, teacher_channels=64, ratio=0.15, mask="channel")
+        >>> loss(torch.randn(2, 16, 8, 8), torch.randn(2, 64, 8, 8)).shape
+        torch.Size([])
     """
 
     def __init__(
@@ -77,7 +82,7 @@ class MGDLoss(nn.Module):
         )
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """The loss of maps (b, c, h, w) of one height and width.
+        """Compute the loss of maps (b, c, h, w) of one height and width.
 
         Raises:
             ValueError: If they are not.

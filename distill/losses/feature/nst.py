@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.losses.checks import at_least_float32, maps
-from distill.losses.kernels import unit
+from distill.losses.kernels import l2_normalize
 
 
 def nst_loss(student: Tensor, teacher: Tensor) -> Tensor:
@@ -35,8 +35,8 @@ def nst_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """
     maps(student, teacher)
     s, t = (
-        unit(at_least_float32(student).flatten(2)),
-        unit(at_least_float32(teacher.detach()).flatten(2)),
+        l2_normalize(at_least_float32(student).flatten(2)),
+        l2_normalize(at_least_float32(teacher.detach()).flatten(2)),
     )
     pixels, channels = s.shape[2], min(s.shape[1], t.shape[1])
     with torch.autocast(s.device.type, enabled=False):
@@ -47,7 +47,13 @@ def nst_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 class NSTLoss(nn.Module):
-    """Module form of :func:`nst_loss`, for recipes."""
+    """Module form of :func:`nst_loss`, for recipes.
+
+    Example:
+        >>> maps = torch.rand(2, 16, 8, 8)
+        >>> f"{NSTLoss()(maps, maps.flip(1)).abs():.4f}"  # the order of channels does not matter
+        '0.0000'
+    """
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         """See :func:`nst_loss`."""

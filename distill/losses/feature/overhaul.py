@@ -71,8 +71,8 @@ def overhaul_loss(student: Tensor, teacher: Tensor, margin: Tensor) -> Tensor:
     """
     same_shape(student, teacher, "b c h w")
     if margin.shape != (student.shape[1],):
-        needed, found = f"({student.shape[1]},)", tuple(margin.shape)
-        raise ValueError(f"margin needs one element per channel, shape {needed}, got {found}")
+        form, found = f"({student.shape[1]},)", tuple(margin.shape)
+        raise ValueError(f"margin needs one element per channel, shape {form}, got {found}")
     student, teacher = at_least_float32(student), at_least_float32(teacher.detach())
     target = torch.maximum(teacher, margin.to(teacher.dtype).view(-1, 1, 1))
     free = (student <= target) & (target <= 0)
@@ -122,15 +122,15 @@ class OverhaulLoss(nn.Module):
             ValueError: If it has no weight and bias, or another number of channels.
         """
         weight, bias = getattr(batchnorm, "weight", None), getattr(batchnorm, "bias", None)
-        needed = (self.margin.shape[1],)
-        if weight is None or bias is None or weight.shape != needed:
-            raise ValueError(f"batchnorm needs weight and bias of shape {needed}")
+        form = (self.margin.shape[1],)
+        if weight is None or bias is None or weight.shape != form:
+            raise ValueError(f"batchnorm needs weight and bias of shape {form}")
         margin = overhaul_margin(bias.detach(), weight.detach().abs())
         self.margin.copy_(margin.view_as(self.margin))
         self._estimates = False
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """The loss of maps (b, c, h, w) whose channels are those given to the constructor.
+        """Compute the loss of maps (b, c, h, w) whose channels are those given to the constructor.
 
         Raises:
             ValueError: If their sizes differ or, in training, hold a single pixel (batch norm).

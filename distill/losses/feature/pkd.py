@@ -7,7 +7,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from distill.losses.checks import at_least_float32, same_shape
-from distill.losses.kernels import standardised
+from distill.losses.kernels import standardize
 
 
 def pkd_loss(student: Tensor, teacher: Tensor) -> Tensor:
@@ -35,7 +35,14 @@ def pkd_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 class PKDLoss(nn.Module):
-    """Module form of :func:`pkd_loss`, for recipes."""
+    """Module form of :func:`pkd_loss`, for recipes.
+
+    Example:
+        >>> import torch
+        >>> maps = torch.rand(2, 16, 8, 8)
+        >>> f"{PKDLoss()(5 * maps + 1, maps):.4f}"  # scale and shift of a channel do not matter
+        '0.0000'
+    """
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         """See :func:`pkd_loss`."""
@@ -44,4 +51,4 @@ class PKDLoss(nn.Module):
 
 def _channels(activations: Tensor) -> Tensor:
     """Maps (b, c, h, w) as standardised rows (c, b h w)."""
-    return standardised(rearrange(at_least_float32(activations), "b c h w -> c (b h w)"))
+    return standardize(rearrange(at_least_float32(activations), "b c h w -> c (b h w)"))

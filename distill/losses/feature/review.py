@@ -83,7 +83,7 @@ class ReviewKDLoss(nn.Module):
         )
 
     def forward(self, student: list[Tensor], teacher: list[Tensor]) -> Tensor:
-        """The loss of the stages' maps (b, c, h, w), shallow to deep.
+        """Compute the loss of the stages' maps (b, c, h, w), shallow to deep.
 
         Raises:
             ValueError: If there are more or fewer, if a pair differs in batch or size, is empty or

@@ -38,8 +38,8 @@ def vid_loss(student: Tensor, teacher: Tensor, variance: Tensor) -> Tensor:
     """
     same_shape(student, teacher, "b c h w")
     if variance.shape != (student.shape[1],):
-        needed, found = f"({student.shape[1]},)", tuple(variance.shape)
-        raise ValueError(f"variance needs one element per channel, shape {needed}, got {found}")
+        form, found = f"({student.shape[1]},)", tuple(variance.shape)
+        raise ValueError(f"variance needs one element per channel, shape {form}, got {found}")
     gap = at_least_float32(student) - at_least_float32(teacher.detach())
     spread = variance.to(gap.dtype).view(-1, 1, 1)
     return (gap.square() / spread + spread.log()).mean() / 2
@@ -56,6 +56,13 @@ class VIDLoss(nn.Module):
 
     Raises:
         ValueError: If a number of channels is below 1 or the variance is too small.
+
+    Example:
+        >>> loss = VIDLoss(student_channels=16, teacher_channels=3)
+        >>> loss(torch.randn(2, 16, 8, 8), torch.randn(2, 3, 8, 8)).shape
+        torch.Size([])
+        >>> f"{loss.variance.mean():.2f}"
+        '5.00'
     """
 
     def __init__(
@@ -78,11 +85,11 @@ class VIDLoss(nn.Module):
 
     @property
     def variance(self) -> Tensor:
-        """The variances (c,)."""
+        """Variances of the channels (c,)."""
         return F.softplus(self.raw_variance) + _SMALLEST_VARIANCE
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """The loss of maps (b, c, h, w) of one height and width.
+        """Compute the loss of maps (b, c, h, w) of one height and width.
 
         Raises:
             ValueError: If they are not.

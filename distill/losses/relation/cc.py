@@ -56,7 +56,13 @@ def cc_loss(
 
 
 class CCLoss(nn.Module):
-    """Module form of :func:`cc_loss`, for recipes."""
+    """Module form of :func:`cc_loss`, for recipes.
+
+    Example:
+        >>> rows = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+        >>> f"{CCLoss(order=1)(rows, torch.ones(2, 1)):.4f}"
+        '0.0646'
+    """
 
     def __init__(
         self, gamma: float = 0.4, order: int = 2, convention: Convention = "paper"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.losses.checks import at_least_float32, same_batch
-from distill.losses.kernels import at_most_one, unit
+from distill.losses.kernels import l2_normalize, scale_to_unit_max
 
 
 def sp_loss(student: Tensor, teacher: Tensor) -> Tensor:
@@ -38,7 +38,14 @@ def sp_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 class SPLoss(nn.Module):
-    """Module form of :func:`sp_loss`, for recipes."""
+    """Module form of :func:`sp_loss`, for recipes.
+
+    Example:
+        >>> student = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+        >>> teacher = torch.tensor([[0.0, 2.0, 0.0], [2.0, 0.0, 0.0]])  # also at right angles
+        >>> f"{SPLoss()(student, teacher):.4f}"
+        '0.0000'
+    """
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         """See :func:`sp_loss`."""
@@ -48,6 +55,6 @@ class SPLoss(nn.Module):
 def _similarity(rows: Tensor) -> Tensor:
     flat = rows.flatten(1)
     flat = flat if flat.device.type == "mps" else flat.double()
-    flat = at_most_one(flat)
+    flat = scale_to_unit_max(flat)
     with torch.autocast(flat.device.type, enabled=False):
-        return unit(flat @ flat.T)
+        return l2_normalize(flat @ flat.T)

@@ -9,7 +9,7 @@ one image has the intra term 1.
 from torch import Tensor, nn
 
 from distill.losses.checks import at_least_float32, not_negative, positive, same_shape
-from distill.losses.kernels import standardised
+from distill.losses.kernels import standardize
 
 
 def dist_loss(
@@ -54,7 +54,15 @@ def dist_loss(
 
 
 class DISTLoss(nn.Module):
-    """Module form of :func:`dist_loss`, for recipes."""
+    """Module form of :func:`dist_loss`, for recipes.
+
+    Example:
+        >>> import torch
+        >>> loss = DISTLoss(inter_weight=2.0, intra_weight=2.0, temperature=4.0)
+        >>> logits = torch.tensor([[1.0, 2.0, 4.0], [0.0, 3.0, 2.0]])
+        >>> f"{loss(logits + 5, logits).abs():.4f}"
+        '0.0000'
+    """
 
     def __init__(
         self, inter_weight: float = 1.0, intra_weight: float = 1.0, temperature: float = 1.0
@@ -77,4 +85,4 @@ def _check(inter_weight: float, intra_weight: float, temperature: float) -> None
 
 def _correlation(student: Tensor, teacher: Tensor) -> Tensor:
     """Pearson's correlation of each row (n, m) with its counterpart (n,)."""
-    return (standardised(student) * standardised(teacher)).mean(1)
+    return (standardize(student) * standardize(teacher)).mean(1)

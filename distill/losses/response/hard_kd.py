@@ -35,7 +35,13 @@ def hard_kd_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 class HardKDLoss(nn.Module):
-    """Module form of :func:`hard_kd_loss`, for recipes."""
+    """Module form of :func:`hard_kd_loss`, for recipes.
+
+    Example:
+        >>> import torch
+        >>> HardKDLoss()(torch.zeros(1, 2), torch.tensor([[0.1, 0.2]]))  # ln 2
+        tensor(0.6931)
+    """
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         """See :func:`hard_kd_loss`."""

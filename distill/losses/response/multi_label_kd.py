@@ -40,7 +40,14 @@ def multi_label_kd_loss(student: Tensor, teacher: Tensor, temperature: float = 1
 
 
 class MultiLabelKDLoss(nn.Module):
-    """Module form of :func:`multi_label_kd_loss`, for recipes."""
+    """Module form of :func:`multi_label_kd_loss`, for recipes.
+
+    Example:
+        >>> import torch
+        >>> student, teacher = torch.zeros(1, 2), torch.full((1, 2), 3.0).log()
+        >>> f"{MultiLabelKDLoss()(student, teacher):.4f}"  # two labels
+        '0.2616'
+    """
 
     def __init__(self, temperature: float = 1.0) -> None:
         super().__init__()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.losses.checks import at_least_float32
-from distill.losses.kernels import at_most_one
+from distill.losses.kernels import scale_to_unit_max
 
 
 def iou_loss(input: Tensor, target: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ def iou_loss(input: Tensor, target: Tensor) -> Tensor:
 
     Raises:
         ValueError: If the shapes differ or are not (n, 4), or a target has x2 < x1 or y2 < y1
-            (looked at on the CPU only: elsewhere it would make the device wait).
+            (checked on the CPU only: elsewhere it would make the device wait).
 
     Example:
         >>> box = torch.tensor([[0.0, 0.0, 2.0, 2.0]])
@@ -120,7 +120,13 @@ def ciou_loss(input: Tensor, target: Tensor) -> Tensor:
 
 
 class IoULoss(nn.Module):
-    """Module form of :func:`iou_loss`, for recipes."""
+    """Module form of :func:`iou_loss`, for recipes.
+
+    Example:
+        >>> box = torch.tensor([[0.0, 0.0, 2.0, 2.0]])
+        >>> IoULoss()(box, box + torch.tensor([1.0, 0.0, 1.0, 0.0]))
+        tensor(0.6667)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """See :func:`iou_loss`."""
@@ -128,7 +134,13 @@ class IoULoss(nn.Module):
 
 
 class GIoULoss(nn.Module):
-    """Module form of :func:`giou_loss`, for recipes."""
+    """Module form of :func:`giou_loss`, for recipes.
+
+    Example:
+        >>> box = torch.tensor([[0.0, 0.0, 2.0, 2.0]])
+        >>> GIoULoss()(box, box + torch.tensor([4.0, 0.0, 4.0, 0.0]))  # 1 + 4 / 12
+        tensor(1.3333)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """See :func:`giou_loss`."""
@@ -136,7 +148,13 @@ class GIoULoss(nn.Module):
 
 
 class DIoULoss(nn.Module):
-    """Module form of :func:`diou_loss`, for recipes."""
+    """Module form of :func:`diou_loss`, for recipes.
+
+    Example:
+        >>> box = torch.tensor([[0.0, 0.0, 2.0, 2.0]])
+        >>> DIoULoss()(box, box + torch.tensor([4.0, 0.0, 4.0, 0.0]))  # 1 + 16 / 40
+        tensor(1.4000)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """See :func:`diou_loss`."""
@@ -144,7 +162,13 @@ class DIoULoss(nn.Module):
 
 
 class CIoULoss(nn.Module):
-    """Module form of :func:`ciou_loss`, for recipes."""
+    """Module form of :func:`ciou_loss`, for recipes.
+
+    Example:
+        >>> flat, square = torch.tensor([[0.0, 0.0, 4.0, 1.0], [0.0, 0.0, 2.0, 2.0]]).split(1)
+        >>> CIoULoss()(flat, square) > DIoULoss()(flat, square)
+        tensor(True)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """See :func:`ciou_loss`."""
@@ -152,7 +176,7 @@ class CIoULoss(nn.Module):
 
 
 def _pairs(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Both boxes (n, 4), divided by the largest coordinate of the pair."""
+    """Check boxes (n, 4) and divide each pair by its largest coordinate."""
     if input.shape != target.shape or input.ndim != 2 or input.shape[1] != 4:
         shapes = f"got shapes {tuple(input.shape)} and {tuple(target.shape)}"
         raise ValueError(f"input and target need the same shape (n, 4), {shapes}")
@@ -163,7 +187,7 @@ def _pairs(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         first = target[inverted][0].tolist()
         raise ValueError(f"target needs boxes x1, y1, x2, y2 with x1 <= x2, y1 <= y2, got {first}")
     both = torch.cat([at_least_float32(input), at_least_float32(target.detach())], dim=1)
-    a, b = at_most_one(both, dim=1).chunk(2, dim=1)
+    a, b = scale_to_unit_max(both, dim=1).chunk(2, dim=1)
     return a, b
 
 
@@ -212,7 +236,7 @@ def _shape_angle(box: Tensor) -> Tensor:
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """The quotient, 0 without gradient where the denominator is 0; NaN stays NaN."""
+    """Divide; 0 without gradient where the denominator is 0; NaN stays NaN."""
     positive = ~(denominator.detach() <= torch.finfo(denominator.dtype).tiny)
     return torch.where(positive, numerator / torch.where(positive, denominator, 1.0), 0.0)
 

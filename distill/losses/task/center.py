@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.losses.checks import at_least_float32
-from distill.losses.task.targets import labelled
+from distill.losses.task.targets import labeled_mask
 
 
 def center_loss(features: Tensor, target: Tensor, centres: Tensor) -> Tensor:
@@ -80,8 +80,8 @@ class CenterLoss(nn.Module):
             ValueError: If there are more classes than ``num_classes``.
         """
         if classes > len(self.centres):
-            needed = f"num_classes must be at least {classes}, the classes of the data"
-            raise ValueError(f"{needed}, got {len(self.centres)}")
+            message = f"num_classes must be at least {classes}, the classes of the data"
+            raise ValueError(f"{message}, got {len(self.centres)}")
 
     def forward(self, features: Tensor, target: Tensor) -> Tensor:
         """See :func:`center_loss`; in training mode the centres move afterwards."""
@@ -101,7 +101,7 @@ def _check(features: Tensor, target: Tensor, centres: Tensor) -> None:
     if features.ndim != 2 or centres.ndim != 2 or features.shape[1] != centres.shape[1]:
         shapes = f"got shapes {tuple(features.shape)} and {tuple(centres.shape)}"
         raise ValueError(f"features and centres need shapes (b, d) and (k, d), {shapes}")
-    labelled(target, (len(features),), len(centres))
+    labeled_mask(target, (len(features),), len(centres))
 
 
 def _gaps(features: Tensor, target: Tensor, centres: Tensor) -> Tensor:

@@ -73,7 +73,13 @@ def cross_entropy_loss(
 
 
 class CrossEntropyLoss(nn.Module):
-    """Module form of :func:`cross_entropy_loss`, for recipes; ``weight`` becomes a buffer."""
+    """Module form of :func:`cross_entropy_loss`, for recipes; ``weight`` becomes a buffer.
+
+    Example:
+        >>> loss = CrossEntropyLoss(weight=[1.0, 3.0])
+        >>> loss(torch.tensor([[2.0, 0.0], [2.0, 0.0]]), torch.tensor([0, 1]))
+        tensor(1.6269)
+    """
 
     weight: Tensor | None
 

@@ -1,7 +1,7 @@
 """Connectionist temporal classification: Graves et al., ICML 2006, doi 10.1145/1143844.1143891.
 
-For a network that says one class at every step along a text line, and a label that does not say
-where the characters stand. The sum over alignments is that of torch, which divides each line's loss
+For a network that predicts one class at every step along a text line, and a label without the
+places of the characters. The sum over alignments is that of torch, which divides each line's loss
 by its length in its own mean; here, as in the code of PP-OCRv2, a line counts whole.
 """
 
@@ -11,7 +11,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from distill.losses.checks import at_least_float32
-from distill.losses.task.targets import labelled
+from distill.losses.task.targets import labeled_mask
 
 
 def ctc_loss(input: Tensor, target: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ def ctc_loss(input: Tensor, target: Tensor) -> Tensor:
 
     Raises:
         ValueError: If the shapes do not belong together, a class number is out of range or behind a
-            0, or a line needs more than t steps. Numbers are looked at on the CPU only; elsewhere
+            0, or a line needs more than t steps. Numbers are checked on the CPU only; elsewhere
             a line that needs more steps has the loss that it has by definition, infinity. (torch
             reads the lengths on the host, so an accelerator waits for that.)
 
@@ -55,7 +55,13 @@ def ctc_loss(input: Tensor, target: Tensor) -> Tensor:
 
 
 class CTCLoss(nn.Module):
-    """Module form of :func:`ctc_loss`, for recipes."""
+    """Module form of :func:`ctc_loss`, for recipes.
+
+    Example:
+        >>> logits, lines = torch.zeros(2, 4, 3), torch.tensor([[1, 2], [1, 0]])  # "ab" and "a"
+        >>> CTCLoss()(logits, lines)  # 15 and 10 of 81 paths
+        tensor(1.8891)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """See :func:`ctc_loss`."""
@@ -63,14 +69,16 @@ class CTCLoss(nn.Module):
 
 
 def _lengths(target: Tensor, batch: int, steps: int, n_classes: int) -> Tensor:
-    """How many characters each line has (b,)."""
-    known = labelled(target, (batch, target.shape[1]), n_classes) & (target != 0)
+    """Count the characters of each line (b,)."""
+    known = labeled_mask(target, (batch, target.shape[1]), n_classes) & (target != 0)
     lengths = known.sum(1)
     if target.device.type != "cpu":
         return lengths
     if (known[:, 1:] & ~known[:, :-1]).any():
         raise ValueError("target needs 0 behind the last character of a line only, got one before")
     repeats = (known[:, 1:] & (target[:, 1:] == target[:, :-1])).sum(1)
-    if batch and (needed := int((lengths + repeats).max())) > steps:
-        raise ValueError(f"target needs lines that fit into {steps} steps, got one of {needed}")
+    if batch and (longest := int((lengths + repeats).max())) > steps:
+        raise ValueError(
+            f"target needs lines that fit into {steps} steps, got one that takes {longest}"
+        )
     return lengths

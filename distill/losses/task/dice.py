@@ -51,7 +51,13 @@ def dice_loss(input: Tensor, target: Tensor, ignore_index: int = -100) -> Tensor
 
 
 class DiceLoss(nn.Module):
-    """Module form of :func:`dice_loss`, for recipes."""
+    """Module form of :func:`dice_loss`, for recipes.
+
+    Example:
+        >>> loss = DiceLoss(ignore_index=255)
+        >>> loss(torch.zeros(1, 2, 1, 3), torch.tensor([[[0, 1, 255]]]))
+        tensor(0.3333)
+    """
 
     def __init__(self, ignore_index: int = -100) -> None:
         super().__init__()

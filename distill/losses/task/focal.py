@@ -61,7 +61,13 @@ def focal_loss(
 
 
 class FocalLoss(nn.Module):
-    """Module form of :func:`focal_loss`, for recipes; ``alpha`` becomes a buffer."""
+    """Module form of :func:`focal_loss`, for recipes; ``alpha`` becomes a buffer.
+
+    Example:
+        >>> loss = FocalLoss(gamma=2.0, alpha=[0.75, 0.25])
+        >>> loss(torch.zeros(2, 2), torch.tensor([0, 1]))
+        tensor(0.0866)
+    """
 
     alpha: Tensor | None
 

@@ -70,7 +70,13 @@ def lovasz_loss(
 
 
 class LovaszLoss(nn.Module):
-    """Module form of :func:`lovasz_loss`, for recipes."""
+    """Module form of :func:`lovasz_loss`, for recipes.
+
+    Example:
+        >>> loss = LovaszLoss(ignore_index=255)
+        >>> loss(torch.zeros(1, 2, 1, 3), torch.tensor([[[0, 1, 255]]]))
+        tensor(0.5000)
+    """
 
     def __init__(
         self, per: Per = "batch", classes: Classes = "present", ignore_index: int = -100
@@ -92,7 +98,7 @@ def _known(per: Per, classes: Classes) -> None:
 
 
 def _increments(own: Tensor, dtype: torch.dtype) -> Tensor:
-    """What each pixel adds to 1 - I / U when the pixels before it are wrong already.
+    """Increase of 1 - I / U by each pixel when all pixels before it are wrong.
 
     A pixel of the class takes 1 from I, another adds 1 to U: 1 / U and I / (U (U - 1)). These
     forms keep their digits where differences of 1 - I / U would lose them.

@@ -1,4 +1,4 @@
-"""What the target of a task loss may be: class numbers, or a share of every class."""
+"""Targets of task losses: class numbers, or a share of every class."""
 
 import torch
 from torch import Tensor
@@ -9,20 +9,20 @@ _SUM_TOLERANCE = 0.02
 """Shares may have been rounded to bfloat16."""
 
 
-def labelled(
+def labeled_mask(
     target: Tensor, shape: tuple[int, ...], n_classes: int, ignore_index: int | None = None
 ) -> Tensor:
-    """Where a target holds a class number in 0..k-1 rather than ``ignore_index``, as a mask.
+    """Mask of a target: true for a class number in 0..k-1, false for ``ignore_index``.
 
     Args:
         target: Class numbers of the given shape; it may be empty.
-        shape: What it must be.
+        shape: Required shape.
         n_classes: k.
         ignore_index: The number that marks what has no label; None allows none.
 
     Raises:
         ValueError: If the shape is another, the numbers are no integers, or one is out of range
-            (looked at on the CPU only: elsewhere it would make the device wait).
+            (checked on the CPU only: elsewhere it would make the device wait).
     """
     if target.shape != shape or target.is_floating_point():
         found = f"{tuple(target.shape)} {target.dtype}"
@@ -39,15 +39,15 @@ def labelled(
 
 
 def one_hot(logits: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
-    """The class numbers of logits (b, k, ...) as a mask (b, k, ...), False where ignored.
+    """Expand class numbers to a mask (b, k, ...), false where ignored.
 
     Returns:
         That mask, and the mask (b, ...) of what is labelled.
 
     Raises:
-        ValueError: See :func:`labelled`.
+        ValueError: See :func:`labeled_mask`.
     """
-    known = labelled(target, (len(logits), *logits.shape[2:]), logits.shape[1], ignore_index)
+    known = labeled_mask(target, (len(logits), *logits.shape[2:]), logits.shape[1], ignore_index)
     # An accelerator stops at a number that is out of range, as in torch's own losses.
     index = target.long().masked_fill(~known, 0).unsqueeze(1)
     mask = torch.zeros_like(logits, dtype=torch.bool).scatter_(1, index, known.unsqueeze(1))
@@ -55,7 +55,7 @@ def one_hot(logits: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, 
 
 
 def shares(logits: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
-    """Each class's share of a target: of class numbers (b, ...), or given as (b, k, ...).
+    """Convert a target to shares of the classes (b, k, ...).
 
     Args:
         logits: (b, k, ...), what the target belongs to.
@@ -67,8 +67,8 @@ def shares(logits: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, T
         (b, ...) of what is labelled.
 
     Raises:
-        ValueError: If the target is neither of the two, see :func:`labelled`, or its shares are
-            below 0 or do not sum up to 1 (looked at on the CPU only).
+        ValueError: If the target is neither of the two, see :func:`labeled_mask`, or its shares are
+            below 0 or do not sum up to 1 (checked on the CPU only).
     """
     if target.is_floating_point() and target.shape == logits.shape:
         _check_shares(target)

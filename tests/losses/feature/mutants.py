@@ -24,7 +24,7 @@ MUTANTS = {
     },
     "feature/at": {
         "sign kept": ("at_least_float32(activations).abs()", "at_least_float32(activations)"),
-        "not normalised": ("unit(size.pow(p).mean(1).flatten(1))", "size.pow(p).mean(1).flatten(1)"),
+        "not normalised": ("l2_normalize(size.pow(p).mean(1).flatten(1))", "size.pow(p).mean(1).flatten(1)"),
         "power lost": ("size.pow(p)", "size"),
         "paper squared": ("norms.mean()", "norms.square().mean()"),
         "code summed over pixels": ("return gap.square().mean()", "return gap.square().sum(1).mean()"),
@@ -61,7 +61,7 @@ MUTANTS = {
     },
     "feature/ft": {
         "with L2": ("F.l1_loss", "F.mse_loss"),
-        "not normalised": ("return unit(factors.flatten(1))", "return factors.flatten(1)"),
+        "not normalised": ("return l2_normalize(factors.flatten(1))", "return factors.flatten(1)"),
         "code not squared": ("factors.square().mean(1)", "factors.mean(1)"),
         "paraphraser suits the student": ("_compared(teacher.detach(), ", "_compared(teacher, "),
         "paraphraser untrained": ("self.convention) + reconstruction", "self.convention)"),
@@ -86,7 +86,7 @@ MUTANTS = {
     "feature/nst": {
         "cross term once": ("- 2 * _kernel(s, t)", "- _kernel(s, t)"),
         "linear kernel": (".square().mean((1, 2))", ".mean((1, 2))"),
-        "student not normalised": ("unit(at_least_float32(student).flatten(2))", "at_least_float32(student).flatten(2)"),
+        "student not normalised": ("l2_normalize(at_least_float32(student).flatten(2))", "at_least_float32(student).flatten(2)"),
         "averaged over pixels": ("gap.square().sum((1, 2)).mean()", "gap.square().mean()"),
         "divided by pixels": ("/ directions.shape[1]", "/ directions.shape[2]"),
         "into the teacher": TEACHER,

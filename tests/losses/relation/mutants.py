@@ -6,7 +6,7 @@ MUTANTS = {
     "kernels": {
         "grams in float32": ("flat.double()", "flat.float()"),
         "grams not centred": ("flat.double()\n    flat = flat - flat.mean(0)", "flat.float()"),
-        "cosines in float32": ("unit(flat if flat.device.type == \"mps\" else flat.double())", "unit(flat.float())"),
+        "cosines in float32": ("l2_normalize(flat if flat.device.type == \"mps\" else flat.double())", "l2_normalize(flat.float())"),
         "standardised without centring": ("scaled - scaled.mean(1, keepdim=True)", "scaled"),
         "a zero vector divided": ("torch.where(directed, squared, 1.0)", "squared"),
         "a constant row divided": ("torch.where(varies, variance, 1.0)", "variance"),
@@ -29,7 +29,7 @@ MUTANTS = {
     "relation/rkd": {
         "distances over their maximum": ("pairwise.sum() / apart.sum().clamp_min(1)", "pairwise.max()"),
         "distances over the diagonal too": ("apart.sum().clamp_min(1)", "apart.numel()"),
-        "distances of unit embeddings": ("distances(centred_gram(rows))", "distances(centred_gram(F.normalize(rows.flatten(1))))"),
+        "distances of unit embeddings": ("distances(centered_gram(rows))", "distances(centered_gram(F.normalize(rows.flatten(1))))"),
         "distances with MSE": ("F.huber_loss(_rel", "F.mse_loss(_rel"),
         "distances into the teacher": ("_relative_distances(teacher.detach())", "_relative_distances(teacher)"),
         "angles with MSE": ("slope = difference.clamp(-1, 1)", "slope = difference"),
@@ -40,8 +40,8 @@ MUTANTS = {
         "a gradient added in bfloat16": ("student, teacher = at_least_float32(student), at_least_float32(teacher)\n", "pass\n"),
     },
     "relation/sp": {
-        "rows over their L1 norm": ("unit(flat @ flat.T)", "torch.nn.functional.normalize(flat @ flat.T, 1)"),
-        "not normalised": ("unit(flat @ flat.T)", "(flat @ flat.T)"),
+        "rows over their L1 norm": ("l2_normalize(flat @ flat.T)", "torch.nn.functional.normalize(flat @ flat.T, 1)"),
+        "not normalised": ("l2_normalize(flat @ flat.T)", "(flat @ flat.T)"),
         "summed over pairs": ("gap.square().mean()", "gap.square().sum() / len(student)"),
         "with L1": ("gap.square().mean()", "gap.abs().mean()"),
         "into the teacher": TEACHER,

@@ -42,7 +42,7 @@ MUTANTS = {
         "without T^2": ("temperature)\n\n\nclass", "temperature) / temperature**2\n\n\nclass"),
         "n in the denominator": ("std(1, keepdim=True)", "std(1, keepdim=True, correction=0)"),
         "over the batch": ("std(1, keepdim=True)", "std(0, keepdim=True)"),
-        "of the student alone": ("_standardised(teacher.detach())", "teacher.detach()"),
+        "of the student alone": ("_standardize(teacher.detach())", "teacher.detach()"),
         "by the variance": ("logits.std(", "logits.var("),
     },
     "response/multi_label_kd": {

@@ -29,9 +29,12 @@ class TestCTCLoss(TaskLossContract):
         "gap": (lambda: ctc_loss(LOGITS, TARGET.flip(1)), "0 behind the last character of a line"),
         "length": (
             lambda: ctc_loss(LOGITS[:, :1], TARGET),
-            "^target needs lines that fit into 1 steps, got one of 2$",
+            "^target needs lines that fit into 1 steps, got one that takes 2$",
         ),
-        "repeats": (lambda: ctc_loss(LOGITS[:, :2], TARGET[:, [0, 0]]), "2 steps, got one of 3"),
+        "repeats": (
+            lambda: ctc_loss(LOGITS[:, :2], TARGET[:, [0, 0]]),
+            "2 steps, got one that takes 3",
+        ),
     }
 
     def make(self) -> nn.Module:
