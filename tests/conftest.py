@@ -4,6 +4,11 @@ import os
 
 import pytest
 
+# What they assert is told with its values, as in a test.
+pytest.register_assert_rewrite(
+    "tests.fixtures", "tests.losses.contract", "tests.losses.task.contract"
+)
+
 
 @pytest.fixture(autouse=True)
 def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import students
 from distill.metrics import flops
 from docs.student_zoo import PAGE, STUDENTS, build, facts, replaced, taps
-from tests.students.test_structures import takes_classes_alone
+from tests.students.factories import takes_classes_alone
 
 TEXT = PAGE.read_text()
 IMAGE = torch.zeros(1, 3, 32, 32)

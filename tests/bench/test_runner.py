@@ -21,7 +21,7 @@ from distill.recipes import read
 from distill.runs.directory import lock_run_dir
 from distill.runs.repeatable import RepeatableRun
 from students import resnet14
-from tests.forks import start, wait_for
+from tests.fixtures.forks import start, wait_for
 
 FAST = {"trainer.max_epochs": 1, "trainer.check_val_every_n_epoch": 1}
 SPEC = {
@@ -186,7 +186,10 @@ def test_a_run_that_was_trained_by_itself_is_never_touched(place: str, tmp_path:
 def test_what_the_command_trusts_may_be_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = {"recipe": "digits/student", "overrides": {"model.student": "tests.networks.tiny"}}
+    own = {
+        "recipe": "digits/student",
+        "overrides": {"model.student": "tests.fixtures.networks.tiny"},
+    }
     path = write(tmp_path / "bench.yaml", teacher=None, methods=[], variants={"own": own})
     with pytest.raises(RecipeError, match="outside the trusted packages"):
         bench(path, tmp_path / "out", QUIET)

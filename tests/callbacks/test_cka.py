@@ -11,7 +11,8 @@ from distill import runs
 from distill.core.errors import RecipeError
 from distill.metrics import LinearCKA
 from distill.recipes.build import build
-from tests.runs.test_resume import RECIPE, assert_same, final_state
+from tests.fixtures.recipes import RECIPE
+from tests.fixtures.runs import assert_same, final_state
 
 PAIRS = {
     "conv": ["student@conv", "teacher@conv"],

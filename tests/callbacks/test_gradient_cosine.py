@@ -11,9 +11,9 @@ from distill import runs
 from distill.callbacks import GradientCosine
 from distill.core.errors import RecipeError
 from distill.modules import Distillation, MutualLearning, Term
-from tests.modules.test_distillation import digits, trainer
-from tests.networks import tiny
-from tests.runs.test_resume import RECIPE
+from tests.fixtures.modules import digits, trainer
+from tests.fixtures.networks import tiny
+from tests.fixtures.recipes import RECIPE
 
 
 class Opposite(nn.Module):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from distill.data.sources import Columns, open_source, open_unlabelled
-from tests.data.test_sources import folder, pixels, png
+from tests.fixtures.sources import folder, pixels, png
 
 IMAGES = {f"images/{number}.png": png(number) for number in range(3)}
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from distill.core.errors import UnreadableImage
 from distill.data.decoding import decode, decode_file
-from tests.data.test_sources import pixels, png
+from tests.fixtures.sources import pixels, png
 
 LIMIT = 89_478_485  # Pillow's: a quarter of a gibibyte of three bytes each
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from distill.data.sources import open_source, open_unlabelled
-from tests.data.test_sources import folder, pixels, png
+from tests.fixtures.sources import folder, pixels, png
 
 FILES = {f"{name}/{number}.png": png(number) for name in ("ant", "bee") for number in range(2)}
 

@@ -8,7 +8,7 @@ import pytest
 from distill.data.datasets import load_table
 from distill.data.folders import class_of_each
 from distill.data.sources import open_source
-from tests.data.test_sources import folder, png, tar
+from tests.fixtures.sources import folder, png, tar
 
 TREES = {
     "classes": (["ant/1.png", "bee/1.png", "bee/2.png"], ["ant", "bee"]),

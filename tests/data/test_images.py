@@ -16,6 +16,7 @@ from distill.core.batch import Batch
 from distill.data import Images
 from distill.data.datasets import load_table
 from distill.data.decoding import UnreadableImage
+from tests.fixtures.images import folder, picture
 
 
 @pytest.fixture(autouse=True)
@@ -28,19 +29,6 @@ def _nothing_cached() -> Iterator[None]:
 class Negative(nn.Module):
     def forward(self, batch: Batch, key: int) -> Batch:
         return replace(batch, image=255 - batch.image)
-
-
-def picture(number: int) -> np.ndarray:
-    return np.random.default_rng(number).integers(0, 256, (16, 16, 3)).astype(np.uint8)
-
-
-def folder(path: Path, classes: str = "abc", each: int = 10, first: int = 0) -> str:
-    for place, name in enumerate(classes):
-        (path / name).mkdir(parents=True)
-        for number in range(each):
-            image = Image.fromarray(picture(first + place * each + number))
-            image.save(path / name / f"{number}.png")
-    return str(path)
 
 
 def ready(train: str, **arguments: object) -> Images:

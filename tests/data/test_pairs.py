@@ -1,20 +1,11 @@
 import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from distill.data.sources import Columns, open_source, open_unlabelled
-from tests.data.test_sources import pixels, png, tar
-
-
-def zipped(path: Path, files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
-    with zipfile.ZipFile(path, "w", method) as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return path
-
+from tests.fixtures.sources import pixels, png, tar, zipped
 
 KINDS = pytest.mark.parametrize("write", [tar, zipped])
 LABELS = ["10", "9", "2", "10"]

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from distill.data.sources import Columns, open_source, open_unlabelled
-from tests.data.test_sources import parquet, pixels, png
+from tests.fixtures.sources import parquet, pixels, png
 
 
 @pytest.mark.parametrize(("image", "label"), [("image", "target"), ("img", "label")])

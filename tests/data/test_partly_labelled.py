@@ -9,7 +9,7 @@ from distill.augment import Mixup
 from distill.data import Digits, Images, PartlyLabelled
 from distill.data.datasets import BatchKey
 from distill.data.sources import UNLABELLED
-from tests.data.test_images import folder, picture
+from tests.fixtures.images import folder, picture
 
 MORE = range(100, 106)
 

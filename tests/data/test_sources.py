@@ -1,52 +1,17 @@
-import io
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet
 import pytest
 import torch
 import torchvision
-from PIL import Image
 
 from distill.data.sources import open_source
+from tests.fixtures.sources import FakeSet, folder, parquet, pixels, png, tar
 
 NAMES = ["ant/a.png", "ant/b.png", "bee/a.png", "cat/a.png", "cat/b.PNG"]
 TARGETS = [0, 0, 1, 2, 2]
-
-
-def pixels(number: int) -> np.ndarray:
-    return np.random.default_rng(number).integers(0, 256, (4, 5, 3)).astype(np.uint8)
-
-
-def png(number: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels(number)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def folder(path: Path, files: dict[str, bytes]) -> Path:
-    for name, data in files.items():
-        (path / name).parent.mkdir(parents=True, exist_ok=True)
-        (path / name).write_bytes(data)
-    return path
-
-
-def tar(path: Path, files: dict[str, bytes], mode: str = "w:") -> Path:
-    with tarfile.open(path, mode) as archive:
-        for name, data in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            archive.addfile(member, io.BytesIO(data))
-    return path
-
-
-def parquet(path: Path, columns: dict[str, list]) -> Path:
-    pyarrow.parquet.write_table(pa.table(columns), path)
-    return path
 
 
 def as_folder(tmp_path: Path, images: list[bytes]) -> Path:
@@ -129,18 +94,6 @@ def test_any_other_file_is_refused_with_what_is_taken(tmp_path: Path, data: byte
     told = rf"^{path} is none of: a folder, tar or zip .*KEY\.cls.*parquet.*CSV.*CIFAR10"
     with pytest.raises(ValueError, match=told):
         open_source(str(path))
-
-
-class FakeSet:
-    """Quacks like torchvision's CIFAR10, with one image in each half."""
-
-    def __init__(self, root: str, train: bool, download: bool) -> None:
-        assert download
-        self.root, self.targets, self.classes = root, [7 if train else 3], list("abcdefgh")
-        self.images = [Image.fromarray(pixels(1 if train else 0))]
-
-    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
-        return self.images[index], self.targets[index]
 
 
 @pytest.mark.parametrize("train", [True, False])

@@ -6,7 +6,7 @@ import torch
 import torchvision
 
 from distill.data.sources import UNLABELLED, open_unlabelled
-from tests.data.test_sources import FakeSet, folder, parquet, pixels, png, tar
+from tests.fixtures.sources import FakeSet, folder, parquet, pixels, png, tar
 
 FLAT = {f"{number}.png": png(number) for number in range(3)}
 CLASSES = {f"{name}/{number}.png": png(number) for number, name in enumerate("cab")}

@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 
 from distill.data.sources import open_source, open_unlabelled
-from tests.data.test_pairs import zipped
-from tests.data.test_sources import pixels, png
+from tests.fixtures.sources import pixels, png, zipped
 
 FILES = {f"{name}/{number}.png": png(number) for name in ("ant", "bee") for number in range(3)}
 

@@ -274,3 +274,9 @@ def _holds_tensor(value: object) -> bool:
     if isinstance(value, list | tuple):
         return any(_holds_tensor(item) for item in value)
     return isinstance(value, Tensor)
+
+
+def softmax(row: np.ndarray) -> np.ndarray:
+    """Of one vector."""
+    powers = np.exp(row - row.max())
+    return powers / powers.sum()

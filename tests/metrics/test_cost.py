@@ -10,7 +10,7 @@ from torchvision.ops import deform_conv2d
 import students
 from distill.metrics import cpu_latency_ms, flops
 from distill.metrics.cost import dummy_image
-from tests.networks import tiny
+from tests.fixtures.networks import tiny
 
 
 def test_a_convolution_has_two_operations_per_multiply_add() -> None:

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from distill.modules.teacher import frozen_running_stats
-from tests.networks import tiny
+from tests.fixtures.networks import tiny
 
 
 def test_the_batch_is_normalised_by_itself_and_nothing_is_remembered() -> None:

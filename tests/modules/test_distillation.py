@@ -8,30 +8,14 @@ from torch import Tensor, nn
 
 from distill.augment import Mixup, RandomCrop
 from distill.core.errors import RecipeError
-from distill.data import Digits
 from distill.losses import CenterLoss, DKDLoss, KDLoss, OverhaulLoss, RKDLoss
 from distill.modules import Distillation, Normalization, Term
-from tests.networks import TinyNet, tiny
-
-CE = Term(nn.CrossEntropyLoss(), inputs={"input": "student.logits", "target": "batch.target"})
-KD = Term(KDLoss(), weight=0.5, inputs={"student": "student.logits", "teacher": "teacher.logits"})
+from tests.fixtures.modules import CE, KD, Recorder, digits, tensors, trainer
+from tests.fixtures.networks import TinyNet, tiny
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*"
 )
-
-
-class Recorder(nn.Module):
-    """A network that remembers the images it was given."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc = nn.Linear(64, 10)
-        self.seen: list[Tensor] = []
-
-    def forward(self, image: Tensor) -> Tensor:
-        self.seen.append(image.detach().clone())
-        return self.fc(image.flatten(1))
 
 
 class FixedSlope(nn.Module):
@@ -39,20 +23,6 @@ class FixedSlope(nn.Module):
 
     def forward(self, at: Tensor) -> Tensor:
         return at.sum()
-
-
-def trainer(**options: Any) -> pl.Trainer:
-    settings = {"max_epochs": 1, "logger": False, "enable_checkpointing": False}
-    settings |= {"enable_progress_bar": False, "enable_model_summary": False}
-    return pl.Trainer(**(settings | {"accelerator": "cpu", "num_sanity_val_steps": 0} | options))
-
-
-def digits(**options: Any) -> Digits:
-    return Digits(**({"train_samples": 64, "batch_size": 16} | options))
-
-
-def tensors(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in module.state_dict().items()}
 
 
 @pytest.mark.parametrize("mode", ["eval", "batch_statistics"])

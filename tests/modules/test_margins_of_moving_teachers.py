@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from distill.losses import OverhaulLoss, overhaul_margin
 from distill.modules import MeanTeacher, MutualLearning, Term
-from tests.modules.test_distillation import CE, digits, trainer
-from tests.networks import tiny
+from tests.fixtures.modules import CE, digits, trainer
+from tests.fixtures.networks import tiny
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*"

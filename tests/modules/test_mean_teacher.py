@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from distill import runs
 from distill.modules import Distillation, MeanTeacher, Normalization
 from distill.runs.checkpoint_io import SafeCheckpointIO
-from tests.modules.test_distillation import CE, KD, Recorder, digits, tensors, trainer
-from tests.networks import tiny
-from tests.runs.test_resume import assert_same, final_state, resume_from, train_rows
+from tests.fixtures.modules import CE, KD, Recorder, digits, tensors, trainer
+from tests.fixtures.networks import tiny
+from tests.fixtures.runs import assert_same, final_state, resume_from, train_rows
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*"
@@ -131,8 +131,8 @@ def recipe(keep: Path | None = None) -> dict[str, Any]:
         "ce": {"loss": "torch.nn.CrossEntropyLoss", "inputs": dict(CE.inputs)},
         "kd": {"loss": "distill.losses.KDLoss", "inputs": dict(KD.inputs)},
     }
-    spec = {"class_path": "tests.runs.test_resume.EveryStep", "init_args": {"folder": str(keep)}}
-    student = {"class_path": "tests.networks.tiny", "init_args": {"width": 8}}
+    spec = {"class_path": "tests.fixtures.runs.EveryStep", "init_args": {"folder": str(keep)}}
+    student = {"class_path": "tests.fixtures.networks.tiny", "init_args": {"width": 8}}
     return {
         "model": {
             "class_path": "distill.modules.MeanTeacher",

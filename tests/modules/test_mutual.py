@@ -18,18 +18,16 @@ from torch import Tensor, nn
 from distill import runs
 from distill.augment import RandomCrop
 from distill.core.errors import NonFiniteError, RecipeError
-from distill.losses import HintLoss, KDLoss
+from distill.losses import HintLoss
 from distill.modules import Distillation, MutualLearning, Normalization, PeerKL, Term
 from distill.runs.checkpoint_io import SafeCheckpointIO
-from tests.modules.test_distillation import Recorder, digits, tensors, trainer
-from tests.networks import tiny
-from tests.runs.test_resume import assert_same, final_state, resume_from, train_rows
+from tests.fixtures.modules import Recorder, digits, tensors, trainer
+from tests.fixtures.networks import tiny
+from tests.fixtures.peers import ALONE, CE, DML, recipe
+from tests.fixtures.runs import assert_same, final_state, resume_from, train_rows
 
-CE = Term(nn.CrossEntropyLoss(), inputs={"input": "peer.logits", "target": "batch.target"})
-DML = Term(KDLoss(1.0), inputs={"student": "peer.logits", "teacher": "other.logits"})
 MAPS = Term(nn.MSELoss(), inputs={"input": "peer@conv", "target": "other@conv"})
 HINT = Term(HintLoss(8, 8), inputs={"student": "peer@conv", "teacher": "other@conv"})
-ALONE = Term(nn.CrossEntropyLoss(), inputs={"input": "student.logits", "target": "batch.target"})
 EACH = {"each": {"ce": CE, "dml": DML}}
 UPDATES = ["simultaneous", "alternating"]
 
@@ -296,55 +294,6 @@ def test_a_term_that_is_not_finite_ends_the_run_by_name() -> None:
         trainer().fit(MutualLearning(tiny(8), {"b": tiny(8)}, losses), digits())
 
 
-def recipe(updates: str, keep: Path | None = None) -> dict[str, Any]:
-    network = {"class_path": "tests.networks.tiny", "init_args": {"width": 8}}
-    hint = {
-        "loss": {
-            "class_path": "distill.losses.HintLoss",
-            "init_args": {"student_channels": 8, "teacher_channels": 8},
-        },
-        "inputs": {"student": "peer@relu:input", "teacher": "other@relu:input"},
-    }
-    plain = {"loss": "torch.nn.CrossEntropyLoss", "inputs": dict(CE.inputs)}
-    dml = {"loss": "distill.losses.KDLoss", "inputs": dict(DML.inputs)}
-    spec = {"class_path": "tests.runs.test_resume.EveryStep", "init_args": {"folder": str(keep)}}
-    return {
-        "model": {
-            "class_path": "distill.modules.MutualLearning",
-            "init_args": {
-                "student": network,
-                "peers": {"b": network},
-                "updates": updates,
-                "losses": {"each": {"ce": plain, "dml": dml, "hint": hint}},
-                "optimizer": {
-                    "class_path": "torch.optim.SGD",
-                    "init_args": {"lr": 0.1, "momentum": 0.9},
-                },
-                "scheduler": {
-                    "class_path": "torch.optim.lr_scheduler.StepLR",
-                    "init_args": {"step_size": 1, "gamma": 0.5},
-                },
-            },
-        },
-        "data": {
-            "class_path": "distill.data.Digits",
-            "init_args": {
-                "batch_size": 16,
-                "train_samples": 50,
-                "augment": [
-                    {"class_path": "distill.augment.RandomCrop", "init_args": {"padding": 1}}
-                ],
-            },
-        },
-        "trainer": {
-            "max_epochs": 2,
-            "accelerator": "cpu",
-            "log_every_n_steps": 1,
-            "callbacks": [spec] if keep else [],
-        },
-    }
-
-
 def finished(updates: str, folder: Path) -> Path:
     """The directory of a whole run, with the checkpoint of every step under ``kept``."""
     tree = recipe(updates, folder / "whole" / "kept")
@@ -391,7 +340,7 @@ def test_two_processes_train_as_one_with_the_same_global_batch(tmp_path: Path) -
     for size, trainer_settings in ((24, {}), (12, {"devices": 2, "strategy": "ddp"})):
         tree = recipe("simultaneous")
         model = tree["model"]["init_args"]
-        model["student"] = model["peers"]["b"] = {"class_path": "tests.networks.plain"}
+        model["student"] = model["peers"]["b"] = {"class_path": "tests.fixtures.networks.plain"}
         del model["losses"]["each"]["hint"]  # its batch norm sees the samples of one process
         tree["data"]["init_args"]["batch_size"] = size
         tree["trainer"] |= trainer_settings

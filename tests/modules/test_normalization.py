@@ -3,8 +3,8 @@ import torch
 
 from distill.core.errors import RecipeError
 from distill.modules import Distillation, Normalization
-from tests.modules.test_distillation import CE, KD, digits, trainer
-from tests.networks import tiny
+from tests.fixtures.modules import CE, KD, digits, trainer
+from tests.fixtures.networks import tiny
 
 
 def test_bytes_and_unit_floats_give_the_same() -> None:

@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau, StepLR
 
 from distill.core.errors import RecipeError
 from distill.modules.optimization import Optimization
-from tests.networks import tiny
+from tests.fixtures.networks import tiny
 
 
 def sgd(parameters: Any) -> torch.optim.Optimizer:

@@ -10,10 +10,10 @@ from rich.console import Console
 from distill import runs
 from distill.losses import KDLoss
 from distill.modules import Distillation, MutualLearning, Term
-from tests.modules.test_distillation import digits, tensors, trainer
-from tests.modules.test_mutual import ALONE, CE, DML, recipe
-from tests.networks import tiny
-from tests.runs.test_resume import assert_same, final_state, resume_from
+from tests.fixtures.modules import digits, tensors, trainer
+from tests.fixtures.networks import tiny
+from tests.fixtures.peers import ALONE, CE, DML, recipe
+from tests.fixtures.runs import assert_same, final_state, resume_from
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*", "ignore:.*in eval mode.*"
@@ -100,7 +100,7 @@ def test_terms_for_what_is_not_trained_are_refused() -> None:
 def test_a_run_of_parts_resumes_bitwise(tmp_path: Path) -> None:
     def tree(keep: Path | None = None) -> dict[str, Any]:
         made = recipe("simultaneous", keep)
-        network = {"class_path": "tests.networks.tiny", "init_args": {"width": 8}}
+        network = {"class_path": "tests.fixtures.networks.tiny", "init_args": {"width": 8}}
         made["model"]["init_args"] |= {"trained_parts": {"b": ["fc"], "c": []}}
         made["model"]["init_args"]["peers"] = {"b": network, "c": network}
         return made

@@ -8,7 +8,7 @@ import pytest
 
 from distill.recipes.build import build
 from distill.runs.session import trainer_kwargs
-from tests.runs.test_resume import RECIPE
+from tests.fixtures.recipes import RECIPE
 
 
 def built_with(folder: Path, **trainer: Any) -> Any:

@@ -12,8 +12,8 @@ from distill.cli import main
 
 RECIPE = """\
 model:
-  teacher: {class_path: tests.networks.tiny, init_args: {width: 12}}
-  student: {class_path: tests.networks.tiny, init_args: {width: 8}}
+  teacher: {class_path: tests.fixtures.networks.tiny, init_args: {width: 12}}
+  student: {class_path: tests.fixtures.networks.tiny, init_args: {width: 8}}
   losses:
     ce: {loss: torch.nn.CrossEntropyLoss, inputs: {input: student.logits, target: batch.target}}
     kd:
@@ -102,7 +102,7 @@ EDITS = {
         "(2, 12",
     ),
     "no teacher": (
-        "{class_path: tests.networks.tiny, init_args: {width: 12}}",
+        "{class_path: tests.fixtures.networks.tiny, init_args: {width: 12}}",
         "null",
         "kd",
         "null",
@@ -124,7 +124,7 @@ EDITS = {
     "fewer epochs than none": ("max_epochs: 1", "max_epochs: -5", "trainer", "-5"),
     "mapping for a key": ("lr: 0.1", "lr: {{rate}}", "recipe.yaml:10", "plain"),
     "file that is missing": (
-        "tests.networks.tiny, init_args: {width: 12}",
+        "tests.fixtures.networks.tiny, init_args: {width: 12}",
         "tests.recipes.test_malformed_recipes.from_file",
         "model.teacher",
         "weights.pt",
@@ -166,7 +166,7 @@ EDITS = {
         "Optimizer",
     ),
     "loss as student": (
-        "tests.networks.tiny, init_args: {width: 8}",
+        "tests.fixtures.networks.tiny, init_args: {width: 8}",
         "torch.optim.SGD",
         "model.student.class_path",
         "Module",

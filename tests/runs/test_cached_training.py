@@ -1,7 +1,6 @@
 """Training with a cache of teacher outputs is the same as training live."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,45 +8,23 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from distill.augment import Mixup, RandomCrop, RandomHorizontalFlip
+from distill.augment import Mixup, RandomCrop
 from distill.core.errors import RecipeError
 from distill.data import Digits
-from distill.losses import KDLoss, OverhaulLoss, RKDLoss
-from distill.modules import Distillation, Term
+from distill.modules import Distillation
 from teachers import Cached
-from tests.networks import tiny
+from tests.fixtures.caches import data, opened, teacher, terms
+from tests.fixtures.networks import tiny
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*"
 )
-CE = Term(nn.CrossEntropyLoss(), inputs={"input": "student.logits", "target": "batch.target"})
-
-
-def terms() -> dict[str, Term]:
-    maps = {"student": "student@relu:input", "teacher": "teacher@relu:input"}
-    logits = {"student": "student.logits", "teacher": "teacher.logits"}
-    return {
-        "ce": CE,
-        "kd": Term(KDLoss(), inputs=logits),
-        "rkd": Term(RKDLoss(), inputs=maps),
-        "overhaul": Term(OverhaulLoss(8, 12), 1e-3, maps),
-    }
-
-
-def teacher(seed: int = 7) -> nn.Module:
-    torch.manual_seed(seed)
-    return tiny(12)
 
 
 def model(network: nn.Module | None = None, **options: Any) -> Distillation:
     network = teacher() if network is None else network
     torch.manual_seed(1)
     return Distillation(network, tiny(8), terms(), **options)
-
-
-def data(**options: Any) -> Digits:
-    augment = [RandomCrop(1), RandomHorizontalFlip(), Mixup(10)]
-    return Digits(**({"train_samples": 70, "batch_size": 16, "augment": augment} | options))
 
 
 def fit(module: Distillation, digits: Digits, **options: Any) -> dict[str, Tensor]:
@@ -140,23 +117,6 @@ def test_an_augmentation_that_is_not_keyed_is_found_out(tmp_path: Path) -> None:
     torch.manual_seed(99)
     with pytest.raises(RecipeError, match="was made from other pixels"):
         fit(module, data(augment=[Jitter()]), max_epochs=1)
-
-
-def opened(module: Distillation, digits: Digits, precision: str = "32-true") -> Distillation:
-    """The module set up for training, its cache opened, without a trainer."""
-    progress = SimpleNamespace(total=SimpleNamespace(ready=0))
-    digits.setup("fit")
-    digits.trainer = module.trainer = SimpleNamespace(
-        datamodule=digits,
-        precision=precision,
-        training=True,
-        world_size=1,
-        global_rank=0,
-        limit_train_batches=1.0,
-        fit_loop=SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=progress)),
-    )
-    module.setup("fit")
-    return module
 
 
 def test_a_teacher_that_sees_the_batch_is_cached_with_its_batches(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from distill import runs
 from distill.recipes.build import build
 from distill.results.predictions import load_predictions
 from distill.runs.diagnostics import cost
-from tests.networks import tiny
-from tests.runs.test_resume import EMA, RECIPE
+from tests.fixtures.networks import tiny
+from tests.fixtures.recipes import EMA, RECIPE
 
 
 def fit(run_dir: Path, **trainer: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from distill.core.errors import RecipeError
 from distill.core.outputs import Outputs
 from distill.modules.evaluation import Evaluation
 from distill.modules.networks import Networks
-from tests.networks import tiny
+from tests.fixtures.networks import tiny
 
 QUIET = Console(quiet=True)
 

@@ -16,11 +16,11 @@ from safetensors.torch import load_file
 
 from distill import runs
 from distill.cache.listing import listed
-from tests.runs.test_single import QUIET
+from tests.fixtures.runs import QUIET
 
 ROOT = Path(__file__).parents[2]
 TERMS = {"student": "student.logits", "teacher": "teacher.logits"}
-NETWORK = {"class_path": "tests.networks.plain"}
+NETWORK = {"class_path": "tests.fixtures.networks.plain"}
 
 
 def recipe(batch_size: int, cache: Path | None, **trainer: Any) -> dict[str, Any]:

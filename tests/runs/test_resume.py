@@ -1,68 +1,17 @@
 """A run resumed from any of its steps ends bitwise where the uninterrupted run ends."""
 
 import copy
-import csv
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-import torch
-from pytorch_lightning.callbacks import Checkpoint
 from rich.console import Console
 
 from distill import runs
-from distill.runs.checkpoint_io import SafeCheckpointIO
+from tests.fixtures.recipes import EMA, RECIPE
+from tests.fixtures.runs import assert_same, final_state, resume_from, train_rows
 
 STEPS = 15
-RECIPE = {
-    "model": {
-        "class_path": "distill.modules.Distillation",
-        "init_args": {
-            "teacher": {"class_path": "tests.networks.tiny", "init_args": {"width": 12}},
-            "student": {"class_path": "tests.networks.tiny", "init_args": {"width": 8}},
-            "losses": {
-                "ce": {
-                    "loss": "torch.nn.CrossEntropyLoss",
-                    "inputs": {"input": "student.logits", "target": "batch.target"},
-                },
-                "kd": {
-                    "loss": "distill.losses.KDLoss",
-                    "inputs": {"student": "student.logits", "teacher": "teacher.logits"},
-                },
-                "overhaul": {
-                    "loss": {
-                        "class_path": "distill.losses.OverhaulLoss",
-                        "init_args": {"student_channels": 8, "teacher_channels": 12},
-                    },
-                    "weight": 1e-3,
-                    "inputs": {"student": "student@relu:input", "teacher": "teacher@relu:input"},
-                },
-            },
-            "optimizer": {
-                "class_path": "torch.optim.SGD",
-                "init_args": {"lr": 0.1, "momentum": 0.9},
-            },
-            "scheduler": {
-                "class_path": "torch.optim.lr_scheduler.StepLR",
-                "init_args": {"step_size": 1, "gamma": 0.5},
-            },
-        },
-    },
-    "data": {
-        "class_path": "distill.data.Digits",
-        "init_args": {
-            "batch_size": 16,
-            "train_samples": 83,
-            "augment": [
-                {"class_path": "distill.augment.RandomCrop", "init_args": {"padding": 1}},
-                {"class_path": "distill.augment.RandomHorizontalFlip"},
-                {"class_path": "distill.augment.Mixup", "init_args": {"num_classes": 10}},
-                {"class_path": "distill.augment.MultiScale", "init_args": {"sizes": [6, 8, 10]}},
-            ],
-        },
-    },
-    "trainer": {"max_epochs": 3, "accelerator": "cpu", "log_every_n_steps": 1},
-}
 PAIRS = {
     place: {"student": f"student@{place}", "teacher": f"teacher@{place}"}
     for place in ("fc:input", "relu")
@@ -77,17 +26,6 @@ WITH_MEMORY = {  # banks, drawn negatives, drawn masks, variances, paraphrasers,
     "ft": ({"student_channels": 8, "teacher_channels": 12}, PAIRS["relu"]),
     "rkd": ({}, PAIRS["fc:input"]),
 }
-EMA = {"class_path": "pytorch_lightning.callbacks.EMAWeightAveraging", "init_args": {"decay": 0.8}}
-
-
-class EveryStep(Checkpoint):
-    """Saves a checkpoint after every step, after all other callbacks."""
-
-    def __init__(self, folder: str) -> None:
-        self._folder = Path(folder)
-
-    def on_train_batch_end(self, trainer, *_):
-        trainer.save_checkpoint(self._folder / f"step={trainer.global_step}.ckpt")
 
 
 def recipe(workers: int, ema: bool, keep: Path | None = None) -> dict:
@@ -96,52 +34,12 @@ def recipe(workers: int, ema: bool, keep: Path | None = None) -> dict:
     callbacks = [EMA] if ema else []
     if keep is not None:
         spec = {
-            "class_path": "tests.runs.test_resume.EveryStep",
+            "class_path": "tests.fixtures.runs.EveryStep",
             "init_args": {"folder": str(keep)},
         }
         callbacks = [*callbacks, spec]
     tree["trainer"]["callbacks"] = callbacks
     return tree
-
-
-def final_state(run_dir: Path) -> dict:
-    state = SafeCheckpointIO().load_checkpoint(run_dir / "checkpoints" / "last.ckpt")
-    return {
-        key: state.get(key)
-        for key in ("state_dict", "current_model_state", "optimizer_states", "lr_schedulers")
-    }
-
-
-def assert_same(left: object, right: object, where: str = "") -> None:
-    if isinstance(left, torch.Tensor):
-        assert torch.equal(left, right), where
-    elif isinstance(left, dict):
-        assert left.keys() == right.keys(), where
-        for key in left:
-            assert_same(left[key], right[key], f"{where}.{key}")
-    elif isinstance(left, list):
-        assert len(left) == len(right), where
-        for place, pair in enumerate(zip(left, right, strict=True)):
-            assert_same(*pair, f"{where}.{place}")
-    else:
-        assert left == right, where
-
-
-def train_rows(run_dir: Path) -> list[dict[str, str]]:
-    with (run_dir / "metrics.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["train/loss"]]
-    keys = [key for key in rows[0] if key.startswith("train") or key == "step"]
-    return [{key: row[key] for key in keys} for row in rows]
-
-
-def resume_from(step: int, kept: Path, run_dir: Path, tree: dict) -> None:
-    (run_dir / "checkpoints").mkdir(parents=True)
-    for suffix in ("", ".sha256"):
-        source = next(kept.glob(f"step={step}.ckpt{suffix}"))
-        (run_dir / "checkpoints" / f"last.ckpt{suffix}").write_bytes(source.read_bytes())
-    rows = (kept.parent / "metrics.csv").read_text()
-    (run_dir / "metrics.csv").write_text(rows)
-    runs.fit(tree, run_dir, resume=True, trusted=("tests",), console=Console(quiet=True))
 
 
 def with_memory(tree: dict) -> dict:

@@ -3,7 +3,6 @@
 import copy
 import csv
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -13,12 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 import torch
 from filelock import FileLock
 from PIL import Image
-from pytorch_lightning.callbacks import Callback
-from rich.console import Console
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -28,11 +24,10 @@ from distill.core.errors import Interrupted, NonFiniteError, RecipeError
 from distill.core.randomness import fold, uniform
 from distill.runs.checkpoint_io import SafeCheckpointIO
 from distill.runs.directory import resumable
-from tests.forks import start
-from tests.networks import tiny
-from tests.runs.test_resume import EMA, RECIPE, assert_same, final_state
-
-QUIET = Console(quiet=True)
+from tests.fixtures.forks import start
+from tests.fixtures.networks import tiny
+from tests.fixtures.recipes import EMA, RECIPE
+from tests.fixtures.runs import QUIET, assert_same, final_state, metrics
 
 
 class Explodes(nn.Module):
@@ -171,21 +166,6 @@ def test_infinite_loss_exits_with_3(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "not finite at step" in capsys.readouterr().err
 
 
-class SendSignal(Callback):
-    """Sends this process a signal at a step of training, or of the validation after it."""
-
-    def __init__(self, signum: int, step: int, in_validation: bool = False) -> None:
-        self.signum, self.step, self.in_validation = signum, step, in_validation
-
-    def on_train_batch_start(self, trainer: pl.Trainer, *_: object) -> None:
-        if trainer.global_step == self.step and not self.in_validation:
-            os.kill(os.getpid(), self.signum)
-
-    def on_validation_epoch_start(self, trainer: pl.Trainer, *_: object) -> None:
-        if trainer.global_step == self.step and self.in_validation:
-            os.kill(os.getpid(), self.signum)
-
-
 MOMENTS = {
     "in a step": (6, False),
     "in an epoch's last step": (9, False),
@@ -209,7 +189,7 @@ def test_a_signal_saves_a_checkpoint_and_the_run_resumes_bitwise(
 ) -> None:
     step, in_validation = moment
     sender = {"signum": int(getattr(signal, name)), "step": step, "in_validation": in_validation}
-    callback = {"class_path": "tests.runs.test_single.SendSignal", "init_args": sender}
+    callback = {"class_path": "tests.fixtures.runs.SendSignal", "init_args": sender}
     before = signal.getsignal(getattr(signal, name))
     with pytest.raises(Interrupted, match=f"{name}: saved .*distill resume") as caught:
         fit(recipe(callbacks=[EMA, callback]), tmp_path / "run")
@@ -226,7 +206,7 @@ def test_a_signal_saves_a_checkpoint_and_the_run_resumes_bitwise(
 
 def test_a_signal_that_nohup_ignores_stays_ignored(tmp_path: Path) -> None:
     sender = {"signum": int(signal.SIGHUP), "step": 6}
-    callback = {"class_path": "tests.runs.test_single.SendSignal", "init_args": sender}
+    callback = {"class_path": "tests.fixtures.runs.SendSignal", "init_args": sender}
     former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         result = fit(recipe(callbacks=[callback]), tmp_path / "run")
@@ -279,18 +259,12 @@ def test_runs_killed_at_random_fifty_times_end_bitwise_the_same(tmp_path: Path) 
 
 def test_a_second_sigint_stops_at_once(tmp_path: Path) -> None:
     sender = {
-        "class_path": "tests.runs.test_single.SendSignal",
+        "class_path": "tests.fixtures.runs.SendSignal",
         "init_args": {"signum": 2, "step": 6},
     }
     with pytest.raises(Interrupted, match="SIGINT: stopped at once") as caught:
         fit(recipe(callbacks=[sender, sender]), tmp_path / "run")
     assert caught.value.signum == signal.SIGINT
-
-
-def metrics(run_dir: Path) -> list[dict[str, str]]:
-    with (run_dir / "metrics.csv").open(newline="") as file:
-        rows = [{k: v for k, v in row.items() if v} for row in csv.DictReader(file)]
-    return sorted(rows, key=lambda row: (int(row["step"]), sorted(row)))
 
 
 def test_the_command_exits_with_143_after_sigterm(tmp_path: Path) -> None:

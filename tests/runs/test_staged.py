@@ -27,8 +27,8 @@ from distill.recipes.stages import last_stage, stages
 from distill.runs.checkpoint_io import SafeCheckpointIO
 from distill.runs.repeatable import RepeatableRun, digest
 from distill.runs.staged_weights import init_from_stage
-from tests.runs.test_resume import RECIPE, assert_same, final_state
-from tests.runs.test_single import QUIET, metrics
+from tests.fixtures.recipes import RECIPE
+from tests.fixtures.runs import QUIET, assert_same, final_state, metrics
 
 ROOT = Path(__file__).parents[2]
 STAGES = {
@@ -222,7 +222,7 @@ def test_a_run_stopped_in_every_stage_ends_bitwise_the_same(
     tree, run_dir = recipe(), tmp_path / "run"
     for stage, (step, in_validation) in moments.items():
         sender = {"signum": int(signal.SIGTERM), "step": step, "in_validation": in_validation}
-        callback = {"class_path": "tests.runs.test_single.SendSignal", "init_args": sender}
+        callback = {"class_path": "tests.fixtures.runs.SendSignal", "init_args": sender}
         tree["stages"][stage]["trainer.callbacks"] = [callback]
     with pytest.raises(Interrupted, match=f"SIGTERM: saved .* distill resume {run_dir}$"):
         fit(tree, run_dir)

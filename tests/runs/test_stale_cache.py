@@ -13,9 +13,9 @@ from distill.core.errors import RecipeError
 from distill.core.trust import trusting
 from distill.modules import Distillation, Normalization
 from teachers import Cached, Ensemble, from_run
-from tests.networks import tiny
-from tests.runs.test_cached_training import CE, data, opened, teacher, terms
-from tests.teachers.test_from_run import write_run
+from tests.fixtures.caches import CE, data, opened, teacher, terms
+from tests.fixtures.networks import tiny
+from tests.fixtures.runs import write_run
 
 
 def changed(*places: str, **settings: Any) -> nn.Module:
@@ -170,7 +170,7 @@ def test_how_members_are_combined_is_what_outputs_depend_on(tmp_path: Path, sett
 
 def test_the_teacher_of_a_run_that_was_moved_is_the_same(tmp_path: Path) -> None:
     file, arguments = str(tmp_path / "c.sqlite"), {"width": 12, "num_classes": 10, "in_channels": 1}
-    spec = {"class_path": "tests.networks.TinyNet", "init_args": arguments}
+    spec = {"class_path": "tests.fixtures.networks.TinyNet", "init_args": arguments}
     before = write_run(tmp_path / "before", spec, teacher())
     with trusting(["tests"]):
         open_with(file, {"network": lambda: from_run(before)}, {})

@@ -13,13 +13,15 @@ from distill import runs
 from distill.runs import precision
 from distill.runs.checkpoint_io import SafeCheckpointIO
 from distill.wiring.loss_modules import LossModules
-from tests.runs.test_resume import RECIPE
+from tests.fixtures.recipes import RECIPE
 
 PEERS = {
     "class_path": "distill.modules.MutualLearning",
     "init_args": {
-        "student": {"class_path": "tests.networks.tiny"},
-        "peers": {"second": {"class_path": "tests.networks.tiny", "init_args": {"width": 12}}},
+        "student": {"class_path": "tests.fixtures.networks.tiny"},
+        "peers": {
+            "second": {"class_path": "tests.fixtures.networks.tiny", "init_args": {"width": 12}}
+        },
         "losses": {
             name: {"ce": RECIPE["model"]["init_args"]["losses"]["ce"]}
             for name in ("student", "second")

@@ -15,7 +15,7 @@ from distill.ssld.duplicates import (
     write_pairs,
 )
 from distill.ssld.perceptual import perceptual_hash
-from tests.ssld.test_perceptual import crops, jpeg
+from tests.fixtures.photographs import crops, jpeg
 
 SIDE = 48
 CROPS = crops(SIDE, 96)

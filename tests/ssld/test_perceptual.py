@@ -1,33 +1,10 @@
-import io
-
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from scipy.fft import dct
-from sklearn.datasets import load_sample_images
 
 from distill.ssld.perceptual import BITS, mirrored, nearest, perceptual_hash
-
-
-def crops(side: int, step: int = 64) -> torch.Tensor:
-    """Parts of the two photographs that scikit-learn carries."""
-    photographs = [torch.from_numpy(np.array(image)) for image in load_sample_images().images]
-    found = [
-        image[top : top + side, left : left + side].permute(2, 0, 1)
-        for image in photographs
-        for top in range(0, image.shape[0] - side, step)
-        for left in range(0, image.shape[1] - side, step)
-    ]
-    return torch.stack(found)
-
-
-def jpeg(image: torch.Tensor, quality: int) -> torch.Tensor:
-    buffer = io.BytesIO()
-    array = image.permute(1, 2, 0).numpy()
-    Image.fromarray(array.squeeze()).save(buffer, "JPEG", quality=quality)
-    again = np.array(Image.open(buffer)).reshape(array.shape)
-    return torch.from_numpy(again).permute(2, 0, 1)
+from tests.fixtures.photographs import crops, jpeg
 
 
 def differ(one: torch.Tensor, two: torch.Tensor) -> torch.Tensor:

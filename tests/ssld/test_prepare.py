@@ -24,7 +24,7 @@ from distill.data.sources import UNLABELLED
 from distill.recipes.build import build
 from distill.ssld import prepare
 from distill.ssld.perceptual import perceptual_hash
-from tests.ssld.test_perceptual import crops, jpeg
+from tests.fixtures.photographs import crops, jpeg
 
 CROPS = crops(24, 48)
 CROPS = CROPS[perceptual_hash(CROPS).sum(1) >= 16]  # the sky is like any other sky
@@ -65,7 +65,7 @@ def recipe(tmp_path: Path, unlabelled: str) -> dict[str, Any]:
     data = {"images": images, "unlabelled": unlabelled, "selected": str(tmp_path / "ssld")}
     networks = {
         network: {
-            "class_path": "tests.networks.tiny",
+            "class_path": "tests.fixtures.networks.tiny",
             "init_args": {"width": width, "num_classes": 3, "in_channels": 3},
         }
         for network, width in (("teacher", 12), ("student", 8))

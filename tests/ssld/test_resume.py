@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from distill import runs
-from tests.runs.test_resume import RECIPE, assert_same, final_state, resume_from
+from tests.fixtures.recipes import RECIPE
+from tests.fixtures.runs import assert_same, final_state, resume_from
 
 STEPS = 6
 
@@ -21,7 +22,7 @@ def recipe(size: int | None, keep: Path | None = None) -> dict[str, Any]:
     own |= {"unlabelled_batch_size": size}
     tree["data"] = {"class_path": "distill.data.PartlyLabelled", "init_args": own}
     tree["trainer"]["max_epochs"] = 2
-    spec = {"class_path": "tests.runs.test_resume.EveryStep", "init_args": {"folder": str(keep)}}
+    spec = {"class_path": "tests.fixtures.runs.EveryStep", "init_args": {"folder": str(keep)}}
     tree["trainer"]["callbacks"] = [spec] if keep else []
     return tree
 

@@ -1,7 +1,6 @@
 """What every student outside the plain families (ResNet, WRN, VGG, LeNet) must do."""
 
 import copy
-import inspect
 
 import pytest
 import torch
@@ -9,14 +8,10 @@ from jsonargparse import ArgumentParser
 from torch import Tensor, nn
 
 import students
+from tests.students.factories import takes_classes_alone
 
 PLAIN = ("resnet", "wrn", "vgg", "lenet")
 SIZES = {"googlenet": 32, "inception_v3": 75}
-
-
-def takes_classes_alone(name: str) -> bool:
-    parameters = inspect.signature(getattr(students, name)).parameters.values()
-    return [p.name for p in parameters if p.default is p.empty] == ["num_classes"]
 
 
 NAMES = [n for n in students.__all__ if not n.startswith(PLAIN) and takes_classes_alone(n)]

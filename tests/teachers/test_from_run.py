@@ -1,29 +1,17 @@
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import yaml
-from safetensors.torch import save_file
 from torch import nn
 
 import students
 from distill.core.trust import trusting
 from teachers import Ensemble, from_run
+from tests.fixtures.runs import write_run
 
 LENET = {"class_path": "students.lenet5", "init_args": {"num_classes": 4, "in_channels": 1}}
 LINEAR = {"class_path": "torch.nn.Linear", "init_args": {"in_features": 3, "out_features": 2}}
-
-
-def write_run(folder: Path, spec: Any, network: nn.Module) -> str:
-    recipe = {"seed_everything": 0, "model": {"init_args": {"teacher": None, "student": spec}}}
-    folder.mkdir(exist_ok=True)
-    (folder / "config.yaml").write_text(yaml.safe_dump(recipe))
-    save_file(network.state_dict(), folder / "student.safetensors")
-    normalization = {"mean": [0.25], "std": [0.5]}
-    (folder / "result.json").write_text(json.dumps({"seed": 0, "normalization": normalization}))
-    return str(folder)
 
 
 def test_gives_the_trained_student_back(tmp_path: Path) -> None:

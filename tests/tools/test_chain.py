@@ -26,7 +26,7 @@ def recipe() -> dict[str, Any]:
 def test_what_the_command_trusts_teaches_every_generation(tmp_path: Path) -> None:
     tree = recipe()
     arguments = {"width": 4, "num_classes": 10, "in_channels": 1}
-    student = {"class_path": "tests.networks.TinyNet", "init_args": arguments}
+    student = {"class_path": "tests.fixtures.networks.TinyNet", "init_args": arguments}
     recipes.put(tree, "model.student", student)
     results = chain(tree, tmp_path, 1, trusted=("tests",), console=QUIET)
     assert [result["teacher"] is None for result in results] == [True, False]

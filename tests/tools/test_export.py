@@ -18,8 +18,8 @@ from distill.cli import main
 from distill.core.errors import RecipeError
 from distill.runs.directory import read_finished
 from distill.tools.export import _untrained, export
-from tests.networks import tiny
-from tests.runs.test_resume import RECIPE
+from tests.fixtures.networks import tiny
+from tests.fixtures.recipes import RECIPE
 
 QUIET = Console(quiet=True)
 

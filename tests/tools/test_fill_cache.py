@@ -10,7 +10,7 @@ from distill import runs
 from distill.cli import main
 from distill.core.errors import RecipeError
 from distill.tools.fill_cache import fill
-from tests.runs.test_resume import RECIPE
+from tests.fixtures.recipes import RECIPE
 
 QUIET = Console(quiet=True)
 

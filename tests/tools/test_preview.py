@@ -15,7 +15,7 @@ def test_the_views_are_of_the_samples_beside_them(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(
         "distill.tools.preview.contact_sheet", lambda columns, _: drawn.update(columns)
     )
-    network = {"class_path": "tests.networks.tiny"}
+    network = {"class_path": "tests.fixtures.networks.tiny"}
     cross_entropy = {
         "loss": "torch.nn.CrossEntropyLoss",
         "inputs": {"input": "student.logits", "target": "batch.target"},

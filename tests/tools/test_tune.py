@@ -13,7 +13,7 @@ from distill import recipes
 from distill.cli import main
 from distill.core.errors import RecipeError
 from distill.tools.tune import Suggestion, steepest, tune
-from tests.networks import TinyNet
+from tests.fixtures.networks import TinyNet
 
 RECIPE: dict[str, Any] = {
     "model": {
@@ -113,7 +113,7 @@ def test_a_cache_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(tmp_path)
     tree = copy.deepcopy(RECIPE)
     arguments = tree["model"]["init_args"]
-    arguments |= {"cache": "auto", "teacher": {"class_path": "tests.networks.tiny"}}
+    arguments |= {"cache": "auto", "teacher": {"class_path": "tests.fixtures.networks.tiny"}}
     logits = {"student": "student.logits", "teacher": "teacher.logits"}
     arguments["losses"]["kd"] = {"loss": "distill.losses.KDLoss", "inputs": logits}
     tune(tree, 20, trusted=("tests",), console=Console(quiet=True))

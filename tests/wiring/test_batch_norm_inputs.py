@@ -7,7 +7,7 @@ from torch import nn
 from distill.losses import OverhaulLoss, overhaul_margin
 from distill.modules import Term
 from distill.wiring.batch_norms import read_batch_norms
-from tests.networks import tiny
+from tests.fixtures.networks import tiny
 
 
 @pytest.mark.parametrize(("source", "told"), [("teacher@bn", True), ("teacher@bn:input", False)])

@@ -10,7 +10,7 @@ from distill.modules import Term
 from distill.modules.objective import placed_terms
 from distill.wiring.gather import gathered
 from distill.wiring.wiring import Wiring
-from tests.forks import start
+from tests.fixtures.forks import start
 
 ROWS = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
 # Far from any rotation, so that the student's relations are not the teacher's.

@@ -12,7 +12,7 @@ from distill.modules.peers import objectives
 from distill.wiring.keys import Sources
 from distill.wiring.term import PlacedTerm
 from distill.wiring.wiring import Context, Wiring, reaches_others
-from tests.networks import tiny
+from tests.fixtures.networks import tiny
 
 DML: dict[str, str | list[str]] = {"student": "peer.logits", "teacher": "other.logits"}
 PEER_KL: dict[str, str | list[str]] = {"peer": "peer.logits", "other": "other.logits"}

@@ -12,7 +12,7 @@ from distill.modules.objective import Objective, placed_terms
 from distill.wiring.batch_norms import read_batch_norms
 from distill.wiring.keys import Sources
 from distill.wiring.wiring import Wiring
-from tests.networks import tiny
+from tests.fixtures.networks import tiny
 
 CE = Term(nn.CrossEntropyLoss(), inputs={"input": "student.logits", "target": "batch.target"})
 

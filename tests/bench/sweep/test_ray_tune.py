@@ -6,8 +6,8 @@ from rich.console import Console
 
 from distill.bench.sweep import sweep
 from distill.core.errors import RecipeError
-from tests.bench.sweep.test_runner import SPEC, table
-from tests.bench.sweep.test_spec import write
+from tests.fixtures.sweeps import BAYES as SPEC
+from tests.fixtures.sweeps import table, write
 
 QUIET = Console(quiet=True)
 

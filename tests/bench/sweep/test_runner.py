@@ -1,6 +1,5 @@
 """Sweeps of the digits, carried out, killed and gone on with."""
 
-import csv
 import json
 import shutil
 import signal
@@ -21,21 +20,11 @@ from distill.cli import main
 from distill.core.errors import RecipeError
 from distill.core.randomness import fold, uniform
 from distill.recipes import find, read
-from tests.bench.sweep.test_spec import write
-from tests.forks import start, wait_for
+from tests.fixtures.forks import start, wait_for
+from tests.fixtures.sweeps import BAYES as SPEC
+from tests.fixtures.sweeps import BUDGET, table, write
 
 QUIET = Console(quiet=True)
-BUDGET = ["--trainer.max_epochs=2", "--trainer.check_val_every_n_epoch=1"]
-SPEC: dict[str, Any] = {
-    "method": "bayes",
-    "run_cap": 3,
-    "early_terminate": {"type": "hyperband", "min_iter": 1, "eta": 3},
-    "parameters": {
-        "model.optimizer.lr": {"distribution": "log_uniform_values", "min": 0.001, "max": 0.1},
-        "data.batch_size": {"values": [20, 50]},
-    },
-    "command": ["distill", "fit", "digits/student", *BUDGET, "${args}"],
-}
 WANDB = ["trainer.logger.class_path=pytorch_lightning.loggers.WandbLogger"]
 
 
@@ -44,13 +33,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sweep")
     sweep(write(folder, **SPEC), folder / "out", QUIET)
     return folder
-
-
-def table(out: Path) -> list[dict[str, str]]:
-    """``results.csv`` apart from times and places."""
-    with (out / "results.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [{k: v for k, v in row.items() if k not in ("wall_s", "run_dir")} for row in rows]
 
 
 def test_a_sweep_has_a_row_per_trial(finished: Path) -> None:

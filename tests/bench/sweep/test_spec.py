@@ -14,23 +14,9 @@ from distill.bench.sweep.search import Trial
 from distill.bench.sweep.spec import read_sweep
 from distill.cli.app import _overrides
 from distill.core.errors import RecipeError
+from tests.fixtures.sweeps import SPEC, write
 
 SHIPPED = Path(__file__).parents[3] / "experiments" / "digits_sweep" / "sweep.yaml"
-COMMAND = ["${env}", "distill", "fit", "digits/kd", "--trainer.max_epochs=2", "${args}"]
-SPEC = {
-    "method": "random",
-    "run_cap": 5,
-    "metric": {"name": "val/top1", "goal": "maximize"},
-    "parameters": {"model.losses.kd.weight": {"min": 0.0, "max": 1.0}},
-    "command": COMMAND,
-}
-
-
-def write(folder: Path, **changes: Any) -> Path:
-    spec = {key: value for key, value in (SPEC | changes).items() if value is not None}
-    path = folder / "sweep.yaml"
-    path.write_text(yaml.safe_dump(spec, sort_keys=False))
-    return path
 
 
 def test_a_sweep_is_read(tmp_path: Path) -> None:
@@ -69,7 +55,7 @@ def test_a_file_cannot_trust_packages_for_itself(tmp_path: Path) -> None:
 
 def test_what_runs_trusts_is_what_was_granted(tmp_path: Path) -> None:
     parameters = {"model.student.width": {"values": [4, 8]}}
-    student = "--model.student=tests.networks.tiny"
+    student = "--model.student=tests.fixtures.networks.tiny"
     command = ["distill", "fit", "digits/student", student, "${args}"]
     path = write(tmp_path, command=command, parameters=parameters)
     with pytest.raises(RecipeError, match="outside the trusted packages"):

@@ -10,7 +10,7 @@ from scipy import stats
 from distill.bench.sweep.spec import Sweep, read_sweep
 from distill.bench.sweep.trial_queue import JOURNAL, Trial, TrialQueue
 from distill.core.errors import RecipeError
-from tests.bench.sweep.test_spec import write
+from tests.fixtures.sweeps import write
 
 SPACE = {
     "a": {"distribution": "log_uniform_values", "min": 0.01, "max": 1.0},

@@ -6,8 +6,7 @@ from scipy import stats
 from torch import nn
 
 from distill.losses import DISTLoss, dist_loss
-from tests.losses.contract import LossContract
-from tests.losses.response.test_kd import softmax
+from tests.losses.contract import LossContract, softmax
 
 
 class TestDISTLoss(LossContract):

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.losses import DKDLoss, dkd_loss, kd_loss
-from tests.losses.contract import Inputs, LossContract
-from tests.losses.response.test_kd import softmax
+from tests.losses.contract import Inputs, LossContract, softmax
 
 TWO, TARGET = torch.zeros(2, 3), torch.tensor([0, 1])
 

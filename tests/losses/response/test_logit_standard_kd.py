@@ -5,8 +5,7 @@ import torch
 from torch import nn
 
 from distill.losses import LogitStandardKDLoss, kd_loss, logit_standard_kd_loss
-from tests.losses.contract import LossContract
-from tests.losses.response.test_kd import softmax
+from tests.losses.contract import LossContract, softmax
 
 
 class TestLogitStandardKDLoss(LossContract):

@@ -6,8 +6,7 @@ import torch
 from torch import nn
 
 from distill.losses import SSLDLoss, ssld_loss
-from tests.losses.contract import LossContract
-from tests.losses.response.test_kd import softmax
+from tests.losses.contract import LossContract, softmax
 
 
 def divergence(p: np.ndarray, q: np.ndarray) -> float:

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distill.losses import CrossEntropyLoss, cross_entropy_loss
-from tests.losses.task.contract import LabelLossContract, softmax
+from tests.losses.contract import softmax
+from tests.losses.task.contract import LabelLossContract
 
 ROWS, TARGET = torch.zeros(2, 3), torch.tensor([0, 1])
 

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distill.losses import CTCLoss, ctc_loss
-from tests.losses.task.contract import TaskLossContract, softmax
+from tests.losses.contract import softmax
+from tests.losses.task.contract import TaskLossContract
 
 LOGITS, TARGET = torch.zeros(2, 4, 3), torch.tensor([[1, 2], [1, 0]])
 

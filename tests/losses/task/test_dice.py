@@ -4,14 +4,10 @@ import torch
 from torch import nn
 
 from distill.losses import DiceLoss, dice_loss
-from tests.losses.task.contract import LabelLossContract, softmax
+from tests.losses.contract import softmax
+from tests.losses.task.contract import LabelLossContract, hard
 
 MAPS, TARGET = torch.zeros(2, 3, 2, 2), torch.zeros(2, 2, 2, dtype=torch.long)
-
-
-def hard(target: torch.Tensor, n_classes: int) -> torch.Tensor:
-    """Logits whose softmax is 1 for the class number and 0 for the others."""
-    return 1e4 * nn.functional.one_hot(target, n_classes).movedim(-1, 1).double()
 
 
 def by_loops(predicted: np.ndarray, shares: np.ndarray, counts: np.ndarray) -> float:

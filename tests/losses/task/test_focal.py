@@ -8,7 +8,8 @@ from torch import nn
 from torchvision.ops import sigmoid_focal_loss
 
 from distill.losses import FocalLoss, focal_loss
-from tests.losses.task.contract import LabelLossContract, softmax
+from tests.losses.contract import softmax
+from tests.losses.task.contract import LabelLossContract
 
 ROWS, TARGET = torch.zeros(2, 3), torch.tensor([0, 1])
 NEGATIVE = torch.tensor([[1.5, -0.5, 0.0]] * 2)

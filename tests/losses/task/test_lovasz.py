@@ -5,8 +5,8 @@ from sklearn.metrics import jaccard_score
 from torch import nn
 
 from distill.losses import LovaszLoss, lovasz_loss
-from tests.losses.task.contract import LabelLossContract, softmax
-from tests.losses.task.test_dice import hard
+from tests.losses.contract import softmax
+from tests.losses.task.contract import LabelLossContract, hard
 
 MAPS, TARGET = torch.zeros(2, 3, 2, 2), torch.zeros(2, 2, 2, dtype=torch.long)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs.test_resume import RECIPE
-from tests.runs.wandb.test_connection import KEY, OWNER, server
+from tests.fixtures.recipes import RECIPE
+from tests.fixtures.wandb_server import KEY, OWNER, server
 
 CODE = """
 import sys

@@ -1,10 +1,5 @@
 import base64
 import json
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,9 +9,8 @@ import wandb
 from pytorch_lightning.loggers import WandbLogger
 
 from distill.runs.wandb.connection import offline_if_unreachable, start
+from tests.fixtures.wandb_server import KEY, OWNER, server
 
-KEY = "k" * 40
-OWNER = json.dumps({"data": {"viewer": {"id": "me"}}})
 NOBODY = json.dumps({"data": {"viewer": None}})
 
 
@@ -27,39 +21,6 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("WANDB_INIT_TIMEOUT", "WANDB_FINISH_TIMEOUT"):
         monkeypatch.setenv(name, "15")  # so that what the code sets is undone
     monkeypatch.setenv("HOME", str(tmp_path))
-
-
-@contextmanager
-def server(
-    status: int, answer: str, wait: float = 0.0, later: int | None = None
-) -> Iterator[tuple[str, list[str]]]:
-    """A server that gives one answer, and the Authorization headers that it was sent.
-
-    From the second question on it answers with the status ``later``, if that is given.
-    """
-    sent: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            sent.append(self.headers["Authorization"])
-            self.rfile.read(int(self.headers["Content-Length"]))
-            time.sleep(wait)
-            self.send_response(later if later and len(sent) > 1 else status)
-            self.end_headers()
-            self.wfile.write(answer.encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{http.server_port}", sent
-    finally:
-        http.shutdown()
-        thread.join()
-        http.server_close()
 
 
 def asked(monkeypatch: pytest.MonkeyPatch, url: str) -> dict[str, Any]:

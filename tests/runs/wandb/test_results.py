@@ -15,7 +15,7 @@ from rich.console import Console
 
 from distill import runs
 from distill.results.predictions import load_predictions
-from tests.runs.test_resume import RECIPE
+from tests.fixtures.recipes import RECIPE
 
 SECRET = "not-a-real-key-" + "x" * 25
 
