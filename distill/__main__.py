@@ -14,8 +14,8 @@ def run() -> int:
             from distill.cli import main
 
             code = main()
-            for signum in heard:  # what is to do is done
-                signal.signal(signum, signal.SIG_IGN)
+            # What is to do is done; a handler would be gone before the interpreter is.
+            signal.pthread_sigmask(signal.SIG_BLOCK, heard)
     except Stopped as stopped:
         sys.stderr.write(f"distill: {stopped}\n")
         code = 128 + stopped.signum

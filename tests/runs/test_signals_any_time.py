@@ -1,7 +1,6 @@
-"""Signals at random times between a process's start and its end: a line, an exit code, exact resume."""
+"""Signals at random times from a process's start to its end: a line, an exit code, exact resume."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -9,7 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
+from distill.core.randomness import fold, uniform
 from distill.core.stopping import Stopped, handled_signals, stoppable
 from tests.fixtures.runs import assert_same, final_state, train_rows
 
@@ -34,6 +35,12 @@ def start(command: list[str]) -> subprocess.Popen[str]:
     )
 
 
+def ended(process: subprocess.Popen[str]) -> tuple[int, list[str]]:
+    """The exit code and what was written to stderr."""
+    written = process.communicate()[1]
+    return process.returncode, written.strip().splitlines()
+
+
 def hear() -> None:
     for signum in SIGNALS:
         signal.signal(signum, signal.SIG_DFL)
@@ -46,18 +53,17 @@ def test_a_signal_at_any_time_ends_in_a_line_and_the_run_goes_on(
     signum: signal.Signals, tmp_path: Path
 ) -> None:
     began = time.monotonic()
-    assert start([*COMMAND, "--run_dir", str(tmp_path / "whole")]).wait() == 0
+    assert ended(start([*COMMAND, "--run_dir", str(tmp_path / "whole")]))[0] == 0
     seconds = time.monotonic() - began
     state, rows = final_state(tmp_path / "whole"), train_rows(tmp_path / "whole")
-    draws = random.Random(int(signum))
     tries = int(os.environ.get("DISTILL_SIGNAL_TRIES", "5"))
     for number in range(tries):
         run_dir = tmp_path / f"run{number}"
         process = start([*COMMAND, "--run_dir", str(run_dir)])
-        at = draws.uniform(0.05, seconds)
+        at = 0.05 + seconds * uniform(fold("signal", int(signum)), torch.tensor([number])).item()
         time.sleep(at)
         process.send_signal(signum)
-        told = (process.communicate()[1] or "").strip().splitlines()
+        _, told = ended(process)
         where = f"{signum.name} after {at:.2f} of {seconds:.2f} s: {process.returncode} {told}"
         if process.returncode == 0:  # it was over
             assert told == [], where
@@ -74,7 +80,7 @@ def test_a_signal_at_any_time_ends_in_a_line_and_the_run_goes_on(
         else:
             again = [*COMMAND, "--run_dir", str(run_dir)]
         if process.returncode != 0:
-            assert start(again).wait() == 0, where
+            assert ended(start(again))[0] == 0, where
         assert_same(state, final_state(run_dir), where)
         assert train_rows(run_dir) == rows, where
 
@@ -83,8 +89,7 @@ def test_a_signal_outside_of_training_is_an_exception_of_its_own() -> None:
     former = signal.signal(signal.SIGUSR1, signal.SIG_DFL)
     try:
         with pytest.raises(Stopped) as caught, stoppable():
-            os.kill(os.getpid(), signal.SIGUSR1)
-            time.sleep(1)
+            signal.raise_signal(signal.SIGUSR1)
         assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
     finally:
         signal.signal(signal.SIGUSR1, former)
