@@ -136,12 +136,7 @@ class Walk:
             raise RecipeError(key, f"needs a word or {spell(annotation)}, got {shown(value)}")
 
     def _object(
-        self,
-        key: str,
-        told_at: str,
-        path: object,
-        given: object,
-        annotation: Any,  # noqa: ANN401
+        self, key: str, told_at: str, path: object, given: object, annotation: object
     ) -> None:
         """Check a class path with its arguments."""
         target = resolve(told_at, path, self._trusted)

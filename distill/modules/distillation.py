@@ -141,7 +141,6 @@ class Distillation(pl.LightningModule):
     def teacher_context(self, batch: Batch) -> Context:
         """What the terms read from the teacher for a batch, by key; available in ``fit`` alone."""
         wiring = self.objective.wiring
-
         if not wiring.keys_of("teacher"):
             return {}
 

@@ -121,11 +121,7 @@ class Teaching(pl.Callback):
             self.teacher.after_step(student, step)
 
     def open_cache(
-        self,
-        trainer: pl.Trainer,
-        networks: Networks,
-        keys: Sequence[str],
-        data: ImageData,
+        self, trainer: pl.Trainer, networks: Networks, keys: Sequence[str], data: ImageData
     ) -> None:
         """Open the cache, where one is asked for and terms read from the teacher.
 

@@ -1,14 +1,14 @@
 """What public distillation code gets wrong, each as a test that such code would fail.
 
 Shown elsewhere: a teacher in train mode whose batch-norm statistics drift
-(``tests/modules/test_frozen.py`` and ``test_distillation.py``), and a loss that is infinite for
-equal features (the questionnaire's batches with ``equal``).
+(``tests/modules/test_teacher.py`` and ``test_distillation.py``), a loss that is infinite for equal
+features (the questionnaire's batches with ``equal``), and mutual learning whose peers are not
+detached (``tests/modules/test_mutual.py``).
 
-What cannot occur here: SRD's and U-DML's defects (neither loss is here), mutual learning whose
-peers are not detached (there is none yet), OFA's undefined names (no search space), a mislabelled
-column of results (tables are written from records), the best epoch chosen on test images (the
-test source is separate, and ``fit`` never reads it), prints left in a loss (the linter refuses
-them), scripts that do not parse (every module is imported by a test).
+What cannot occur here: SRD's and U-DML's defects (neither loss is here), OFA's undefined names (no
+search space), a mislabelled column of results (tables are written from records), the best epoch
+chosen on test images (the test source is separate, and ``fit`` never reads it), prints left in a
+loss (the linter refuses them), scripts that do not parse (every module is imported by a test).
 """
 
 import math
