@@ -1,4 +1,4 @@
-"""Numbers of classes: from names to targets, and from one order of classes to another."""
+"""Class numbers: from names to targets, and from one order of classes to another."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,11 +17,11 @@ losses that need a class number refuse it."""
 def classes_and_targets(
     labels: Sequence[str], where: Path | str, classes: Sequence[str] | None = None
 ) -> tuple[tuple[str, ...], Tensor]:
-    """The classes of images, and the number of each image's class (n,), int64.
+    """Number the classes of images: the classes, and the class number of each image (n,), int64.
 
     Args:
         labels: The name of each image's class.
-        where: What to call the source in a message.
+        where: Names the source in messages.
         classes: All classes in their order; None: those of ``labels``, in the order of names.
 
     Raises:
@@ -35,7 +35,7 @@ def classes_and_targets(
 
 
 def without_labels(n: int, where: Path | str) -> tuple[tuple[str, ...], Tensor]:
-    """No classes, and ``UNLABELLED`` for each image (n,), int64.
+    """Make targets without labels: no classes, and ``UNLABELLED`` for each image (n,), int64.
 
     Raises:
         ValueError: If there are no images.
@@ -46,14 +46,14 @@ def without_labels(n: int, where: Path | str) -> tuple[tuple[str, ...], Tensor]:
 
 
 def label_text(value: object, where: str) -> str:
-    """The name of a class from a field of a table or a file.
+    """Read the name of a class from a field of a table or a file.
 
     Args:
-        value: What stands there.
-        where: What to call the place in a message.
+        value: Of the field.
+        where: Names the place in messages.
 
     Raises:
-        ValueError: If it names no class, or several.
+        ValueError: If the field names no class, or several.
 
     Example:
         >>> label_text(3.0, "row 0"), label_text(" ant ", "row 1")
@@ -77,7 +77,7 @@ def _short(value: object) -> str:
 
 
 def by_number(labels: Sequence[str]) -> list[str]:
-    """The different labels of a column: in the order of numbers if all are whole numbers.
+    """List the different labels of a column, as numbers in order if all are whole numbers.
 
     Example:
         >>> by_number(["10", "9", "10"]), by_number(["b", "a", "10"])
@@ -89,7 +89,7 @@ def by_number(labels: Sequence[str]) -> list[str]:
 
 
 def renumbered(targets: Tensor, classes: Sequence[str], wanted: Sequence[str]) -> Tensor:
-    """Class numbers in one order of classes (n,) as numbers in another; ``UNLABELLED`` stays.
+    """Convert class numbers (n,) to another order of classes; ``UNLABELLED`` stays.
 
     Raises:
         ValueError: If the classes are not the same ones.
@@ -98,8 +98,8 @@ def renumbered(targets: Tensor, classes: Sequence[str], wanted: Sequence[str]) -
         >>> renumbered(torch.tensor([1, 0, -100]), ["10", "2"], ["2", "10"]).tolist()
         [0, 1, -100]
     """
-    if told := difference(classes, wanted, in_order=False):
-        raise ValueError(told)
+    if message := difference(classes, wanted, in_order=False):
+        raise ValueError(message)
     if tuple(classes) == tuple(wanted):
         return targets
     number = {name: i for i, name in enumerate(wanted)}

@@ -1,4 +1,4 @@
-"""Images that a table of paths and labels names."""
+"""Images listed in a table of paths and labels."""
 
 import csv
 from pathlib import Path
@@ -6,13 +6,13 @@ from pathlib import Path
 from PIL import Image
 
 from distill.data.classes import by_number, classes_and_targets, label_text, without_labels
-from distill.data.decoding import decode_file
+from distill.data.decode import decode_file
 from distill.data.folder_source import stamp_of
 from distill.data.naming import shown
 from distill.data.pairs import LABELS
 
 PATHS = ("path", "file", "filename", "file_name", "image", "img")
-"""What a column of paths may be called, the first one that is there."""
+"""Usual names of a column of paths; the first that exists is taken."""
 
 
 class CSVSource:
@@ -22,9 +22,9 @@ class CSVSource:
 
     Args:
         path: The file.
-        labelled: Whether labels are wanted.
-        image: The column of paths; None: the first of ``PATHS`` that is there.
-        label: The column of labels; None: the first of ``LABELS`` that is there.
+        labelled: Whether to read labels.
+        image: The column of paths; None: the first of ``PATHS`` that exists.
+        label: The column of labels; None: the first of ``LABELS`` that exists.
 
     Raises:
         ValueError: If a column is missing, or a row names no file or no label.
@@ -53,20 +53,20 @@ class CSVSource:
         self.classes, self.targets = found
 
     def name(self, index: int) -> str:
-        """The image file's path."""
+        """Path of an image file."""
         return shown(str(self._files[index]))
 
     def image(self, index: int) -> Image.Image:
-        """Decode the file."""
+        """Decode an image file."""
         return decode_file(self._files[index])
 
     def stamp(self) -> str:
-        """Names, sizes and times of all files."""
+        """List names, sizes and times of all files."""
         return " ".join(stamp_of(file) for file in self._files)
 
 
 def read_rows(path: Path, where: str) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
-    """The rows with their numbers of lines, and the names of the columns."""
+    """Read the rows with their line numbers, and the names of the columns."""
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:

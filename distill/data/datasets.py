@@ -1,4 +1,4 @@
-"""Datasets that answer a whole batch key at once: in memory, or decoded when asked."""
+"""Datasets that return a whole batch by its key: from memory, or decoded on demand."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -13,15 +13,15 @@ from torch.utils.data import Dataset
 from distill.core.batch import Batch
 from distill.core.fingerprint import tensors_digest, view_hash
 from distill.core.randomness import fold, permutation, uniform
-from distill.data.decoded import decoded_once
-from distill.data.decoding import PIXELS
+from distill.data.decode import PIXELS
+from distill.data.image_cache import cached_images
 from distill.data.sources import USUAL, Columns, Source, open_source
 
-_LOOKED_AT = 64
+_HASHED_IMAGES = 64
 
 
 class BatchKey(NamedTuple):
-    """Names a batch: which samples, the epoch whose views of them are wanted, and its number."""
+    """Names a batch: its samples, the epoch of their views, and its number in the run."""
 
     epoch: int
     samples: Tensor
@@ -29,24 +29,24 @@ class BatchKey(NamedTuple):
 
 
 class Samples(Protocol):
-    """A set of labelled images that answers batch keys; its ids number the source's images."""
+    """A set of labelled images that returns batches by key; ids number the source's images."""
 
     ids: Tensor
 
     def __getitem__(self, key: BatchKey) -> Batch:
-        """The batch that the key names."""
+        """Make the batch that a key names."""
 
     def digest(self) -> str:
-        """A hash of the source's images, wherever they lie."""
+        """Hash the source's images, wherever they are stored."""
 
 
-class ImageTable(Dataset[Batch]):
+class InMemoryImages(Dataset[Batch]):
     """Images held in memory as one uint8 tensor; a batch is one gather.
 
     Args:
         images: All images of the source (n, c, h, w), uint8.
         targets: Class numbers (n,).
-        ids: Which of them belong to this set (m,).
+        ids: Numbers of the images of this set (m,).
     """
 
     def __init__(self, images: Tensor, targets: Tensor, ids: Tensor) -> None:
@@ -59,17 +59,17 @@ class ImageTable(Dataset[Batch]):
         return Batch(image, target, samples, key.epoch, key.step)
 
     def digest(self) -> str:
-        """A hash of all images of the source."""
+        """Hash all images of the source."""
         hashes = [view_hash(part) for part in torch.split(self.images, 4096)]
         return tensors_digest({"images": torch.cat(hashes)})
 
 
-class ImageFiles(Dataset[Batch]):
-    """Images decoded when asked, for sets that do not fit into memory.
+class LazyImages(Dataset[Batch]):
+    """Images decoded on demand, for sets that do not fit into memory.
 
     Args:
-        source: Where the images are.
-        ids: Which of them belong to this set (m,).
+        source: Of the images.
+        ids: Numbers of the images of this set (m,).
         size: Height and width of the result in pixels.
         channels: 1 or 3.
         seed: For training views: a keyed random resized crop (scale 0.08..1, aspect 3/4..4/3).
@@ -89,9 +89,9 @@ class ImageFiles(Dataset[Batch]):
         return Batch(torch.stack(views), self.targets[samples], samples, key.epoch, key.step)
 
     def digest(self) -> str:
-        """A hash of how many images there are, of some of them, and of the size they are cut to."""
+        """Hash the number of images, some of the images, and the size of the crops."""
         n = len(self.source.targets)
-        some = permutation(fold("digest"), n)[:_LOOKED_AT]
+        some = permutation(fold("digest"), n)[:_HASHED_IMAGES]
         images = {str(i): TF.pil_to_tensor(self.source.image(int(i))) for i in some}
         shape = torch.tensor([n, self._size, self._channels])
         return tensors_digest({"shape": shape, **images})
@@ -121,8 +121,8 @@ def load_table(
 
     Args:
         spec: See :func:`distill.data.sources.open_source`; so are ``root`` and ``train``.
-        root: Where torchvision sets lie.
-        train: Which half of a torchvision set.
+        root: Folder of torchvision sets.
+        train: Whether to take the training or the test images of a torchvision set.
         size: Height and width to resize to, or None where all images have one size.
         channels: 1 or 3.
         columns: Of a table, see :func:`distill.data.sources.open_source`.
@@ -136,15 +136,15 @@ def load_table(
     source = open_source(spec, root, train, columns)
     if len(source.targets) == 0:
         raise ValueError(f"no images in {Path(spec)}")
-    images = decoded(source, channels, None if size is None else (size, size))
+    images = load_images(source, channels, None if size is None else (size, size))
     return images, source.targets, source.classes
 
 
-def decoded(source: Source, channels: int, size: tuple[int, int] | None) -> Tensor:
-    """All images of a source, decoded or as an earlier process left them.
+def load_images(source: Source, channels: int, size: tuple[int, int] | None) -> Tensor:
+    """Load all images of a source: from the image cache, or decoded.
 
     Args:
-        source: Where the images are.
+        source: Of the images.
         channels: 1 or 3.
         size: Height and width to resize to, or None where all images have one size.
 
@@ -156,7 +156,7 @@ def decoded(source: Source, channels: int, size: tuple[int, int] | None) -> Tens
     """
     stamp = source.stamp()
     depends_on = None if stamp is None else f"{stamp} {channels} {size} {PIXELS}"
-    return decoded_once(depends_on, lambda: _decode_all(source, channels, size))
+    return cached_images(depends_on, lambda: _decode_all(source, channels, size))
 
 
 def _decode_all(source: Source, channels: int, size: tuple[int, int] | None) -> Tensor:
@@ -169,11 +169,11 @@ def _decode_all(source: Source, channels: int, size: tuple[int, int] | None) -> 
         if index == 0:
             table = torch.empty((len(source.targets), *pixels.shape), dtype=torch.uint8)
         if pixels.shape != table.shape[1:]:
-            told = (
+            sizes = (
                 f"{source.name(index)} is {_size(pixels)} pixels, {source.name(0)} {_size(table)}"
             )
-            way = "give them one size, or train with data.image_size set to it"
-            raise ValueError(f"{told}: {way}")
+            way = "resize them to one size, or set data.image_size"
+            raise ValueError(f"{sizes}: {way}")
         table[index] = pixels
     return table
 

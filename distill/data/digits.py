@@ -1,4 +1,4 @@
-"""The digits that scikit-learn carries: 1,797 images, 8x8, ten classes, no download."""
+"""The digits in scikit-learn's package: 1,797 images, 8x8, ten classes, no download."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.core.randomness import fold
-from distill.data.datasets import ImageTable
+from distill.data.datasets import InMemoryImages
 from distill.data.keyed import KeyedData
 from distill.data.pipeline import Pipeline, split, split_validation, subsample
 
@@ -26,7 +26,7 @@ class Digits(KeyedData):
         batch_size: Training images per step.
         augment: Augmentations of training batches, in order.
         workers: Loader processes.
-        seed: What the order of samples and their augmentation follow from; None: the run's seed.
+        seed: Determines the order of samples and their augmentation; None: the run's seed.
             Runs that share it see the same views, and can share a cache of teacher outputs.
         views: Epoch e shows the views of epoch ``e % views``; None: every epoch shows new ones.
 
@@ -53,8 +53,8 @@ class Digits(KeyedData):
     ) -> None:
         super().__init__(Pipeline(batch_size, workers, augment, seed, views))
         if not (0 < val < 1 and 0 <= test < 1 and val + test < 1):
-            told = f"got {val} and {test}"
-            raise ValueError(f"val and test must be shares that leave some, val above 0, {told}")
+            found = f"got {val} and {test}"
+            raise ValueError(f"val and test must be shares that leave some, val above 0, {found}")
         self._shares, self._train_samples = (val, test), train_samples
 
     def setup(self, stage: str) -> None:
@@ -68,8 +68,8 @@ class Digits(KeyedData):
         test, rest = split(torch.arange(len(images)), test_share, fold("digits", "test"))
         val, train = split_validation(rest, val_share / (1 - test_share), fold("digits", "val"))
         ids = {"train": subsample(train, self._train_samples), "val": val, "test": test}
-        for name, chosen in ids.items():
-            setattr(self.pipeline, name, ImageTable(images, targets, chosen))
+        for name, own in ids.items():
+            setattr(self.pipeline, name, InMemoryImages(images, targets, own))
 
 
 @lru_cache(maxsize=1)

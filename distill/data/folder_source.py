@@ -1,4 +1,4 @@
-"""Images of a folder on the disk, through links as well."""
+"""Images of a folder on disk; links are followed."""
 
 import os
 import stat
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from distill.data.decoding import decode_file
+from distill.data.decode import decode_file
 from distill.data.naming import IMAGE_ENDINGS, ending, is_hidden, is_left_by_a_system, shown
 from distill.data.trees import HEAD, Tree
 
@@ -31,26 +31,26 @@ class FolderSource:
         self._files = [path / name for name in names]
 
     def name(self, index: int) -> str:
-        """The file's path."""
+        """Path of an image file."""
         return shown(str(self._files[index]))
 
     def image(self, index: int) -> Image.Image:
-        """Decode the file."""
+        """Decode an image file."""
         return decode_file(self._files[index])
 
     def stamp(self) -> str:
-        """Names, sizes and times of all files."""
+        """List names, sizes and times of all files."""
         return " ".join(stamp_of(file) for file in self._files)
 
 
 def stamp_of(path: Path) -> str:
-    """Text that changes whenever a file does."""
+    """Describe the state of a file by path, size and time."""
     status = path.stat()
     return f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
 
 
 def _walk(top: Path, inside: str, tree: Tree, above: tuple[tuple[int, int], ...]) -> None:
-    """Note the files and folders in a folder; ``above`` are those that it is in."""
+    """Add the files and folders in a folder to the tree; ``above`` are the folders around it."""
     folder = top / inside
     try:
         status = folder.stat()
@@ -82,7 +82,7 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
 
 
 def _refuse(entry: "os.DirEntry[str]") -> None:
-    """What is neither a file nor a folder: a dangling link, or a pipe with an image's name."""
+    """Refuse a dangling link, and a pipe or device with an image's name."""
     path = shown(entry.path)
     if entry.is_symlink() and not os.path.exists(entry.path):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Which folder of a tree names the class of an image: one rule for folders and archives."""
+"""Finds the class folders of a tree: one rule for folders and archives."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,20 +8,20 @@ SPLITS = {
     *("train", "training", "val", "valid", "validation", "test", "testing", "dev", "eval"),
     *("extra", "unlabeled", "unlabelled"),
 }
-"""Names, in lower case and without numbers, that no set of classes consists of."""
+"""Names of splits, in lower case and without numbers: not those of classes."""
 
 _Parts = tuple[str, ...]
 
 
 def class_of_each(images: Sequence[str], top: str) -> list[str]:
-    """The class of each image: the class folder that it is in, at any depth.
+    """Name the class of each image: the class folder that it is in, at any depth.
 
     Class folders lie side by side at the top of the tree. A folder that is alone at the top and
-    holds folders but no image only wraps them, so it is looked into instead, and so on.
+    holds folders but no image only wraps them: the folders in it are taken instead, and so on.
 
     Args:
         images: Names of the images' files, from the top of the tree, with ``/`` between folders.
-        top: What stands before a name in a message.
+        top: Stands before a name in messages.
 
     Returns:
         A class for each image; no text for one that is beside the class folders.
@@ -49,7 +49,7 @@ def class_of_each(images: Sequence[str], top: str) -> list[str]:
 
 
 def without_images(images: Sequence[str], folders: Iterable[str]) -> list[str]:
-    """The folders beside, or around, the class folders that hold no image at any depth.
+    """List folders beside, or around, the class folders that hold no image at any depth.
 
     Args:
         images: As for :func:`class_of_each`.
@@ -82,31 +82,31 @@ def _is_split(name: str) -> bool:
 
 
 def _refuse_images_beside(only: _Parts, holders: set[_Parts], top: str) -> None:
-    """One class is none: the folders in it were meant, had no image lain beside or above them."""
+    """Refuse a single class whose folders were probably meant as classes."""
     depth = len(only)
     inside = sorted({parts[depth] for parts in holders if len(parts) > depth})
     if len(inside) < 2:
         return
     place = only if only in holders else only[:-1]
     held = ", ".join("/".join((*only[len(place) :], name)) for name in inside[:5])
-    told = (
+    found = (
         f"{top}{'/'.join(place)}".rstrip("/:") + f" holds images beside folders of images ({held})"
     )
-    raise ValueError(f"{shown(told)}: move them for these folders to be the classes")
+    raise ValueError(f"{shown(found)}: move them for these folders to be the classes")
 
 
 def _holders(images: Sequence[str]) -> dict[str, _Parts]:
-    """The folders that images are in, by name and in parts."""
+    """List the folders that contain images, by name and in parts."""
     return {name: _parts(name) for name in {_folder_of(image) for image in images}}
 
 
 def _tree(folders: Iterable[_Parts]) -> set[_Parts]:
-    """Folders, and the folders that they are in."""
+    """List folders and the folders that they are in."""
     return {parts[:depth] for parts in folders for depth in range(1, len(parts) + 1)}
 
 
 def _root(tree: set[_Parts], holders: set[_Parts]) -> _Parts:
-    """The folder that the class folders are in."""
+    """Find the folder that the class folders are in."""
     root: _Parts = ()
     while root not in holders:
         inside = [parts for parts in tree if parts[:-1] == root]

@@ -23,11 +23,11 @@ _SYSTEM = (
 
 
 def find_fonts(given: str | Sequence[str] | None, alphabet: str) -> list[ImageFont.FreeTypeFont]:
-    """Fonts that draw every character of an alphabet, each in its own way.
+    """Find fonts that draw every character of an alphabet, no two alike.
 
     Args:
-        given: A folder or a font file, or several; None: the folders where systems keep fonts, and
-            the one font that Pillow brings along if there is none there.
+        given: A folder or a font file, or several; None: the folders where systems keep fonts, or
+            the one font in Pillow's package if there is none there.
         alphabet: The characters.
 
     Returns:
@@ -40,7 +40,7 @@ def find_fonts(given: str | Sequence[str] | None, alphabet: str) -> list[ImageFo
     if given is None:
         paths = [Path(folder).expanduser() for folder in _SYSTEM]
         found = [font for path in paths for font in _in_folder(path, alphabet)]
-        found = found or _drawing(_brought_along(), alphabet)
+        found = found or _drawing(_pillow_font(), alphabet)
     else:
         paths = [Path(path).expanduser() for path in ([given] if isinstance(given, str) else given)]
         found = [font for path in paths for font in _in(path, alphabet)]
@@ -51,7 +51,7 @@ def find_fonts(given: str | Sequence[str] | None, alphabet: str) -> list[ImageFo
 
 
 def drawn(text: str, font: ImageFont.FreeTypeFont) -> Image.Image:
-    """A text as a grey image, white on black, as large as its ink; about 48 pixels to the em."""
+    """Draw a text in white on black, cropped to its ink; about 48 pixels to the em."""
     left, top, right, bottom = font.getbbox(text)
     image = Image.new("L", (max(1, ceil(right - left)), max(1, ceil(bottom - top))))
     ImageDraw.Draw(image).text((-left, -top), text, fill=255, font=font)
@@ -74,26 +74,26 @@ def _in_folder(folder: Path, alphabet: str) -> list[ImageFont.FreeTypeFont]:
 
 
 def _loaded(path: Path) -> list[ImageFont.FreeTypeFont]:
-    """The file's font; none if it is not one, or one of bitmaps."""
+    """Load the font of a file; none if it is not one, or one of bitmaps."""
     try:
-        # Not by Raqm, which is not everywhere and may place letters otherwise.
+        # Not Raqm, which is not everywhere and may place letters differently.
         return [ImageFont.truetype(str(path), _SIZE, layout_engine=ImageFont.Layout.BASIC)]
     except OSError:
         return []
 
 
-def _brought_along() -> list[ImageFont.FreeTypeFont]:
+def _pillow_font() -> list[ImageFont.FreeTypeFont]:
     font = ImageFont.load_default(_SIZE)
     return [font] if isinstance(font, ImageFont.FreeTypeFont) else []
 
 
 def _drawing(fonts: list[ImageFont.FreeTypeFont], alphabet: str) -> list[ImageFont.FreeTypeFont]:
-    """Those that draw every character, and no two alike."""
+    """Select the fonts that draw every character, and no two alike."""
     return [font for font in fonts if len(_shapes(font, alphabet)) == len(alphabet)]
 
 
 def _shapes(font: ImageFont.FreeTypeFont, alphabet: str) -> set[bytes]:
-    """The different pictures of its characters; none of a font that opens but does not draw."""
+    """Draw the characters and keep different pictures; none of a font that does not draw."""
     try:
         shapes = {_shape(character, font) for character in alphabet}
         # What is drawn for U+10FFFF, which is no character, is drawn for all that the font lacks.

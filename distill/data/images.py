@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from distill.core.randomness import fold
 from distill.core.suggest import difference
 from distill.data.classes import renumbered
-from distill.data.datasets import ImageFiles, ImageTable, Samples, load_table
+from distill.data.datasets import InMemoryImages, LazyImages, Samples, load_table
 from distill.data.keyed import KeyedData
 from distill.data.pipeline import Pipeline, split_validation, subsample
 from distill.data.sources import Columns, open_source
@@ -37,9 +37,9 @@ class Images(KeyedData):
         in_memory: Decode everything once and keep it as uint8. False decodes in the workers, with
             keyed random resized crops for training and centre crops for evaluation, and needs
             ``image_size``.
-        root: Where torchvision sets lie or are downloaded to.
+        root: Folder of torchvision sets, also for downloads.
         workers: Loader processes.
-        seed: What the order of samples and their augmentation follow from; None: the run's seed.
+        seed: Determines the order of samples and their augmentation; None: the run's seed.
             Runs that share it see the same views, and can share a cache of teacher outputs.
         views: Epoch e shows the views of epoch ``e % views``; None: every epoch shows new ones.
         image_column: The column of images of a parquet or CSV file; None: by its usual names.
@@ -114,11 +114,11 @@ class Images(KeyedData):
                 spec, self._root, train, self._image_size, channels, self._columns
             )
             targets = self._numbered(spec, targets, classes)
-            return ImageTable(images, targets, torch.arange(len(targets)))
+            return InMemoryImages(images, targets, torch.arange(len(targets)))
         source = open_source(spec, self._root, train, self._columns)
         source.targets = self._numbered(spec, source.targets, source.classes)
         ids = torch.arange(len(source.targets))
-        return ImageFiles(source, ids, self._image_size or 0, channels, views)
+        return LazyImages(source, ids, self._image_size or 0, channels, views)
 
     def _subset(self, spec: str, samples: Samples, ids: Tensor) -> Samples:
         subset = self._open(spec, train=True)
@@ -126,7 +126,7 @@ class Images(KeyedData):
         return subset
 
     def _numbered(self, spec: str, targets: Tensor, classes: tuple[str, ...]) -> Tensor:
-        """Class numbers of a source in the order of classes of the recipe, or the first source."""
+        """Renumber the classes of a source as in the recipe, or the first source."""
         if len(classes) == 1:
             raise ValueError(f"all images in {spec} are of one class, {classes[0]}: two are needed")
         self.classes = self.classes or classes

@@ -1,4 +1,4 @@
-"""What every datamodule of keyed images does alike once it has its three sets."""
+"""The base of datamodules with keyed batches."""
 
 import pytorch_lightning as pl
 
@@ -12,10 +12,10 @@ class KeyedData(pl.LightningDataModule):
     """Batches from a pipeline; a subclass fills its three sets in ``setup``.
 
     Args:
-        pipeline: How batches are made.
+        pipeline: Makes the batches.
 
     Attributes:
-        task: What the labels mean.
+        task: Gives the labels their meaning.
         classes: Names of the classes.
         mean: Per channel, of images in 0..1.
         std: Per channel.
@@ -32,7 +32,7 @@ class KeyedData(pl.LightningDataModule):
 
     @property
     def seed(self) -> int:
-        """The run's seed, which order and views follow from where the data have none of their own.
+        """The run's seed: determines order and views unless the data have a seed of their own.
 
         A run sets it before ``setup``.
         """
@@ -52,7 +52,7 @@ class KeyedData(pl.LightningDataModule):
         self.pipeline.batch_size = value
 
     def sizes(self) -> dict[str, int]:
-        """Images by split, of those that are set up."""
+        """Number of images by split, of the splits that are set up."""
         return self.pipeline.sizes()
 
     def highest_index(self) -> int:
@@ -60,23 +60,23 @@ class KeyedData(pl.LightningDataModule):
         return self.pipeline.highest_index()
 
     def example(self, n: int) -> Batch:
-        """The first ``n`` training (or test) samples, not augmented."""
+        """Make a batch of the first ``n`` training (or test) samples, not augmented."""
         return self.pipeline.example(n)
 
     def fingerprint(self, of_batch: bool = False) -> dict[str, str]:
-        """What the views of training, or views in their batches, depend on, by dotted key."""
+        """List what training views, or views in their batches, depend on, by dotted key."""
         return self.pipeline.fingerprint(self.trainer, of_batch)
 
     def train_dataloader(self) -> KeyedLoader:
-        """Training batches."""
+        """Make the loader of training batches."""
         return self.pipeline.train_loader(self.trainer)
 
     def val_dataloader(self) -> KeyedLoader:
-        """Validation batches."""
+        """Make the loader of validation batches."""
         return self.pipeline.eval_loader("val")
 
     def test_dataloader(self) -> KeyedLoader:
-        """Test batches."""
+        """Make the loader of test batches."""
         return self.pipeline.eval_loader("test")
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:

@@ -1,4 +1,4 @@
-"""Which images keep their labels: a share of each class, by key."""
+"""Selects the images that keep their labels: a share of each class, by key."""
 
 import torch
 from torch import Tensor
@@ -7,10 +7,10 @@ from distill.core.randomness import fold, permutation
 
 
 def select_labelled(ids: Tensor, targets: Tensor, share: float) -> Tensor:
-    """The samples that keep their labels: of each class a share, rounded, but at least one.
+    """Select the samples that keep their labels: a share of each class, rounded, at least one.
 
-    They follow from the sample numbers and nothing else, so every run of a study has the same ones,
-    and those of a smaller share are among those of a larger one.
+    They depend on the sample numbers alone, so every run of a study has the same ones, and a larger
+    share contains those of a smaller one.
 
     Args:
         ids: Sample numbers (n,).

@@ -1,4 +1,4 @@
-"""The keyed loader: which samples make batch number i of a run, and in which views."""
+"""The keyed loader: samples and views of batch number i of a run."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ class Mixing(Protocol):
 
 @dataclass(frozen=True)
 class Views:
-    """The augmentations of a run with the seed that they and the order of samples follow from.
+    """The augmentations of a run, with the seed of the views and of the order of samples.
 
     Attributes:
         augment: Augmentations, in order.
-        seed: Runs that share it, see the same views.
+        seed: Runs that share it see the same views.
         repeat: Epoch e shows the views of epoch ``e % repeat``; None: every epoch shows new ones.
-        decoded: Whether the samples come decoded in keyed views already.
+        keyed_crops: Whether samples are keyed crops already when they are decoded.
 
     Raises:
         ValueError: If ``repeat`` is below 1.
@@ -39,7 +39,7 @@ class Views:
     augment: Sequence[nn.Module]
     seed: int
     repeat: int | None = None
-    decoded: bool = False
+    keyed_crops: bool = False
 
     def __post_init__(self) -> None:
         if self.repeat is not None and self.repeat < 1:
@@ -53,22 +53,22 @@ class Views:
     @property
     def fixed(self) -> bool:
         """Whether every epoch shows the images as they are."""
-        return not (self.augment or self.decoded)
+        return not (self.augment or self.keyed_crops)
 
     def of_epoch(self, epoch: int) -> int:
-        """The number of the views that an epoch shows."""
+        """Number of the views that an epoch shows."""
         if self.fixed:
             return 0
         return epoch % self.repeat if self.repeat else epoch
 
     def augmented(self, batch: Batch) -> Batch:
-        """The keyed view of each sample of a training batch."""
+        """Augment each sample of a training batch by its key."""
         for place, augmentation in enumerate(self.augment):
             batch = augmentation(batch, fold(self.seed, "augment", place, batch.epoch))
         return batch
 
     def fields(self) -> dict[str, str]:
-        """What the views depend on, beside the images, by dotted key."""
+        """List what the views depend on, beside the images, by dotted key."""
         fields = {} if self.fixed else {"data.seed": str(self.seed)}
         for place, augmentation in enumerate(self.augment):
             fields |= module_fields(f"data.augment.{place}", augmentation)
@@ -76,21 +76,21 @@ class Views:
 
 
 def batches_started(trainer: pl.Trainer | None) -> int:
-    """How many training batches a run has started; none without a trainer."""
+    """Count the training batches that a run has started; 0 without a trainer."""
     return trainer.fit_loop.epoch_loop.batch_progress.total.ready if trainer else 0
 
 
 class KeyedSampler(Sampler[BatchKey]):
     """Yields the batch keys of one epoch, from any batch on.
 
-    The order is a function of (seed, epoch). Where to start is asked anew for each pass, as the
-    number of batches that the run has already begun, so a resumed run goes on in mid-epoch.
+    The order is a function of (seed, epoch). Each pass starts at the number of batches that the run
+    has already started, so a resumed run continues in mid-epoch.
 
     Args:
         ids: Sample numbers (n,).
         batch_size: Samples per batch and process.
-        views: The seed, and which views an epoch shows.
-        batches_started: Tells how many batches the run has started.
+        views: The seed, and the views of each epoch.
+        batches_started: Counts the batches that the run has started.
         epoch_length: Batches per epoch, at most ``n // (batch_size * world)``.
         rank: This process.
         world: Processes that share each global batch.
@@ -111,11 +111,11 @@ class KeyedSampler(Sampler[BatchKey]):
         self._rank, self._world = rank, world
 
     def __len__(self) -> int:
-        """Batches in a whole epoch."""
+        """Number of batches in an epoch."""
         return self._epoch_length
 
     def __iter__(self) -> Iterator[BatchKey]:
-        """The keys that are left of the epoch that the run is in."""
+        """Yield the remaining keys of the epoch that the run is in."""
         epoch, first = divmod(self._batches_started(), self._epoch_length)
         view = self._views.of_epoch(epoch)
         ordered = view if self._views.mixed else epoch
@@ -128,23 +128,23 @@ class KeyedSampler(Sampler[BatchKey]):
 
 
 class SequentialBatchSampler(Sampler[BatchKey]):
-    """Every sample once, in order, for evaluation."""
+    """Yields every sample once, in order, for evaluation."""
 
     def __init__(self, ids: torch.Tensor, batch_size: int) -> None:
         self._ids, self._batch_size = ids, batch_size
 
     def __len__(self) -> int:
-        """Number of batches, the last one may be smaller."""
+        """Number of batches; the last one may be smaller."""
         return -(-len(self._ids) // self._batch_size)
 
     def __iter__(self) -> Iterator[BatchKey]:
-        """Batch keys of epoch 0."""
+        """Yield batch keys of epoch 0."""
         for start in range(0, len(self._ids), self._batch_size):
             yield BatchKey(0, self._ids[start : start + self._batch_size])
 
 
 class KeyedLoader(DataLoader[Batch]):
-    """A loader whose place is a function of the trainer's progress, so it has no state to save.
+    """A loader whose position is a function of the trainer's progress: it has no state to save.
 
     The two empty state methods tell Lightning that it may resume in mid-epoch.
     """
@@ -160,8 +160,8 @@ class KeyedLoader(DataLoader[Batch]):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: the place follows from the trainer's progress."""
+        """Empty: the position follows from the trainer's progress."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to load."""
+        """Do nothing: there is no state."""

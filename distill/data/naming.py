@@ -1,4 +1,4 @@
-"""Which files of a folder or an archive are images, and what to call files and classes.
+"""Recognizes the images of a folder or an archive, and names files and classes.
 
 Names are strings, not paths: an archive may hold a million members.
 """
@@ -10,7 +10,7 @@ IMAGE_ENDINGS = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".gif", ".webp", ".avif"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".tif", ".tiff"),
 }
-# What lies beside images anywhere, and is nobody's image: left out without a word.
+# Endings of files that often lie beside images: left out without a warning.
 _BESIDE = {
     *("", ".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml", ".ini"),
     *(".md", ".rst", ".html", ".pdf", ".log", ".db", ".cls", ".mat", ".npy", ".npz", ".pkl", ".pt"),
@@ -25,7 +25,7 @@ _BEGINNINGS = (
 
 
 def shown(name: str) -> str:
-    r"""A name as one printable line, whatever bytes it is made of.
+    r"""Write a name as one printable line, whatever bytes it is made of.
 
     Example:
         >>> shown("caf\udce9.png")
@@ -35,7 +35,7 @@ def shown(name: str) -> str:
 
 
 def class_name(folder: str) -> str:
-    r"""What to call a class: the same however a system writes its accents, and always UTF-8.
+    r"""Normalize a class name: the same however a system writes its accents, and always UTF-8.
 
     Example:
         >>> class_name("cafe\u0301") == class_name("caf\u00e9")
@@ -56,7 +56,7 @@ def ending(name: str) -> str:
 
 
 def lies_beside(name: str) -> bool:
-    """Whether nobody would take a file for an image."""
+    """Whether a file has an ending of files that often lie beside images."""
     return ending(name) in _BESIDE
 
 
@@ -71,7 +71,7 @@ def is_left_by_a_system(name: str) -> bool:
 
 
 def begins_an_image(head: bytes) -> bool:
-    """Whether a file that begins so is an image, by what the formats begin with."""
+    """Whether the first bytes of a file are those of an image format."""
     if head.startswith(_BEGINNINGS):
         return True
     if head.startswith(b"RIFF"):

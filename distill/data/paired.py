@@ -1,4 +1,4 @@
-"""Batches of labelled samples, with so many unlabelled ones added to each."""
+"""Batches of labelled samples with a number of unlabelled ones added to each."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -16,7 +16,7 @@ class Added(NamedTuple):
 
     Attributes:
         ids: Their numbers (n,).
-        batch_size: How many of them a batch and process gets.
+        batch_size: Number of them in a batch of each process.
     """
 
     ids: Tensor
@@ -32,8 +32,8 @@ class PairedSampler(Sampler[BatchKey]):
     Args:
         labelled: Yields keys whose ``step`` counts the batches of the run.
         ids: Unlabelled sample numbers (n,).
-        batch_size: Of them per batch and process.
-        seed: What their order follows from.
+        batch_size: Unlabelled samples per batch and process.
+        seed: Determines their order.
         rank: This process.
         world: Processes that share each global batch.
 
@@ -50,21 +50,21 @@ class PairedSampler(Sampler[BatchKey]):
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self._labelled, self._ids, self._batch_size = labelled, ids, batch_size
+        self._labeled, self._ids, self._batch_size = labelled, ids, batch_size
         self._seed, self._rank, self._world = seed, rank, world
         most = len(ids) // (len(self) * world)
         if batch_size > most:
-            told = f"an epoch has {len(self)} batches and there are {len(ids)} unlabelled images"
-            raise ValueError(f"unlabelled_batch_size must be at most {most}: {told}")
+            reason = f"an epoch has {len(self)} batches and there are {len(ids)} unlabelled images"
+            raise ValueError(f"unlabelled_batch_size must be at most {most}: {reason}")
 
     def __len__(self) -> int:
-        """Batches in a whole epoch."""
-        return len(self._labelled)  # type: ignore[arg-type]
+        """Number of batches in an epoch."""
+        return len(self._labeled)  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[BatchKey]:
-        """The labelled samples' keys, the unlabelled samples behind theirs."""
+        """Yield the keys of labelled samples, each with unlabelled samples appended."""
         epoch, order = -1, self._ids
-        for key in self._labelled:
+        for key in self._labeled:
             now, batch = divmod(key.step, len(self))
             if now != epoch:
                 epoch = now

@@ -10,26 +10,26 @@ from distill.data.classes import by_number, classes_and_targets, label_text
 from distill.data.trees import Tree
 
 LABELS = ("label", "target", "fine_label", "cls", "class")
-"""What a field with the label may be called, the first one that is there."""
+"""Usual names of a field with the label; the first that exists is taken."""
 
 
 def contents(
     tree: Tree, read: Callable[[str], bytes], labelled: bool, label: str | None = None
 ) -> tuple[list[str], tuple[str, ...], Tensor]:
-    """The images of an archive in the order of their names, their classes and class numbers.
+    """List the images of an archive in the order of their names, their classes and class numbers.
 
     Labels are in pairs as webdataset writes them, ``KEY.jpg`` and ``KEY.cls`` (the label as text)
-    or ``KEY.json`` (a field of it), a key being all before the name's first dot. Files of the
-    latter kind count where class folders are none. Otherwise folders name the classes.
+    or ``KEY.json`` (a field of it), a key being all before the name's first dot. JSON files
+    are read only where there are no class folders. Otherwise folders name the classes.
 
     Args:
-        tree: What lies in the archive.
-        read: The bytes of a file in it.
-        labelled: Whether labels are wanted.
-        label: The field of a ``KEY.json``; None: the first of ``LABELS`` that is there.
+        tree: Files and folders of the archive.
+        read: Reads the bytes of a file in it.
+        labelled: Whether to read labels.
+        label: The field of a ``KEY.json``; None: the first of ``LABELS`` that exists.
 
     Raises:
-        ValueError: If there are no images, or no labels where they are wanted.
+        ValueError: If there are no images, or labels are to be read and there are none.
     """
     images, files = sorted(tree.images()), set(tree.files)
     if not labelled:
@@ -44,7 +44,7 @@ def contents(
             raise ValueError(f"{tree.top}{image} has no {posixpath.basename(pair)} beside it")
         labels.append(_label(read(pair), end, f"{tree.top}{pair}", label))
     classes, targets = classes_and_targets(labels, tree.where, by_number(labels))
-    tree.tell()
+    tree.warn_left_out()
     return images, classes, targets
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from distill.data.classes import by_number, classes_and_targets, label_text, without_labels
-from distill.data.decoding import decode
+from distill.data.decode import decode
 from distill.data.folder_source import stamp_of
 from distill.data.naming import class_name, shown
 from distill.data.pairs import LABELS
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     import pyarrow
 
 IMAGES = ("image", "img")
-"""What a column of images may be called, the first one that is there."""
+"""Usual names of a column of images; the first that exists is taken."""
 
 
 class ParquetSource:
     """Parquet files with a column of encoded images and, where ``labelled``, one of labels.
 
     Images are bytes, or structs with ``bytes``. A column that is not named is the first of
-    ``IMAGES`` or ``LABELS`` that is there, or else the only one that the schema's metadata call an
-    image, or a label, as the large hub writes them. Where these name the classes, labels are
-    numbers of them; other labels are the classes themselves, whole numbers in their order.
+    ``IMAGES`` or ``LABELS`` that exists, or else the only one that the schema's metadata call an
+    image, or a label, as the Hugging Face hub writes them. Where these name the classes, labels are
+    their numbers; other labels are the classes themselves, whole numbers in their order.
 
     Args:
-        paths: The files, whose rows are joined in this order.
-        labelled: Whether labels are wanted.
+        paths: The files, concatenated in this order.
+        labelled: Whether to read labels.
         image: The column of images; None: found as above.
         label: The column of labels; None: found as above.
 
@@ -65,7 +65,7 @@ class ParquetSource:
         self.classes, self.targets = found
 
     def name(self, index: int) -> str:
-        """The file's path and the row."""
+        """Path of the file and number of the row."""
         part = bisect_right(self._starts, index) - 1
         return f"{shown(str(self._paths[part]))}: row {index - self._starts[part]}"
 
@@ -75,20 +75,20 @@ class ParquetSource:
         return decode(self._images[part][index - self._starts[part]].as_py(), self.name(index))
 
     def stamp(self) -> str:
-        """Names, sizes and times of the files, and the column of images."""
+        """List names, sizes and times of the files, and the column of images."""
         return " ".join([*map(stamp_of, self._paths), *self._columns])
 
 
 class _File:
-    """One parquet file, of which only the columns that are asked for are read."""
+    """One parquet file, of which only the columns that are used are read."""
 
     def __init__(self, path: Path, image: str | None, label: str | None, labelled: bool) -> None:
         self._where = shown(str(path))
         try:
             import pyarrow.parquet
         except ImportError as error:
-            told = "needs pyarrow: pip install 'distill[parquet]'"
-            raise ValueError(f"{self._where} {told}") from error
+            message = "needs pyarrow: pip install 'distill[parquet]'"
+            raise ValueError(f"{self._where} {message}") from error
         try:
             with pyarrow.parquet.ParquetFile(path) as file:
                 self._have, self._features = _described(file.schema_arrow)
@@ -99,11 +99,11 @@ class _File:
                 wanted = [self.image, *([self._label] if labelled else [])]
                 self._table = file.read(columns=wanted)
         except (pyarrow.ArrowException, OSError) as error:
-            told = " ".join(str(error).split())
-            raise ValueError(f"damaged parquet file: {self._where} ({told})") from error
+            detail = " ".join(str(error).split())
+            raise ValueError(f"damaged parquet file: {self._where} ({detail})") from error
 
     def images(self) -> "pyarrow.ChunkedArray":
-        """The column of images, each row with bytes."""
+        """Read the column of images, each row with bytes."""
         import pyarrow as pa
 
         column = self._table[self.image]
@@ -114,8 +114,8 @@ class _File:
             data = pyarrow.compute.struct_field(column, "bytes")
         may = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_null)
         if len(column) and not any(is_one(data.type) for is_one in may):
-            told = f"needs bytes of image files, row 0 has {kind}"
-            raise ValueError(f"{self._where}: column {self.image} {told}")
+            message = f"needs bytes of image files, row 0 has {kind}"
+            raise ValueError(f"{self._where}: column {self.image} {message}")
         for row in _nulls(data):
             value = column[row].as_py()
             path = value.get("path") if isinstance(value, dict) else None
@@ -124,7 +124,7 @@ class _File:
         return data
 
     def labels(self) -> tuple[list[str], list[str] | None]:
-        """The class of each row, and all classes in their order where the file says which."""
+        """Read the class of each row, and all classes in order where the file names them."""
         names = _class_names(self._features.get(self._label))
         labels = []
         for row, value in enumerate(self._table[self._label].to_pylist()):
@@ -132,8 +132,8 @@ class _File:
             label = label_text(value, where)
             if names and not isinstance(value, str):
                 if int(label) >= len(names):
-                    told = f"the file names {len(names)} classes"
-                    raise ValueError(f"{where} has the label {label}, but {told}")
+                    known = f"the file names {len(names)} classes"
+                    raise ValueError(f"{where} has the label {label}, but {known}")
                 label = names[int(label)]
             labels.append(label)
         return labels, names
@@ -146,14 +146,14 @@ class _File:
             found = found if len(found) == 1 else []
         if found:
             return found[0]
-        have, told = ", ".join(map(shown, self._have)), " or ".join(wanted)
+        have, names = ", ".join(map(shown, self._have)), " or ".join(wanted)
         raise ValueError(
-            f"{self._where} needs a column named {told}, it has {have}: set data.{key}"
+            f"{self._where} needs a column named {names}, it has {have}: set data.{key}"
         )
 
 
 def _described(schema: "pyarrow.Schema") -> tuple[list[str], dict[str, Any]]:
-    """The names of columns, and what the metadata of the large hub say of each."""
+    """List the columns, and the Hugging Face hub's metadata of each."""
     try:
         about = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
         features = about["info"]["features"]
@@ -175,7 +175,7 @@ def _class_names(feature: Any) -> list[str] | None:  # noqa: ANN401 - whatever J
 
 
 def _nulls(column: "pyarrow.ChunkedArray") -> list[int]:
-    """The first row without a value, if any."""
+    """Find the first row without a value, if any."""
     if column.null_count == 0:
         return []
     return [column.is_null().to_pylist().index(True)]

@@ -1,4 +1,4 @@
-"""Images of which some have labels, for semi-supervised training and for SSLD."""
+"""Partly labelled images, for semi-supervised training and for SSLD."""
 
 from pathlib import Path
 from typing import cast
@@ -8,27 +8,27 @@ from torch import Tensor
 
 from distill.core.batch import Batch
 from distill.core.fingerprint import fingerprint, tensors_digest
-from distill.data.datasets import BatchKey, ImageFiles, ImageTable
+from distill.data.concat_source import ConcatSource, unlabelled_table
+from distill.data.datasets import BatchKey, InMemoryImages, LazyImages
 from distill.data.digits import Digits
 from distill.data.images import Images
-from distill.data.joined import Joined, unlabelled_table
 from distill.data.keyed import KeyedData
 from distill.data.labels import select_labelled
 from distill.data.paired import Added
 from distill.data.selection import selected_samples
 from distill.data.sources import UNLABELLED, Source, open_unlabelled
 
-Set = ImageTable | ImageFiles
+Set = InMemoryImages | LazyImages
 
 
 class PartlyLabelled(KeyedData):
-    """Another datamodule's images, some of whose labels are hidden, or more images without labels.
+    """Hides some labels of another datamodule's images, or adds images without labels.
 
     A hidden label is ``-100``: cross-entropy leaves such images out, losses that need a class
     number refuse them, and all others never ask.
 
     Args:
-        images: Where the labelled images, and those for validation and test, come from.
+        images: Datamodule of the labelled images, and of those for validation and test.
         labels: Share of the training labels that are kept, of each class and by key; above 0, at
             most 1. The others are hidden.
         unlabelled: More images: a folder of any depth, a tar or a parquet file, whose labels, if it
@@ -55,13 +55,13 @@ class PartlyLabelled(KeyedData):
         if not 0 < labels <= 1:
             raise ValueError(f"labels must be a share above 0 and at most 1, got {labels}")
         if unlabelled_batch_size is not None and unlabelled_batch_size < 0:
-            needed = "unlabelled_batch_size must be at least 0"
-            raise ValueError(f"{needed}, got {unlabelled_batch_size}")
+            message = "unlabelled_batch_size must be at least 0"
+            raise ValueError(f"{message}, got {unlabelled_batch_size}")
         self._images, self._labels = images, labels
-        self._unlabelled, self._selected = unlabelled, selected
+        self._unlabeled, self._selected = unlabelled, selected
         self._batch_size = unlabelled_batch_size
         self._train: Set | None = None
-        self._labelled_ids = self._unlabelled_ids = torch.arange(0)
+        self._labeled_ids = self._unlabeled_ids = torch.arange(0)
         self._used_ids = torch.arange(0)
         self.task, self.classes = images.task, images.classes
         self.mean, self.std = images.mean, images.std
@@ -82,66 +82,66 @@ class PartlyLabelled(KeyedData):
                 self.pipeline.added = Added(self._used_ids, self._batch_size)
 
     def pool(self) -> Set:
-        """All unlabelled images, selected or not, as they are in evaluation."""
+        """Make a set of all unlabelled images, selected or not, as in evaluation."""
         train = self._opened()
-        if isinstance(train, ImageTable):
-            return ImageTable(train.images, train.targets, self._unlabelled_ids)
+        if isinstance(train, InMemoryImages):
+            return InMemoryImages(train.images, train.targets, self._unlabeled_ids)
         channels, size, _ = _shape(train)
-        return ImageFiles(train.source, self._unlabelled_ids, size, channels)
+        return LazyImages(train.source, self._unlabeled_ids, size, channels)
 
     def pool_digest(self) -> str:
-        """A hash of the unlabelled images, selected or not, in their order."""
-        ids = tensors_digest({"ids": self._unlabelled_ids})
+        """Hash the unlabelled images, selected or not, in their order."""
+        ids = tensors_digest({"ids": self._unlabeled_ids})
         return fingerprint({"images": self._opened().digest(), "ids": ids})
 
     def example(self, n: int) -> Batch:
-        """The first samples, not augmented: half of them unlabelled, where training has any."""
+        """Make a batch of the first samples, half of them unlabelled if training has any."""
         if self._train is None:
             return self.pipeline.example(n)
         added = self._used_ids[: n // 2]
-        ids = torch.cat([self._labelled_ids[: n - len(added)], added])
+        ids = torch.cat([self._labeled_ids[: n - len(added)], added])
         return self._opened()[BatchKey(0, ids)]
 
     def _opened(self) -> Set:
         if self._train is None:
-            raise ValueError("no train images: setup comes first")
+            raise ValueError("no train images: call setup first")
         return self._train
 
     def _partly_labelled(self, base: Set) -> Set:
         n = len(base.targets)
-        more = open_unlabelled(self._unlabelled) if self._unlabelled is not None else None
+        more = open_unlabelled(self._unlabeled) if self._unlabeled is not None else None
         added = torch.arange(n, n + (len(more.targets) if more else 0))
-        self._labelled_ids = select_labelled(base.ids, base.targets[base.ids], self._labels)
-        hidden = base.ids[~torch.isin(base.ids, self._labelled_ids)]
-        self._unlabelled_ids = torch.cat([hidden.sort().values, added])
-        if len(self._unlabelled_ids) == 0:
+        self._labeled_ids = select_labelled(base.ids, base.targets[base.ids], self._labels)
+        hidden = base.ids[~torch.isin(base.ids, self._labeled_ids)]
+        self._unlabeled_ids = torch.cat([hidden.sort().values, added])
+        if len(self._unlabeled_ids) == 0:
             raise ValueError("there are no unlabelled images: lower labels or give unlabelled")
-        self._train = train = self._joined(base, more)
-        train.targets[self._unlabelled_ids] = UNLABELLED
+        self._train = train = self._concatenated(base, more)
+        train.targets[self._unlabeled_ids] = UNLABELLED
         self._used_ids = self._used()
-        together = [self._labelled_ids, self._used_ids]
-        train.ids = torch.cat(together) if self._batch_size is None else self._labelled_ids
+        together = [self._labeled_ids, self._used_ids]
+        train.ids = torch.cat(together) if self._batch_size is None else self._labeled_ids
         return train
 
-    def _joined(self, base: Set, more: Source | None) -> Set:
-        """The base's images and then the others, with targets that may be written to."""
+    def _concatenated(self, base: Set, more: Source | None) -> Set:
+        """Concatenate the base's images and the others, with targets that may be written to."""
         targets = torch.cat([base.targets, *([more.targets] if more else [])])
         channels, height, width = _shape(base)
-        if isinstance(base, ImageFiles):
-            source = Joined(base.source, more, targets)
-            return ImageFiles(source, base.ids, height, channels, self.pipeline.key_seed)
+        if isinstance(base, LazyImages):
+            source = ConcatSource(base.source, more, targets)
+            return LazyImages(source, base.ids, height, channels, self.pipeline.key_seed)
         images = base.images
-        if self._unlabelled is not None:
-            table = unlabelled_table(self._unlabelled, channels, height, width)
+        if self._unlabeled is not None:
+            table = unlabelled_table(self._unlabeled, channels, height, width)
             images = torch.cat([images, table])
-        return ImageTable(images, targets, base.ids)
+        return InMemoryImages(images, targets, base.ids)
 
     def _used(self) -> Tensor:
-        """The unlabelled samples that training shows."""
+        """List the unlabelled samples that training shows."""
         if self._batch_size == 0:
-            return self._unlabelled_ids[:0]
+            return self._unlabeled_ids[:0]
         if self._selected is None:
-            return self._unlabelled_ids
+            return self._unlabeled_ids
         return selected_samples(Path(self._selected), self.pool_digest())
 
 

@@ -1,4 +1,4 @@
-"""What the datamodules share: three sets, their loaders, and the augmentation of a batch."""
+"""Three sets of samples, their loaders, and the augmentation of a batch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from torch.utils.data import Sampler
 from distill.core.batch import Batch
 from distill.core.fingerprint import tensors_digest
 from distill.core.randomness import fold, permutation
-from distill.data.datasets import BatchKey, ImageFiles, ImageTable, Samples
+from distill.data.datasets import BatchKey, InMemoryImages, LazyImages, Samples
 from distill.data.loader import (
     KeyedLoader,
     KeyedSampler,
@@ -25,13 +25,13 @@ from distill.data.paired import Added, PairedSampler
 
 @dataclass
 class Pipeline:
-    """Three sets of samples and how batches of them are made.
+    """Makes batches of three sets of samples.
 
     Attributes:
         batch_size: Samples per training batch and process.
         workers: Loader processes; 0 loads in the training process.
         augment: Augmentations, applied in order to training batches only.
-        seed: What the order and the views follow from; None: the run's seed.
+        seed: Determines order and views; None: the run's seed.
         repeat: Epoch e shows the views of epoch ``e % repeat``; None: every epoch shows new ones.
         eval_batch_size: Samples per evaluation batch.
         added: Unlabelled samples that every training batch has behind its labelled ones.
@@ -61,31 +61,31 @@ class Pipeline:
 
     @property
     def key_seed(self) -> int:
-        """The seed that order and views follow from."""
+        """Seed of order and views."""
         return self.run_seed if self.seed is None else self.seed
 
     def sizes(self) -> dict[str, int]:
-        """Samples by set, of those that are set up."""
+        """Number of samples by set, of the sets that are set up."""
         sets = {"train": self.train, "val": self.val, "test": self.test}
         return {name: len(samples.ids) for name, samples in sets.items() if samples is not None}
 
     def highest_index(self) -> int:
         """The largest number of a training sample."""
-        ids = [_given(self.train, "train").ids, *([self.added.ids] if self.added else [])]
+        ids = [_require(self.train, "train").ids, *([self.added.ids] if self.added else [])]
         return int(torch.cat(ids).max())
 
     def views(self) -> Views:
-        """Which views the epochs of training show."""
-        decoded = isinstance(self.train, ImageFiles)
-        return Views(self.augment, self.key_seed, self.repeat, decoded)
+        """Make the views of training."""
+        keyed_crops = isinstance(self.train, LazyImages)
+        return Views(self.augment, self.key_seed, self.repeat, keyed_crops)
 
     def train_loader(self, trainer: pl.Trainer | None) -> KeyedLoader:
-        """Training batches, going on from wherever the trainer is.
+        """Make the loader of training batches, from the trainer's progress on.
 
         Raises:
             ValueError: If a whole batch cannot be made.
         """
-        samples = _given(self.train, "train")
+        samples = _require(self.train, "train")
         world = trainer.world_size if trainer else 1
         length = len(samples.ids) // (self.batch_size * world)
         if length == 0:
@@ -106,43 +106,43 @@ class Pipeline:
         return KeyedLoader(samples, sampler, self.workers)
 
     def eval_loader(self, stage: str) -> KeyedLoader:
-        """Every sample of the set named ``val`` or ``test`` once, in order."""
-        samples = _given(self.val if stage == "val" else self.test, stage)
-        # A gather from memory is done before a worker could be asked for it.
-        workers = 0 if isinstance(samples, ImageTable) else self.workers
+        """Make a loader of every sample of ``val`` or ``test`` once, in order."""
+        samples = _require(self.val if stage == "val" else self.test, stage)
+        # Indexing memory is faster than a worker process.
+        workers = 0 if isinstance(samples, InMemoryImages) else self.workers
         return KeyedLoader(
             samples, SequentialBatchSampler(samples.ids, self.eval_batch_size), workers
         )
 
     def example(self, n: int) -> Batch:
-        """The first ``n`` training (or test) samples, not augmented."""
-        samples = _given(self.train or self.test, "train")
+        """Make a batch of the first ``n`` training (or test) samples, not augmented."""
+        samples = _require(self.train or self.test, "train")
         return samples[BatchKey(0, samples.ids[:n])]
 
     def batch(self, key: BatchKey) -> Batch:
-        """The training samples that a key names, not augmented."""
-        return _given(self.train, "train")[key]
+        """Make the batch of training samples that a key names, not augmented."""
+        return _require(self.train, "train")[key]
 
     def augmented(self, batch: Batch) -> Batch:
-        """The keyed view of each sample of a training batch."""
+        """Augment each sample of a training batch by its key."""
         return self.views().augmented(batch)
 
     def fingerprint(self, trainer: pl.Trainer | None, of_batch: bool = False) -> dict[str, str]:
-        """What the views (epoch, sample) of training depend on, by dotted key.
+        """List what the views (epoch, sample) of training depend on, by dotted key.
 
         Args:
-            trainer: What trains on them.
-            of_batch: Whether it matters which samples a view is in one batch with, as it does
-                anyway where images of a batch are mixed.
+            trainer: The trainer, if there is one.
+            of_batch: Whether outputs also depend on the other samples of the batch, as they always
+                do where images of a batch are mixed.
 
         Raises:
-            ValueError: If it matters, and the same views come in other batches again.
+            ValueError: If they do, and the same views recur in other batches.
         """
-        samples, views = _given(self.train, "train"), self.views()
+        samples, views = _require(self.train, "train"), self.views()
         fields = {"data.train": samples.digest(), **views.fields()}
         if of_batch and not views.mixed:
             if views.fixed or views.repeat:
-                raise ValueError("the same views come in other batches again")
+                raise ValueError("the same views recur in other batches")
             fields |= {"data.seed": str(self.key_seed)}
         if views.mixed or of_batch:
             devices = trainer.world_size if trainer else 1
@@ -184,7 +184,7 @@ def split_validation(ids: Tensor, share: float, key: int) -> tuple[Tensor, Tenso
 
 
 def subsample(ids: Tensor, n: int | None) -> Tensor:
-    """At most ``n`` samples, chosen by key; all of them for None.
+    """Select ``n`` samples by key; all of them for None.
 
     Raises:
         ValueError: If there are fewer than ``n``.
@@ -196,7 +196,7 @@ def subsample(ids: Tensor, n: int | None) -> Tensor:
     return ids[permutation(fold("train samples"), len(ids))[:n]].sort().values
 
 
-def _given(samples: Samples | None, stage: str) -> Samples:
+def _require(samples: Samples | None, stage: str) -> Samples:
     if samples is None or len(samples.ids) == 0:
         raise ValueError(f"no {stage} images: give data.{stage}")
     return samples

@@ -1,7 +1,7 @@
-"""What ``distill ssld`` selected, and where those images are.
+"""The images that ``distill ssld`` selected, and where they are.
 
 A manifest names an image by a hash of its pixels, so it is the same in whatever order the images
-came. One file, ``places.safetensors``, knows where they are, and what it was made for.
+came. The file ``places.safetensors`` maps hashes to sample numbers, for one pool.
 """
 
 import csv
@@ -18,7 +18,7 @@ PLACES, SELECTED = "places.safetensors", "selected.csv"
 
 @dataclass(frozen=True)
 class Places:
-    """Where the different images of a pool are.
+    """Sample numbers of the different images of a pool.
 
     Attributes:
         pixels: Hashes of their pixels (n,), int64, ascending, each once.
@@ -36,12 +36,12 @@ class Places:
         save_file(tensors, folder / PLACES, metadata={"pool": self.pool})
 
     def samples_of(self, pixels: Tensor) -> Tensor:
-        """The sample numbers of images (m,) that are all among these."""
+        """Look up the sample numbers of images (m,), all of them in the pool."""
         return self.sample[torch.searchsorted(self.pixels, pixels)]
 
 
 def load_places(folder: Path, pool: str) -> Places:
-    """Read where the images of a pool are.
+    """Read the sample numbers of the images of a pool.
 
     Raises:
         ValueError: If the file is missing or damaged, or belongs to another pool.
@@ -55,12 +55,12 @@ def load_places(folder: Path, pool: str) -> Places:
     except (OSError, SafetensorError) as error:
         raise ValueError(f"cannot read {path}: make it with `distill ssld`") from error
     if found.pool != pool:
-        raise ValueError(f"{path} is of other images than these: run `distill ssld` again")
+        raise ValueError(f"{path} was made from other images: run `distill ssld` again")
     return found
 
 
 def selected_samples(folder: Path, pool: str) -> Tensor:
-    """The sample numbers of the selected images of a pool, in ascending order.
+    """Read the sample numbers of the selected images of a pool, in ascending order.
 
     Raises:
         ValueError: If nothing was selected, or from another pool, or a file is damaged.
@@ -77,7 +77,7 @@ def selected_samples(folder: Path, pool: str) -> Tensor:
 
 
 def name(pixels: int) -> str:
-    """A hash as 16 hexadecimal digits.
+    """Write a hash as 16 hexadecimal digits.
 
     Example:
         >>> name(-1), number(name(-5))
@@ -87,6 +87,6 @@ def name(pixels: int) -> str:
 
 
 def number(text: str) -> int:
-    """The hash that :func:`name` wrote."""
+    """Read a hash that :func:`name` wrote."""
     value = int(text, 16)
     return value - 2**64 if value >= 2**63 else value

@@ -1,4 +1,4 @@
-"""Where images come from: folders, archives, parquet, tables of paths, or a torchvision set."""
+"""Opens sources of images: folders, archives, parquet, tables of paths, or a torchvision set."""
 
 import glob
 import re
@@ -50,17 +50,17 @@ class Source(Protocol):
     targets: Tensor
 
     def name(self, index: int) -> str:
-        """What to call image number ``index`` in a message."""
+        """Name image number ``index`` in messages."""
 
     def image(self, index: int) -> Image.Image:
-        """The decoded image."""
+        """Decode image number ``index``."""
 
     def stamp(self) -> str | None:
-        """Text that changes whenever the files do; None where reading is as fast as looking."""
+        """Describe the state of the files; None where images need no cache."""
 
 
 class Columns(NamedTuple):
-    """Which columns of a table hold what; None: found by its usual names."""
+    """Columns of a table with images and labels; None: found by their usual names."""
 
     image: str | None = None
     label: str | None = None
@@ -76,15 +76,15 @@ def open_source(
 
     Args:
         spec: A path, a pattern such as ``data/train-*.parquet``, or one of the torchvision names.
-        root: Where torchvision sets lie, or are downloaded to.
-        train: Which half of a torchvision set: training or test images.
+        root: Folder of torchvision sets, also for downloads.
+        train: Whether to take the training or the test images of a torchvision set.
         columns: Of parquet and CSV files; the label's name also of a JSON beside an image.
 
     Warns:
-        UserWarning: One line on what was left out of a folder or an archive, if anything was.
+        UserWarning: In one line, if anything was left out of a folder or an archive.
 
     Raises:
-        ValueError: If nothing is there, it is damaged, or it has no classes with images.
+        ValueError: If the source is missing or damaged, or has no classes with images.
     """
     if spec in TORCHVISION_SETS:
         return TorchvisionSource(spec, root, train)
@@ -99,14 +99,14 @@ def open_unlabelled(spec: str, root: str = "data", columns: Columns = USUAL) -> 
 
     Args:
         spec: A path, a pattern such as ``data/train-*.parquet``, or one of the torchvision names.
-        root: Where torchvision sets lie, or are downloaded to.
+        root: Folder of torchvision sets, also for downloads.
         columns: Of parquet and CSV files.
 
     Warns:
-        UserWarning: One line on what was left out of a folder or an archive, if anything was.
+        UserWarning: In one line, if anything was left out of a folder or an archive.
 
     Raises:
-        ValueError: If nothing is there, it is damaged, or it holds no images.
+        ValueError: If the source is missing or damaged, or holds no images.
     """
     if spec in TORCHVISION_SETS:
         source = TorchvisionSource(spec, root, train=True)
@@ -134,19 +134,19 @@ def _open(spec: str, labelled: bool, columns: Columns) -> Source:
         return ZipSource(path, labelled, columns.label)
     if path.suffix == ".tar" or head[257:262] == b"ustar":
         return TarSource(path, labelled, columns.label)
-    raise ValueError(_untaken(shown(spec), head))
+    raise ValueError(_unsupported(shown(spec), head))
 
 
-def _untaken(spec: str, head: bytes) -> str:
+def _unsupported(spec: str, head: bytes) -> str:
     for beginning, program in _COMPRESSED.items():
         if head.startswith(beginning):
-            told = f"{spec} is compressed, and images are read where they lie"
-            return f"{told}: {program} it and give the .tar"
+            problem = f"{spec} is compressed, and images are read without unpacking"
+            return f"{problem}: {program} it and give the .tar"
     return f"{spec} is none of: {_FORMATS}"
 
 
 def _shards(spec: str, path: Path) -> list[Path]:
-    """The parquet files that are meant: one, those in a folder, or those of a pattern."""
+    """List parquet files: a single one, those in a folder, or those of a pattern."""
     if path.is_file():
         return [path] if path.suffix == ".parquet" else []
     if path.is_dir():
@@ -182,13 +182,13 @@ class TorchvisionSource:
         self.targets = torch.as_tensor(self._set.targets, dtype=torch.int64)
 
     def name(self, index: int) -> str:
-        """The set's name and the image's number."""
+        """Name of the set and number of the image."""
         return f"{self._name} #{index}"
 
     def image(self, index: int) -> Image.Image:
-        """One image."""
+        """Read an image."""
         image: Image.Image = self._set[index][0]
         return image
 
     def stamp(self) -> None:
-        """None: the set comes decoded."""
+        """No stamp: the set is decoded already."""

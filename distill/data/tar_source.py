@@ -1,4 +1,4 @@
-"""Images of an uncompressed tar, read where they lie."""
+"""Images of an uncompressed tar, read without unpacking."""
 
 import tarfile
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from distill.data.decoding import decode
+from distill.data.decode import decode
 from distill.data.folder_source import stamp_of
 from distill.data.naming import shown
 from distill.data.pairs import contents
@@ -20,7 +20,7 @@ class TarSource:
     """An uncompressed tar with one folder of images for each class, of pairs, or of any images.
 
     The folders are classes as they would be unpacked: :func:`distill.data.folders.class_of_each`.
-    Where each image has a file of its own for the label, that counts:
+    Files with the label of one image each come before folders:
     :func:`distill.data.pairs.contents`. Symbolic links are left out.
 
     Members are read by their offsets, with a file handle of the reader's own each time: no handle
@@ -45,7 +45,7 @@ class TarSource:
         self._spans = {name: self._spans[name] for name in self._names}
 
     def name(self, index: int) -> str:
-        """The tar's path and the member's name."""
+        """Path of the tar and name of the member."""
         return shown(f"{self._path}:{self._names[index]}")
 
     def image(self, index: int) -> Image.Image:
@@ -53,11 +53,11 @@ class TarSource:
         return decode(self._read(self._names[index]), self.name(index))
 
     def stamp(self) -> str:
-        """Name, size and time of the tar."""
+        """Describe name, size and time of the tar."""
         return stamp_of(self._path)
 
     def _take(self, member: tarfile.TarInfo) -> bool:
-        """Note where a file's bytes are; a hard link is another name for the same ones."""
+        """Record where a file's bytes are; a hard link has the bytes of its target."""
         if member.islnk() and member.linkname in self._spans:
             self._spans[member.name] = self._spans[member.linkname]
         elif member.isreg():
@@ -79,7 +79,7 @@ def _folder_of(name: str) -> str:
 
 
 def _members(path: Path) -> list[tarfile.TarInfo]:
-    """All members, once the archive is known to be whole."""
+    """List all members, and check that the archive is whole."""
     try:
         with tarfile.open(path, "r:") as archive:
             members, end = archive.getmembers(), archive.offset
@@ -92,7 +92,7 @@ def _members(path: Path) -> list[tarfile.TarInfo]:
 
 
 def _refuse_damage(file: BinaryIO, end: int, damaged: str, members: list[tarfile.TarInfo]) -> None:
-    """A whole archive ends in two blocks of zeros; reading stops at a bad header as well."""
+    """Require two blocks of zeros at the end; reading stops at a bad header as well."""
     after = f"after {shown(members[-1].name)}" if members else "at its beginning"
     marker = file.read(2 * _BLOCK)
     if any(marker[:_BLOCK]):

@@ -1,4 +1,4 @@
-"""Lines of text drawn with Pillow: no download, and as many as are wanted."""
+"""Lines of text drawn with Pillow: no download, in any number."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from distill import tasks
 from distill.core.randomness import fold, uniform
-from distill.data.datasets import ImageTable
+from distill.data.datasets import InMemoryImages
 from distill.data.fonts import drawn, find_fonts
 from distill.data.keyed import KeyedData
 from distill.data.pipeline import Pipeline
@@ -43,7 +43,7 @@ class TextLines(KeyedData):
         batch_size: Training lines per step.
         augment: Augmentations of training batches, in order.
         workers: Loader processes.
-        seed: What the order of samples and their augmentation follow from; None: the run's seed.
+        seed: Determines the order of samples and their augmentation; None: the run's seed.
             Runs that share it see the same views, and can share a cache of teacher outputs.
         views: Epoch e shows the views of epoch ``e % views``; None: every epoch shows new ones.
 
@@ -80,8 +80,8 @@ class TextLines(KeyedData):
     ) -> None:
         super().__init__(Pipeline(batch_size, workers, augment, seed, views))
         if min(train, test) < 0 or val < 1:
-            told = f"got {train}, {val}, {test}"
-            raise ValueError(f"train, val and test must be at least 0, 1 and 0, {told}")
+            found = f"got {train}, {val}, {test}"
+            raise ValueError(f"train, val and test must be at least 0, 1 and 0, {found}")
         if len(set(alphabet)) != len(alphabet) or not alphabet or any(map(str.isspace, alphabet)):
             raise ValueError(f"alphabet must be characters, each once, no spaces, got {alphabet!r}")
         if not 1 <= shortest <= longest:
@@ -106,7 +106,9 @@ class TextLines(KeyedData):
             texts = draw_texts(split, count, alphabet, *self._lengths)
             images = _images(split, texts, fonts, self._size)
             setattr(
-                self.pipeline, split, ImageTable(images, self._targets(texts), torch.arange(count))
+                self.pipeline,
+                split,
+                InMemoryImages(images, self._targets(texts), torch.arange(count)),
             )
 
     def _targets(self, texts: list[str]) -> Tensor:
@@ -117,7 +119,7 @@ class TextLines(KeyedData):
 
 
 def draw_texts(split: str, count: int, alphabet: str, shortest: int, longest: int) -> list[str]:
-    """Random strings of a split: each drawn by its number until it is one of those of the split.
+    """Draw random strings of a split, each by its number, again until the split has it.
 
     Lengths and characters are uniform. A string belongs to one of the three splits by a key made of
     itself, so each has about a third of all strings.
@@ -144,7 +146,7 @@ def draw_texts(split: str, count: int, alphabet: str, shortest: int, longest: in
 def _images(
     split: str, texts: list[str], fonts: list[ImageFont.FreeTypeFont], size: tuple[int, int]
 ) -> Tensor:
-    """Lines (n, 1, h, w), uint8."""
+    """Draw lines (n, 1, h, w), uint8."""
     draws = uniform(fold("looks of text lines", split), torch.arange(len(texts)), 7)
     images = torch.empty((len(texts), 1, *size), dtype=torch.uint8)
     for image, text, (which, *looks) in zip(images, texts, draws.tolist(), strict=True):
@@ -154,7 +156,7 @@ def _images(
 
 
 def _line(ink: Image.Image, looks: list[float], size: tuple[int, int]) -> Image.Image:
-    """A text as an image of the given height and width, by six numbers in [0, 1)."""
+    """Place a text in an image of the given height and width, by six numbers in [0, 1)."""
     tall, wide, down, right, paper, contrast = looks
     height = round((size[0] - 2) * (0.6 + 0.4 * tall))
     width = round(ink.width / ink.height * height * (0.8 + 0.4 * wide))

@@ -1,4 +1,4 @@
-"""The images of a folder or an archive, with their classes, and a line on what was left out."""
+"""Images of a folder or an archive, with their classes, and a warning of files left out."""
 
 import warnings
 from collections import Counter
@@ -20,20 +20,20 @@ from distill.data.naming import (
 )
 
 HEAD = 16
-"""How many bytes tell whether a file is an image."""
+"""Number of bytes by which a file is recognized as an image."""
 
 
 @dataclass
 class Tree:
-    """What lies in a folder or an archive, by names from its top with ``/`` between folders.
+    """Files and folders in a folder or an archive, by names with ``/`` between folders.
 
     Attributes:
-        where: What to call it in a message.
-        top: What stands before a name in a message.
-        head: The first ``HEAD`` bytes of a file.
+        where: Names it in messages.
+        top: Stands before a file's name in messages.
+        head: Reads the first ``HEAD`` bytes of a file.
         files: Names of files.
         folders: Names of folders.
-        left_out: How many of what else was left out.
+        left_out: Counts of other things that were left out, by kind.
     """
 
     where: str
@@ -44,41 +44,43 @@ class Tree:
     left_out: Counter[str] = field(default_factory=Counter)
 
     def images(self) -> list[str]:
-        """Names of the images: by their endings, and by content where they have none."""
+        """List the images: by their endings, and by content where they have none."""
         return [name for name in self.files if _is_visible(name) and self._is_image(name)]
 
     def labelled(self, images: list[str]) -> tuple[list[str], tuple[str, ...], Tensor]:
-        """The images that are in class folders, the classes, and the number of each one's class.
+        """List the images in class folders, the classes, and the class number of each image.
 
         Warns:
-            UserWarning: One line on what was left out, if anything was.
+            UserWarning: In one line, if anything was left out.
 
         Raises:
             ValueError: If there are no class folders with images.
         """
         labels = class_of_each(images, self.top)
-        told = self._told(without_images(images, filter(_is_visible_folder, self.folders)))
+        left_out = self._left_out_text(
+            without_images(images, filter(_is_visible_folder, self.folders))
+        )
         inside = [name for name, label in zip(images, labels, strict=True) if label]
         classes, targets = classes_and_targets(list(filter(None, labels)), self.where)
-        self._tell(told)
+        self._warn(left_out)
         return inside, classes, targets
 
     def unlabelled(self, images: list[str]) -> tuple[list[str], tuple[str, ...], Tensor]:
-        """The images, no classes, and no number for any image.
+        """List the images, without classes and class numbers.
 
         Warns:
-            UserWarning: One line on what was left out, if anything was.
+            UserWarning: In one line, if anything was left out.
 
         Raises:
             ValueError: If there are no images.
         """
         classes, targets = without_labels(len(images), self.where)
-        self.tell()
+        self.warn_left_out()
         return images, classes, targets
 
-    def tell(self) -> None:
-        """Warn in one line of what was left out beside the images, if anything was."""
-        self._tell(self._told([]))
+    def warn_left_out(self) -> None:
+        """Warn in one line if anything was left out beside the images."""
+        self._warn(self._left_out_text([]))
 
     def _is_image(self, name: str) -> bool:
         end = ending(name)
@@ -88,7 +90,7 @@ class Tree:
             self.left_out[end] += 1
         return False
 
-    def _told(self, empty: list[str]) -> str:
+    def _left_out_text(self, empty: list[str]) -> str:
         counts = [f"{n} {_plural(kind, n)}" for kind, n in sorted(self.left_out.items())]
         if empty:
             some = ", ".join(shown(name) for name in empty[:5])
@@ -96,9 +98,9 @@ class Tree:
             counts.append(f"{held} ({some}{', ...' * (len(empty) > 5)})")
         return ", ".join(counts)
 
-    def _tell(self, told: str) -> None:
-        if told:
-            warnings.warn(f"{self.where}: left out {told}", stacklevel=2)
+    def _warn(self, left_out: str) -> None:
+        if left_out:
+            warnings.warn(f"{self.where}: left out {left_out}", stacklevel=2)
 
 
 def _plural(kind: str, n: int) -> str:
@@ -110,5 +112,5 @@ def _is_visible(name: str) -> bool:
 
 
 def _is_visible_folder(name: str) -> bool:
-    """Folders left by a system are told of, their contents are not."""
+    """Whether a folder is reported: one left by a system is, its contents are not."""
     return not is_hidden(name)

@@ -1,4 +1,4 @@
-"""Images of a zip file, read where they lie."""
+"""Images of a zip file, read without unpacking."""
 
 import stat
 import struct
@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from distill.core.errors import UnreadableImage
-from distill.data.decoding import decode
+from distill.data.decode import decode
 from distill.data.folder_source import stamp_of
 from distill.data.naming import shown
 from distill.data.pairs import contents
@@ -47,7 +47,7 @@ class ZipSource:
         self._members = {name: self._members[name] for name in self._names}
 
     def name(self, index: int) -> str:
-        """The zip's path and the member's name."""
+        """Path of the zip and name of the member."""
         return shown(f"{self._path}:{self._names[index]}")
 
     def image(self, index: int) -> Image.Image:
@@ -59,7 +59,7 @@ class ZipSource:
         return decode(data, self.name(index))
 
     def stamp(self) -> str:
-        """Name, size and time of the zip."""
+        """Describe name, size and time of the zip."""
         return stamp_of(self._path)
 
     def _read(self, name: str) -> bytes:
@@ -73,7 +73,7 @@ class ZipSource:
         return self._unpacked(self._members[name], HEAD)
 
     def _unpacked(self, member: zipfile.ZipInfo, most: int) -> bytes:
-        """The first bytes of a member."""
+        """Unpack the first bytes of a member."""
         with self._path.open("rb") as file:
             file.seek(member.header_offset)
             try:
@@ -103,12 +103,12 @@ def _members(path: Path) -> list[zipfile.ZipInfo]:
         if member.flag_bits & _ENCRYPTED:
             raise ValueError(f"{where} is encrypted: unpack it")
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ValueError(f"{where} is compressed in a way that is not read here: unpack it")
+            raise ValueError(f"{where} is compressed by a method that is not supported: unpack it")
     return members
 
 
 def _name(member: zipfile.ZipInfo) -> str:
-    """Names are UTF-8 in practice, even where the zip does not say so."""
+    """Read a member's name as UTF-8, even where the zip does not declare it."""
     if member.flag_bits & _UTF8:
         return member.filename
     try:

@@ -9,7 +9,7 @@ import torchvision
 from PIL import Image
 from scipy import stats
 
-from distill.data.datasets import BatchKey, ImageFiles, ImageTable, load_table
+from distill.data.datasets import BatchKey, InMemoryImages, LazyImages, load_table
 from distill.data.sources import open_source
 
 
@@ -46,11 +46,11 @@ def ramps(height: int, width: int) -> np.ndarray:
     return np.stack([columns, rows, 0 * rows], 2).astype(np.uint8)
 
 
-def files(source: Pictures, size: int, channels: int = 3, seed: int | None = None) -> ImageFiles:
-    return ImageFiles(source, torch.arange(len(source.targets)), size, channels, seed)
+def files(source: Pictures, size: int, channels: int = 3, seed: int | None = None) -> LazyImages:
+    return LazyImages(source, torch.arange(len(source.targets)), size, channels, seed)
 
 
-def view(samples: ImageFiles, sample: int = 0, epoch: int = 0) -> torch.Tensor:
+def view(samples: LazyImages, sample: int = 0, epoch: int = 0) -> torch.Tensor:
     return samples[BatchKey(epoch, torch.tensor([sample]))].image[0]
 
 
@@ -64,7 +64,7 @@ def write(path: Path, *arrays: np.ndarray, mode: str = "RGB") -> str:
 
 def test_a_batch_of_a_table_is_gathered_in_the_order_of_its_key() -> None:
     images = torch.from_numpy(np.stack([noise(4, 5, seed) for seed in range(6)])).movedim(3, 1)
-    table = ImageTable(images, torch.arange(6) * 10, torch.arange(3))
+    table = InMemoryImages(images, torch.arange(6) * 10, torch.arange(3))
     batch = table[BatchKey(7, torch.tensor([4, 0, 4]))]
     for row, sample in enumerate([4, 0, 4]):
         assert np.array_equal(batch.image[row].numpy().transpose(1, 2, 0), noise(4, 5, sample))
@@ -197,9 +197,7 @@ def test_a_source_is_decoded_once(tmp_path: Path) -> None:
 
 def test_images_of_two_sizes_are_refused_by_name(tmp_path: Path) -> None:
     spec = write(tmp_path, noise(4, 5), noise(4, 6))
-    told = (
-        r"class1/1\.png is 6 x 4 pixels, .*class0/0\.png 5 x 4: give them one size, or train with"
-    )
+    told = r"class1/1\.png is 6 x 4 pixels, .*class0/0\.png 5 x 4: resize them to one size"
     with pytest.raises(ValueError, match=told):
         load_table(spec, "data", True, None, 3)
 
@@ -210,7 +208,7 @@ def test_a_damaged_image_is_named(tmp_path: Path) -> None:
     damaged.write_bytes(damaged.read_bytes()[:200])
     with pytest.raises(ValueError, match=f"cannot read image {damaged}"):
         load_table(spec, "data", True, None, 3)
-    samples = ImageFiles(open_source(spec), torch.arange(2), 14, 3)
+    samples = LazyImages(open_source(spec), torch.arange(2), 14, 3)
     with pytest.raises(ValueError, match=f"cannot read image {damaged}"):
         samples[BatchKey(0, torch.arange(2))]
 

@@ -15,7 +15,7 @@ from torch import nn
 from distill.core.batch import Batch
 from distill.data import Images
 from distill.data.datasets import load_table
-from distill.data.decoding import UnreadableImage
+from distill.core.errors import UnreadableImage
 from tests.fixtures.images import folder, picture
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from distill.data.datasets import ImageTable
+from distill.data.datasets import InMemoryImages
 from distill.data.loader import KeyedLoader, KeyedSampler, SequentialBatchSampler, Views
 
 IDS = torch.arange(0, 66, 3)  # 22 samples
@@ -18,9 +18,9 @@ def names(keys) -> list[tuple[int, list[int]]]:
     return [(key.epoch, key.samples.tolist()) for key in keys]
 
 
-def table() -> ImageTable:
+def table() -> InMemoryImages:
     images = torch.arange(66 * 6, dtype=torch.int64).remainder(251).to(torch.uint8)
-    return ImageTable(images.reshape(66, 1, 2, 3), torch.arange(66) % 5, IDS)
+    return InMemoryImages(images.reshape(66, 1, 2, 3), torch.arange(66) % 5, IDS)
 
 
 def test_an_epoch_gives_whole_batches_of_different_samples() -> None:

@@ -48,7 +48,7 @@ def test_hidden_labels_are_of_no_class_and_the_others_as_they_were() -> None:
         known = batch.target != UNLABELLED
         assert torch.equal(batch.target[known], true[batch.index[known]])
         seen[batch.index] += 1 + known.long()
-    assert (seen == 2).sum() == len(data._labelled_ids)
+    assert (seen == 2).sum() == len(data._labeled_ids)
     train = digits.pipeline.train.ids
     assert set(seen.nonzero().flatten().tolist()) <= set(train.tolist())
     assert len(data.pipeline.train.ids) == len(train)
@@ -108,7 +108,7 @@ def test_without_unlabelled_images_the_labelled_ones_are_left() -> None:
     assert (data.example(6).target >= 0).all()
     plain = Digits(batch_size=20)
     plain.setup("fit")
-    plain.pipeline.train.ids = data._labelled_ids
+    plain.pipeline.train.ids = data._labeled_ids
     for left, right in zip(data.train_dataloader(), plain.train_dataloader(), strict=True):
         assert torch.equal(left.index, right.index)
         assert torch.equal(left.target, right.target)
@@ -143,7 +143,7 @@ def test_images_decoded_on_demand_are_seen_in_keyed_crops(tmp_path: Path) -> Non
     path = more(tmp_path / "more")
     images = own(tmp_path, in_memory=False, image_size=8)
     data = ready(images, unlabelled=path)
-    assert data.pipeline.views().decoded
+    assert data.pipeline.views().keyed_crops
     train, pool, sample = data.pipeline.train, data.pool(), torch.tensor([33])
     assert train.source.name(33).endswith("103.png")
     assert train.source.name(0).endswith("a/0.png")
@@ -180,7 +180,7 @@ def test_what_cannot_be_is_refused(options: dict[str, object], message: str) -> 
 
 def test_testing_needs_no_selection() -> None:
     data = PartlyLabelled(Digits(), labels=0.1, selected="nowhere")
-    with pytest.raises(ValueError, match="setup comes first"):
+    with pytest.raises(ValueError, match="call setup first"):
         data.pool()
     data.setup("test")
     assert len(data.example(2).image) == 2

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from distill.augment import CutMix, GaussianBlur, GaussianNoise, RandAugment, RandomCrop
 from distill.core.batch import Batch
 from distill.core.randomness import fold
-from distill.data.datasets import BatchKey, ImageTable
+from distill.data.datasets import BatchKey, InMemoryImages
 from distill.data.pipeline import Pipeline, split, subsample
 
 
-def table(ids: Tensor, n: int = 40) -> ImageTable:
+def table(ids: Tensor, n: int = 40) -> InMemoryImages:
     values = np.random.default_rng(0).integers(0, 256, (n, 1, 4, 4)).astype(np.uint8)
-    return ImageTable(torch.from_numpy(values), torch.arange(n) % 3, ids)
+    return InMemoryImages(torch.from_numpy(values), torch.arange(n) % 3, ids)
 
 
 def pipeline(batch_size: int = 4, seed: int = 0, augment: tuple[nn.Module, ...] = ()) -> Pipeline:

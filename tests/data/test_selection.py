@@ -38,7 +38,7 @@ def test_another_pool_a_foreign_image_and_damage_are_refused(tmp_path: Path) -> 
     PLACES.save(tmp_path)
     with pytest.raises(ValueError, match=r"cannot read .*selected.csv: make it with"):
         selected_samples(tmp_path, "pool")
-    with pytest.raises(ValueError, match=r"places.safetensors is of other images than these"):
+    with pytest.raises(ValueError, match=r"places.safetensors was made from other images"):
         selected_samples(write(tmp_path, -9), "other")
     with pytest.raises(ValueError, match=r"names images that are not in the pool"):
         selected_samples(write(tmp_path, -9, 8), "pool")

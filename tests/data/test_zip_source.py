@@ -55,7 +55,7 @@ def test_an_encrypted_or_otherwise_compressed_zip_is_refused(tmp_path: Path) -> 
     flags, method = place + 8, place + 10
     for byte, value, told in (
         (flags, 1, "is encrypted"),
-        (method, 14, "in a way that is not read"),
+        (method, 14, "by a method that is not supported"),
     ):
         data = bytearray(whole)
         data[byte] = value

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import teachers
 from distill import recipes, runs
-from distill.data.datasets import ImageTable
+from distill.data.datasets import InMemoryImages
 from distill.recipes.build import build
 from distill.runs.directory import write_config
 from distill.tasks import MultiLabel
@@ -101,7 +101,7 @@ def test_every_recipe_passes_the_dry_pass(name: str, untrained: Runs, tmp_path: 
     dataset = name.split("/")[0]
     channels, size = SIZES.get(dataset, (3, 64))
     several = isinstance(built.data.task, MultiLabel)
-    table = ImageTable(
+    table = InMemoryImages(
         torch.randint(0, 256, (4, channels, size, size), dtype=torch.uint8),
         torch.zeros(4, CLASSES[dataset]) if several else torch.arange(4),
         torch.arange(4),

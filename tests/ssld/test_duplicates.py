@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from distill.core.fingerprint import view_hash
-from distill.data.datasets import ImageTable
+from distill.data.datasets import InMemoryImages
 from distill.data.selection import name
 from distill.ssld.duplicates import (
     Pair,
@@ -23,9 +23,9 @@ CROPS = CROPS[perceptual_hash(CROPS).sum(1) >= 12]  # the sky is like any other 
 VAL, TEST, OWN = CROPS[:9], CROPS[9:15], CROPS[15:]
 
 
-def table(*parts: torch.Tensor) -> ImageTable:
+def table(*parts: torch.Tensor) -> InMemoryImages:
     images = torch.cat(parts)
-    return ImageTable(
+    return InMemoryImages(
         images, torch.zeros(len(images), dtype=torch.int64), torch.arange(len(images))
     )
 
@@ -47,7 +47,7 @@ def planted() -> dict[str, torch.Tensor]:
     return {what: image[None] for what, image in found.items()}
 
 
-def found(pool: ImageTable, most: int = 6) -> list[Pair]:
+def found(pool: InMemoryImages, most: int = 6) -> list[Pair]:
     return near_duplicates(look(pool), {"val": look(table(VAL)), "test": look(table(TEST))}, most)
 
 

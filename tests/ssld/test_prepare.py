@@ -210,9 +210,9 @@ def test_a_later_step_can_be_done_alone(tree: dict[str, Any], tmp_path: Path) ->
 def test_labels_of_another_pool_are_not_taken(tree: dict[str, Any], tmp_path: Path) -> None:
     done(tree)
     (tmp_path / "pool" / "new.png").write_bytes((tmp_path / "pool" / "000.png").read_bytes())
-    with pytest.raises(RecipeError, match="is of other images than these: run `distill ssld` aga"):
+    with pytest.raises(RecipeError, match="was made from other images: run `distill ssld` aga"):
         done(tree, begin="label")
-    with pytest.raises(RecipeError, match=r"data: .* is of other images than these"):
+    with pytest.raises(RecipeError, match=r"data: .* was made from other images"):
         runs.fit(tree, tmp_path / "run", trusted=("tests",), console=QUIET)
 
 

@@ -1,20 +1,20 @@
-"""Two sources of images as one: the second's images come after the first's."""
+"""Concatenates two sources of images."""
 
 from functools import lru_cache
 
 from PIL import Image
 from torch import Tensor
 
-from distill.data.datasets import decoded
+from distill.data.datasets import load_images
 from distill.data.sources import Source, open_unlabelled
 
 
-class Joined:
-    """A source of the images of two, with targets of its own.
+class ConcatSource:
+    """Concatenates the images of two sources, with targets of its own.
 
     Args:
-        first: Says what the classes are.
-        second: Its images are numbered on from those of the first; None: there are none.
+        first: Gives the classes.
+        second: Its images come after those of the first; None: no more images.
         targets: Class numbers of all (n,).
     """
 
@@ -23,17 +23,17 @@ class Joined:
         self.classes, self.targets = first.classes, targets
 
     def name(self, index: int) -> str:
-        """What its own source calls the image."""
+        """Name of the image in its own source."""
         source, own = self._of(index)
         return source.name(own)
 
     def image(self, index: int) -> Image.Image:
-        """The decoded image."""
+        """Decode an image."""
         source, own = self._of(index)
         return source.image(own)
 
     def stamp(self) -> None:
-        """None: its images are looked at one at a time."""
+        """No stamp: its images are read one at a time."""
 
     def _of(self, index: int) -> tuple[Source, int]:
         n = len(self._first.targets)
@@ -49,8 +49,8 @@ def unlabelled_table(spec: str, channels: int, height: int, width: int) -> Tenso
     Args:
         spec: See :func:`distill.data.sources.open_unlabelled`.
         channels: 1 or 3.
-        height: In pixels, that all are resized to; so for the width.
-        width: In pixels.
+        height: In pixels, of the resized images.
+        width: In pixels, of the resized images.
 
     Returns:
         Images (n, c, h, w), uint8.
@@ -58,4 +58,4 @@ def unlabelled_table(spec: str, channels: int, height: int, width: int) -> Tenso
     Raises:
         ValueError: If an image cannot be read, with its name.
     """
-    return decoded(open_unlabelled(spec), channels, (height, width))
+    return load_images(open_unlabelled(spec), channels, (height, width))

@@ -1,10 +1,10 @@
-"""An upright 8-bit image from its file's bytes, or one line that names the file and says why not.
+"""Decodes the bytes of an image file to an upright 8-bit image.
 
-Which pixels a file stands for is decided here alone, for every kind of source:
+All kinds of sources decode by these rules:
 
 - pictures are turned as their EXIF orientation says;
-- 16-bit greyscale is scaled to 8 bits, 65535 being white;
-- what is transparent shows white;
+- 16-bit grayscale is scaled to 8 bits, 65535 being white;
+- transparent pixels become white;
 - of several frames, the first is taken.
 """
 
@@ -19,7 +19,7 @@ from distill.core.errors import UnreadableImage
 from distill.data.naming import shown
 
 PIXELS = "2"
-"""Counted up whenever the same file gives other pixels than before: kept ones are then stale."""
+"""Version of the rules: raised when a file gives other pixels than before, so caches are stale."""
 
 # The most frequent ones first: Pillow tries them in this order. None of these starts a program.
 _FORMATS = ("JPEG", "PNG", "BMP", "PPM", "GIF", "WEBP", "TIFF", "AVIF")
@@ -38,7 +38,7 @@ _BITS, _LIGHT = 258, 262  # TIFF tags
 _DAMAGED = (
     OSError,
     ValueError,
-    SyntaxError,  # Pillow's word for a damaged file
+    SyntaxError,  # Pillow raises it for a damaged file
     EOFError,
     IndexError,
     KeyError,
@@ -59,11 +59,11 @@ def decode(data: bytes, name: str) -> Image.Image:
     """Decode an image of at most ``PIL.Image.MAX_IMAGE_PIXELS`` pixels.
 
     Args:
-        data: What its file holds.
-        name: What to call it in a message.
+        data: Content of the file.
+        name: Names the image in messages.
 
     Returns:
-        An image in greyscale (``L``) or colour (``RGB``).
+        An image in grayscale (``L``) or color (``RGB``).
 
     Raises:
         UnreadableImage: If it is damaged, no image, or has so many pixels that it may be a
@@ -77,8 +77,8 @@ def decode(data: bytes, name: str) -> Image.Image:
     except UnidentifiedImageError as error:
         raise UnreadableImage(f"cannot read image {name}: {_unidentified(data)}") from error
     except _UNREADABLE as error:
-        told = " ".join(str(error).split())
-        raise UnreadableImage(f"cannot read image {name}: {told}") from error
+        detail = " ".join(str(error).split())
+        raise UnreadableImage(f"cannot read image {name}: {detail}") from error
 
 
 def decode_file(path: Path) -> Image.Image:
@@ -90,8 +90,8 @@ def decode_file(path: Path) -> Image.Image:
     try:
         data = path.read_bytes()
     except OSError as error:
-        told = f"cannot read image {shown(str(path))}: {error.strerror}"
-        raise UnreadableImage(told) from error
+        message = f"cannot read image {shown(str(path))}: {error.strerror}"
+        raise UnreadableImage(message) from error
     return decode(data, shown(str(path)))
 
 
@@ -101,7 +101,7 @@ def _unidentified(data: bytes) -> str:
 
 
 def _refuse_bomb(image: Image.Image) -> None:
-    """Refuse what Pillow only warns of; more than twice as many pixels it refuses itself."""
+    """Refuse images that Pillow only warns of; it refuses those with twice as many pixels."""
     pixels, most = image.width * image.height, Image.MAX_IMAGE_PIXELS
     if most is not None and pixels > most:
         raise ValueError(f"it has {pixels} pixels, more than {most}")
@@ -110,7 +110,7 @@ def _refuse_bomb(image: Image.Image) -> None:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
-    except _DAMAGED:  # of the notes beside the picture, which is shown as it lies
+    except _DAMAGED:  # damaged metadata: the picture stays as it is
         return 1
 
 
@@ -130,7 +130,7 @@ def _in_8_bits(image: Image.Image) -> Image.Image:
 
 
 def _scaled(image: Image.Image) -> Image.Image:
-    """Greyscale of 16 bits in 8, rounded."""
+    """Scale grayscale of 16 bits to 8, rounded."""
     if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
         raise ValueError(f"its pixels are of Pillow's mode {image.mode}, not of 8 or 16 bits")
     tags = getattr(image, "tag_v2", {})
@@ -143,8 +143,8 @@ def _scaled(image: Image.Image) -> Image.Image:
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    colours = image.convert("RGBA")
-    if colours.getchannel("A").getextrema() == (255, 255):
-        return colours.convert("RGB")
-    white = Image.new("RGBA", colours.size, "white")
-    return Image.alpha_composite(white, colours).convert("RGB")
+    colors = image.convert("RGBA")
+    if colors.getchannel("A").getextrema() == (255, 255):
+        return colors.convert("RGB")
+    white = Image.new("RGBA", colors.size, "white")
+    return Image.alpha_composite(white, colors).convert("RGB")

@@ -1,4 +1,4 @@
-"""Decoded images kept in a file: the next run of a study need not decode them again."""
+"""A cache of decoded images: the next run of a study need not decode them again."""
 
 import hashlib
 import os
@@ -17,22 +17,22 @@ FOLDER = Path("runs/cache/images")
 _LEAST_SECONDS, _MOST_BYTES = 2.0, 2 * 2**30
 
 
-def decoded_once(depends_on: str | None, decode: Callable[[], Tensor]) -> Tensor:
-    """What ``decode`` returns, from a file if an earlier process left it there.
+def cached_images(depends_on: str | None, decode: Callable[[], Tensor]) -> Tensor:
+    """Read images from the cache, or decode and cache them.
 
-    A file is left if decoding took more than two seconds, for tables of at most 2 GiB. It may be
-    deleted at any time; one that is damaged is made anew.
+    They are cached if decoding took more than two seconds and they take at most 2 GiB. The file may
+    be deleted at any time; a damaged one is written again.
 
     Args:
-        depends_on: Everything that the images depend on, as text; None keeps nothing.
+        depends_on: Everything that the images depend on, as text; None disables the cache.
         decode: Decodes the images (n, c, h, w), uint8.
     """
     if depends_on is None:
         return decode()
-    named = hashlib.sha256(depends_on.encode(errors="surrogateescape")).hexdigest()[:16]
-    path = FOLDER / f"{named}.safetensors"
-    if (kept := _read(path)) is not None:
-        return kept
+    key = hashlib.sha256(depends_on.encode(errors="surrogateescape")).hexdigest()[:16]
+    path = FOLDER / f"{key}.safetensors"
+    if (cached := _read(path)) is not None:
+        return cached
     started = time.perf_counter()
     images = decode()
     if time.perf_counter() - started > _LEAST_SECONDS and images.nbytes <= _MOST_BYTES:
@@ -50,7 +50,7 @@ def _read(path: Path) -> Tensor | None:
 
 
 def _write(images: Tensor, path: Path) -> None:
-    """Whole or not at all, whoever else writes it."""
+    """Write the whole file or nothing, even if other processes write it too."""
     own = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def _write(images: Tensor, path: Path) -> None:
     except (OSError, SafetensorError) as error:
         with suppress(OSError):
             own.unlink()
-        warnings.warn(f"going on without keeping the decoded images: {error}", stacklevel=2)
+        warnings.warn(f"decoded images were not cached, training continues: {error}", stacklevel=2)
 
 
 def _facts(images: Tensor) -> dict[str, str]:

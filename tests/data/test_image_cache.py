@@ -8,9 +8,9 @@ from PIL import Image
 from torch import Tensor
 
 from distill.data import datasets
-from distill.data import decoded as module
+from distill.data import image_cache as module
 from distill.data.datasets import load_table
-from distill.data.decoded import decoded_once
+from distill.data.image_cache import cached_images
 from distill.data.sources import open_source
 
 
@@ -39,7 +39,7 @@ IMAGES = torch.arange(24, dtype=torch.uint8).view(2, 3, 2, 2)
 def test_images_are_decoded_once_for_what_they_depend_on(folder: Path) -> None:
     decode, calls = counted(IMAGES)
     for name in ("a", "a", "b", "a"):
-        assert torch.equal(decoded_once(name, decode), IMAGES)
+        assert torch.equal(cached_images(name, decode), IMAGES)
     assert len(calls) == 2
     assert len(list(folder.iterdir())) == 2
 
@@ -48,35 +48,35 @@ def test_nothing_is_kept_without_a_name_if_quick_or_too_large(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decode, _ = counted(IMAGES)
-    decoded_once(None, decode)
+    cached_images(None, decode)
     monkeypatch.setattr(module, "_MOST_BYTES", 23)
-    decoded_once("large", decode)
+    cached_images("large", decode)
     monkeypatch.setattr(module, "_MOST_BYTES", 24)
     monkeypatch.setattr(module, "_LEAST_SECONDS", 60.0)
-    decoded_once("quick", decode)
+    cached_images("quick", decode)
     assert not folder.exists()
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "another"])
 def test_a_damaged_file_is_made_anew(folder: Path, damage: str) -> None:
     decode, calls = counted(IMAGES)
-    decoded_once("a", decode)
+    cached_images("a", decode)
     (path,) = folder.iterdir()
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     spoilt = {"cut": content[:-5], "flipped": content, "empty": b"", "another": b"text " * 99}
     path.write_bytes(spoilt[damage])
-    assert torch.equal(decoded_once("a", decode), IMAGES)
+    assert torch.equal(cached_images("a", decode), IMAGES)
     assert len(calls) == 2
-    assert torch.equal(decoded_once("a", decode), IMAGES)
+    assert torch.equal(cached_images("a", decode), IMAGES)
     assert len(calls) == 2
 
 
 def test_without_a_place_to_write_training_goes_on(folder: Path) -> None:
     Path("runs").write_text("a file where a folder should be")
     decode, _ = counted(IMAGES)
-    with pytest.warns(UserWarning, match="going on without keeping the decoded images"):
-        assert torch.equal(decoded_once("a", decode), IMAGES)
+    with pytest.warns(UserWarning, match="decoded images were not cached, training continues"):
+        assert torch.equal(cached_images("a", decode), IMAGES)
 
 
 def test_a_changed_image_is_seen_and_a_moved_folder_decoded_again(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from torch.utils.data import DataLoader
 
 from distill.core.errors import UnreadableImage
-from distill.data.decoding import decode, decode_file
+from distill.data.decode import decode, decode_file
 from tests.fixtures.sources import pixels, png
 
 LIMIT = 89_478_485  # Pillow's: a quarter of a gibibyte of three bytes each
