@@ -1,4 +1,4 @@
-"""SSLD: what it does with unlabelled images, and terms on some images of a batch."""
+"""SSLD: preparation of unlabelled images, and terms on some images of a batch."""
 
 from distill.ssld.prepare import prepare
 from distill.ssld.rows import OnRows

@@ -1,4 +1,4 @@
-"""Near duplicates of validation and test images among unlabelled ones."""
+"""Finds near duplicates of validation and test images among unlabelled ones."""
 
 import csv
 from collections.abc import Mapping
@@ -18,18 +18,18 @@ from distill.data.loader import KeyedLoader, SequentialBatchSampler
 from distill.data.selection import name, number
 from distill.ssld.perceptual import mirrored, nearest, perceptual_hash
 
-_SHOWN = 16
+_SHOWN_PAIRS = 16
 
 
 @dataclass(frozen=True)
-class Looked:
-    """Different images of a set, in ascending order of the hashes of their pixels.
+class HashedImages:
+    """Hashes of the different images of a set, in ascending order of ``pixels``.
 
     Attributes:
-        pixels: These hashes (n,), int64.
+        pixels: Hashes of the pixels (n,), int64.
         bits: Perceptual hashes (n, 126), bool.
         sample: A sample number for each (n,).
-        repeated: How many more there were, equal to one of these.
+        repeated: Number of further images that are equal to one of these.
     """
 
     pixels: Tensor
@@ -43,11 +43,11 @@ class Pair:
     """An unlabelled image and the validation or test image that it is a near duplicate of.
 
     Attributes:
-        unlabelled: The hash of its pixels.
-        differ: Bits in which the perceptual hashes differ.
-        near: The hash of the other's pixels.
-        split: Where that one is: ``val`` or ``test``.
-        flipped: Whether one is like the other in a mirror.
+        unlabelled: Hash of its pixels.
+        differ: Number of bits in which the perceptual hashes differ.
+        near: Hash of the other's pixels.
+        split: Split of the other: ``val`` or ``test``.
+        flipped: Whether one is the mirror image of the other.
     """
 
     unlabelled: int
@@ -57,7 +57,7 @@ class Pair:
     flipped: bool
 
 
-def look(samples: Samples, workers: int = 0) -> Looked:
+def hash_images(samples: Samples, workers: int = 0) -> HashedImages:
     """Hash every image of a set, as it is in evaluation.
 
     Args:
@@ -72,22 +72,24 @@ def look(samples: Samples, workers: int = 0) -> Looked:
     first = torch.ones(len(ordered), dtype=torch.bool)
     first[1:] = ordered[1:] != ordered[:-1]
     kept = order[first]
-    return Looked(pixels[kept], bits[kept], samples.ids[kept], len(order) - len(kept))
+    return HashedImages(pixels[kept], bits[kept], samples.ids[kept], len(order) - len(kept))
 
 
-def near_duplicates(pool: Looked, others: Mapping[str, Looked], most: int) -> list[Pair]:
-    """The images of a pool that are near duplicates of others, each with the nearest of these.
+def near_duplicates(
+    pool: HashedImages, others: Mapping[str, HashedImages], most: int
+) -> list[Pair]:
+    """Find images of a pool that are near duplicates of others, each with its nearest.
 
     Args:
         pool: Unlabelled images.
         others: Validation and test images, by split.
-        most: Bits in which two near duplicates may differ, of 126.
+        most: Largest number of bits, of 126, in which near duplicates differ.
 
     Returns:
         The pairs, in ascending order of the hashes of the unlabelled images.
     """
-    rows = [(int(p), split) for split, looked in others.items() for p in looked.pixels]
-    bits = torch.cat([looked.bits for looked in others.values()])
+    rows = [(int(p), split) for split, hashed in others.items() for p in hashed.pixels]
+    bits = torch.cat([hashed.bits for hashed in others.values()])
     differ, row = nearest(pool.bits, torch.cat([bits, mirrored(bits)]))
     pairs = []
     for place in (differ <= most).nonzero().flatten().tolist():
@@ -99,7 +101,7 @@ def near_duplicates(pool: Looked, others: Mapping[str, Looked], most: int) -> li
 
 
 def write_pairs(path: Path, pairs: list[Pair]) -> None:
-    """Write pairs as a table, a row each."""
+    """Write pairs as a CSV file, a row each."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["unlabelled", "differ", "near", "split", "mirrored"])
@@ -109,16 +111,19 @@ def write_pairs(path: Path, pairs: list[Pair]) -> None:
 
 
 def read_dropped(path: Path) -> Tensor:
-    """The hashes of the unlabelled images in such a table."""
+    """Read the hashes of the unlabelled images in a file of :func:`write_pairs`."""
     with path.open(newline="") as file:
         found = [number(row["unlabelled"]) for row in csv.DictReader(file)]
     return torch.tensor(found, dtype=torch.int64)
 
 
 def picture(
-    pairs: list[Pair], pool: Looked, samples: Samples, sets: Mapping[str, tuple[Looked, Samples]]
+    pairs: list[Pair],
+    pool: HashedImages,
+    samples: Samples,
+    sets: Mapping[str, tuple[HashedImages, Samples]],
 ) -> Image.Image:
-    """Up to 16 pairs, chosen by key, side by side, with the bits in which they differ.
+    """Draw up to 16 pairs, chosen by key, with the number of bits in which they differ.
 
     Args:
         pairs: At least one.
@@ -127,7 +132,9 @@ def picture(
         sets: Hashes and images of the validation and test sets, by split.
     """
     key = torch.tensor([pair.unlabelled for pair in pairs])
-    shown = [pairs[i] for i in uniform(fold("pairs"), key)[:, 0].argsort(stable=True)[:_SHOWN]]
+    shown = [
+        pairs[i] for i in uniform(fold("pairs"), key)[:, 0].argsort(stable=True)[:_SHOWN_PAIRS]
+    ]
     own = [_image(pair.unlabelled, pool, samples) for pair in shown]
     near = [_image(pair.near, *sets[pair.split]) for pair in shown]
     captions = [_caption(pair) for pair in shown]
@@ -139,9 +146,9 @@ def picture(
     return contact_sheet(columns, lambda row: captions[int(row)])
 
 
-def _image(pixels: int, looked: Looked, samples: Samples) -> Tensor:
-    place = torch.searchsorted(looked.pixels, torch.tensor([pixels]))
-    return samples[BatchKey(0, looked.sample[place])].image
+def _image(pixels: int, hashed: HashedImages, samples: Samples) -> Tensor:
+    place = torch.searchsorted(hashed.pixels, torch.tensor([pixels]))
+    return samples[BatchKey(0, hashed.sample[place])].image
 
 
 def _caption(pair: Pair) -> str:

@@ -20,12 +20,12 @@ _BATCH = 256
 
 
 def label(session: Session, data: PartlyLabelled, samples: Samples) -> Tensor:
-    """The teacher's logits for images as they are in evaluation, in the teacher's declared mode.
+    """Compute the teacher's logits for images as in evaluation, in its declared mode.
 
     Args:
         session: Of a recipe with a teacher.
-        data: Its images.
-        samples: Its ids say which images, and in which order.
+        data: The recipe's datamodule.
+        samples: Images to label, in the order of their ids.
 
     Returns:
         Logits (n, k), float32.
@@ -33,7 +33,7 @@ def label(session: Session, data: PartlyLabelled, samples: Samples) -> Tensor:
     Raises:
         RecipeError: If the teacher does not fit the images.
     """
-    labeller = _Labeller(cast(Distillation, session.module), data)
+    labeler = _Labeler(cast(Distillation, session.module), data)
     trainer = session.bare_trainer(
         plugins=None,
         enable_progress_bar=False,
@@ -44,13 +44,13 @@ def label(session: Session, data: PartlyLabelled, samples: Samples) -> Tensor:
     )
     batches = SequentialBatchSampler(samples.ids, _BATCH)
     loader = KeyedLoader(samples, batches, data.pipeline.workers)
-    # Not `predict`: there Lightning puts a sampler of its own in place of the keyed one.
-    trainer.test(labeller, loader, verbose=False)
-    return torch.cat(labeller.logits)
+    # Not `predict`: there Lightning replaces the keyed sampler.
+    trainer.test(labeler, loader, verbose=False)
+    return torch.cat(labeler.logits)
 
 
-class _Labeller(pl.LightningModule):
-    """Asks the teacher alone."""
+class _Labeler(pl.LightningModule):
+    """Runs the teacher alone."""
 
     def __init__(self, model: Distillation, data: PartlyLabelled) -> None:
         super().__init__()
@@ -64,5 +64,5 @@ class _Labeller(pl.LightningModule):
             checked_outputs("model.teacher", teacher, self._forward, image, data)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Keep the logits of a batch, in memory."""
+        """Store the logits of a batch, in memory."""
         self.logits.append(logits_of(self._forward(batch.image)).float().cpu())

@@ -1,4 +1,4 @@
-"""What a step did, in a JSON file beside what it wrote."""
+"""Manifests: a JSON file for each step, with the hashes of the files that it wrote."""
 
 import hashlib
 import json
@@ -16,10 +16,10 @@ def write_manifest(folder: Path, step: str, facts: dict[str, Any], files: Sequen
     """Write ``<step>.json``: facts, hashes of the files and of the manifest of the step before.
 
     Args:
-        folder: Where all of them are.
+        folder: Of the files and manifests.
         step: ``clean``, ``label`` or ``select``.
         facts: Counts and thresholds.
-        files: Names of what the step wrote.
+        files: Names of the files that the step wrote.
     """
     before = STEPS[: STEPS.index(step)][-1:]
     manifest = {
@@ -31,19 +31,19 @@ def write_manifest(folder: Path, step: str, facts: dict[str, Any], files: Sequen
 
 
 def read_manifest(folder: Path, step: str) -> dict[str, Any]:
-    """What a step did, if its files and what it came after are still as they were.
+    """Read the manifest of a step, and check its files and the manifest of the step before.
 
     Raises:
-        RecipeError: If the step was not done, or something that it depends on changed since.
+        RecipeError: If the step was not done, or a file changed since.
     """
     path = folder / f"{step}.json"
     if not path.is_file():
-        raise RecipeError(str(path), f"is missing: begin with --from {step}")
+        raise RecipeError(str(path), f"is missing: run `distill ssld` again with --from {step}")
     manifest: dict[str, Any] = json.loads(path.read_text())
     for name, digest in {**manifest["after"], **manifest["files"]}.items():
         if not (folder / name).is_file() or _digest(folder / name) != digest:
-            again = f"begin with --from {step}"
-            raise RecipeError(str(folder / name), f"is not what {path.name} tells of: {again}")
+            message = f"does not match its hash in {path.name}: run again with --from {step}"
+            raise RecipeError(str(folder / name), message)
     return manifest
 
 

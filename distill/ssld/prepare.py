@@ -1,8 +1,8 @@
-"""What SSLD does with unlabelled images before it trains on them: ``distill ssld``.
+"""Prepares unlabelled images for SSLD: ``distill ssld``.
 
-Cui et al., 2021, arXiv 2103.05959, section 3.2: near duplicates of evaluation images are left out,
-the teacher labels the rest, and the images that it is most certain of are selected, the same number
-for each class at most.
+Cui et al., 2021, arXiv 2103.05959, section 3.2: near duplicates of evaluation images are removed,
+the teacher labels the rest, and the images with its highest probabilities are selected, up to the
+same number for each class.
 """
 
 from collections.abc import Sequence
@@ -42,23 +42,23 @@ def prepare(
     trusted: Sequence[str] = (),
     console: Console | None = None,
 ) -> Path:
-    """Clean, label and select the unlabelled images of a recipe; a manifest is left by each step.
+    """Clean, label and select the unlabelled images of a recipe; each step writes a manifest.
 
     Args:
-        recipe: It has a teacher, and ``distill.data.PartlyLabelled`` with
-            ``selected``, the folder that everything is written to.
-        top_k: Images to select of each class at most; at least 1.
-        bits: Bits, of 126, in which the hashes of near duplicates may differ.
-        begin: The first step to do; what those before it left is used.
-        command: What to call this in the manifests.
+        recipe: With a teacher, and ``distill.data.PartlyLabelled`` with ``selected``, the folder
+            for all files.
+        top_k: Largest number of images to select of each class; at least 1.
+        bits: Largest number of bits, of 126, in which near duplicates differ.
+        begin: The first step; the results of earlier steps are used.
+        command: Command line to write into the manifests.
         trusted: Further packages whose classes the recipe may name.
-        console: Where to print.
+        console: For messages; a new one if None.
 
     Returns:
         The folder.
 
     Raises:
-        RecipeError: If the recipe or an argument is wrong, or what earlier steps left does not fit.
+        RecipeError: If the recipe or an argument is wrong, or files of earlier steps do not match.
     """
     console = console or Console()
     _check(top_k, bits, begin)
@@ -80,15 +80,15 @@ def prepare(
 
 def _clean(data: PartlyLabelled, folder: Path, most: int, command: str) -> str:
     pipeline, samples = data.pipeline, data.pool()
-    pool = _looked(samples, pipeline.workers)
+    pool = _hash_images(samples, pipeline.workers)
     sets = {"val": pipeline.val, "test": pipeline.test}
-    held: dict[str, tuple[duplicates.Looked, Samples]] = {
-        split: (_looked(own, pipeline.workers), own)
+    held: dict[str, tuple[duplicates.HashedImages, Samples]] = {
+        split: (_hash_images(own, pipeline.workers), own)
         for split, own in sets.items()
         if own and len(own.ids)
     }
-    looked = {split: own for split, (own, _) in held.items()}
-    pairs = duplicates.near_duplicates(pool, looked, most)
+    hashed = {split: own for split, (own, _) in held.items()}
+    pairs = duplicates.near_duplicates(pool, hashed, most)
     Places(pool.pixels, pool.sample, data.pool_digest()).save(folder)
     duplicates.write_pairs(folder / _DROPPED, pairs)
     (folder / _PICTURE).unlink(missing_ok=True)
@@ -98,7 +98,7 @@ def _clean(data: PartlyLabelled, folder: Path, most: int, command: str) -> str:
     facts = {
         "command": command,
         "threshold": f"{most} of {BITS} bits",
-        "compared_with": {split: len(own.pixels) for split, own in looked.items()},
+        "compared_with": {split: len(own.pixels) for split, own in hashed.items()},
         "unlabelled": len(samples.ids),
         "repeated": pool.repeated,
         "near_duplicates": len(pairs),
@@ -118,9 +118,11 @@ def _label(session: Session, data: PartlyLabelled, folder: Path, command: str) -
     dropped = duplicates.read_dropped(folder / _DROPPED)
     pixels = places.pixels[~torch.isin(places.pixels, dropped)]
     if len(pixels) == 0:
-        raise RecipeError("data", "all unlabelled images are near duplicates: none is left")
+        raise RecipeError(
+            "data", "all unlabelled images are near duplicates of validation or test images"
+        )
     samples = data.pool()
-    # In the order of their pixels, so that batches are the same wherever the images are.
+    # In the order of their hashes, so that batches do not depend on the order of the images.
     samples.ids = places.samples_of(pixels)
     logits = label(session, data, samples)
     save_file({"pixels": pixels, "logits": logits}, folder / _LABELS)
@@ -140,23 +142,23 @@ def _select(classes: tuple[str, ...], folder: Path, k: int, command: str) -> str
     read_manifest(folder, "clean")
     read_manifest(folder, "label")
     labels = load_file(folder / _LABELS)
-    chosen = selection.top_k(labels["pixels"], labels["logits"], k)
-    selection.write_selection(folder / SELECTED, chosen, classes)
-    counts = selection.counts(chosen, classes)
+    selected = selection.top_k(labels["pixels"], labels["logits"], k)
+    selection.write_selection(folder / SELECTED, selected, classes)
+    counts = selection.counts(selected, classes)
     facts = {
         "command": command,
         "top_k": k,
-        "images": len(chosen.pixels),
+        "images": len(selected.pixels),
         "classes": counts,
     }
     write_manifest(folder, "select", facts, [SELECTED])
     short = sum(own["selected"] != k for own in counts.values())
-    return f"{len(chosen.pixels)} images, at most {k} per class; {short} classes have fewer"
+    return f"{len(selected.pixels)} images, at most {k} per class; {short} classes have fewer"
 
 
-def _looked(samples: Samples, workers: int) -> duplicates.Looked:
+def _hash_images(samples: Samples, workers: int) -> duplicates.HashedImages:
     try:
-        return duplicates.look(samples, workers)
+        return duplicates.hash_images(samples, workers)
     except ValueError as error:
         raise RecipeError("data", str(error)) from error
 
@@ -176,15 +178,15 @@ def _checked(session: Session) -> PartlyLabelled:
         got = type(data).__name__
         raise RecipeError("data", f"needs distill.data.PartlyLabelled, got {got}")
     if not isinstance(model, Distillation) or model.teacher is None:
-        raise RecipeError("model.teacher", "is needed to label images")
+        raise RecipeError("model.teacher", "is missing: images are labelled by a teacher")
     return data
 
 
 def _without_selection(recipe: Recipe) -> tuple[Recipe, Path]:
-    """The recipe, of its first stage if it has several, with all unlabelled images; the folder."""
+    """Take the recipe, or its first stage, without ``selected``; return the folder too."""
     first = next(iter(stages(recipe).values())) if recipe.staged else recipe
     folder = first.get("data.selected")
     if not isinstance(folder, str):
-        needed = "must name the folder that is written to and trained from"
-        raise RecipeError("data.selected", f"{needed}, got {folder!r}")
+        message = "must name a folder, for the files of distill ssld"
+        raise RecipeError("data.selected", f"{message}, got {folder!r}")
     return first.put("data.selected", None), Path(folder)

@@ -7,18 +7,18 @@ from torch import Tensor, nn
 
 
 class OnRows(nn.Module):
-    """A loss between student and teacher that sees only some of the images of a batch.
+    """Applies a loss between student and teacher to some of the images of a batch.
 
     For batches of ``distill.data.PartlyLabelled``, where images without a label have a negative
-    class number. ``distill.losses.CrossEntropyLoss`` needs none of this: it leaves them out by
-    itself. A batch without any of the chosen images costs 0, with a gradient of 0.
+    class number. ``distill.losses.CrossEntropyLoss`` does not need it: it ignores them itself. A
+    batch without any of the selected images costs 0, with a gradient of 0.
 
     Args:
         loss: Takes ``student`` and ``teacher``, one row per image.
-        rows: Which images it sees.
+        rows: ``labelled`` or ``unlabelled``: the images that the loss is computed for.
 
     Raises:
-        ValueError: If ``rows`` is neither.
+        ValueError: If ``rows`` is another word.
 
     Example:
         >>> from distill.losses import KDLoss
@@ -35,7 +35,7 @@ class OnRows(nn.Module):
         self.loss, self.rows = loss, rows
 
     def forward(self, student: Tensor, teacher: Tensor, target: Tensor) -> Tensor:
-        """The loss of the chosen rows.
+        """Compute the loss of the selected rows.
 
         Args:
             student: A row per image (b, ...).
@@ -47,8 +47,8 @@ class OnRows(nn.Module):
         """
         if target.ndim != 1:
             raise ValueError(f"target needs one class number per image, got {tuple(target.shape)}")
-        chosen = target < 0 if self.rows == "unlabelled" else target >= 0
-        if not chosen.any():
-            return student[chosen].sum(dtype=torch.promote_types(student.dtype, torch.float32))
-        value: Tensor = self.loss(student=student[chosen], teacher=teacher[chosen])
+        selected = target < 0 if self.rows == "unlabelled" else target >= 0
+        if not selected.any():
+            return student[selected].sum(dtype=torch.promote_types(student.dtype, torch.float32))
+        value: Tensor = self.loss(student=student[selected], teacher=teacher[selected])
         return value

@@ -1,4 +1,4 @@
-"""Which of the labelled images of a pool are trained on: the best of each class."""
+"""Selects the images of a pool to train on: the most certain of each class."""
 
 import csv
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ class Selection:
     """The selected images, class by class, in descending order of their scores.
 
     Attributes:
-        label: The classes that the teacher predicts (m,), int64.
-        score: The probabilities that it gives them (m,), float64.
+        label: Classes that the teacher predicts (m,), int64.
+        score: Probabilities that it gives them (m,), float64.
         pixels: Hashes of the images' pixels (m,), int64.
-        predicted: How many images of the whole pool it predicts to be of each class (k,), int64.
+        predicted: Number of images of the whole pool by predicted class (k,), int64.
     """
 
     label: Tensor
@@ -30,14 +30,13 @@ class Selection:
 
 
 def top_k(pixels: Tensor, logits: Tensor, k: int) -> Selection:
-    """Of the images predicted to be of a class, those with the k highest scores, for each class.
+    """Select the images with the k highest scores of each predicted class.
 
-    Ties are broken by a key that follows from the image, so the order of the images is of no
-    matter.
+    Ties are broken by a key of the image, so the order of the images does not matter.
 
     Args:
         pixels: Hashes (n,), each once.
-        logits: What the teacher says of them (n, c).
+        logits: The teacher's logits (n, c).
         k: At least 1.
 
     Raises:
@@ -52,7 +51,7 @@ def top_k(pixels: Tensor, logits: Tensor, k: int) -> Selection:
         raise ValueError(f"top_k must be at least 1, got {k}")
     score, label = logits.double().softmax(1).max(1)
     tie = uniform(fold("ties"), pixels)[:, 0]
-    keys = (pixels, tie, -score, label)  # the last decides first
+    keys = (pixels, tie, -score, label)  # sorted by the last one first
     order = torch.from_numpy(np.lexsort([key.numpy() for key in keys]))
     predicted = label.bincount(minlength=logits.shape[1])
     first = predicted.cumsum(0) - predicted
@@ -62,7 +61,7 @@ def top_k(pixels: Tensor, logits: Tensor, k: int) -> Selection:
 
 
 def write_selection(path: Path, selection: Selection, classes: tuple[str, ...]) -> None:
-    """Write the selected images as a table, a row each."""
+    """Write the selected images as a CSV file, a row each."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["class", "score", "pixels"])
@@ -72,7 +71,7 @@ def write_selection(path: Path, selection: Selection, classes: tuple[str, ...]) 
 
 
 def counts(selection: Selection, classes: tuple[str, ...]) -> dict[str, dict[str, float | None]]:
-    """By class: images predicted, images selected and their lowest score."""
+    """Count the images predicted and selected of each class, with the lowest score selected."""
     selected = selection.label.bincount(minlength=len(classes))
     found: dict[str, dict[str, float | None]] = {}
     for place, title in enumerate(classes):

@@ -8,7 +8,7 @@ from distill.data.datasets import InMemoryImages
 from distill.data.selection import name
 from distill.ssld.duplicates import (
     Pair,
-    look,
+    hash_images,
     near_duplicates,
     picture,
     read_dropped,
@@ -48,7 +48,9 @@ def planted() -> dict[str, torch.Tensor]:
 
 
 def found(pool: InMemoryImages, most: int = 6) -> list[Pair]:
-    return near_duplicates(look(pool), {"val": look(table(VAL)), "test": look(table(TEST))}, most)
+    return near_duplicates(
+        hash_images(pool), {"val": hash_images(table(VAL)), "test": hash_images(table(TEST))}, most
+    )
 
 
 @pytest.mark.parametrize("place", range(7))
@@ -80,10 +82,10 @@ def test_the_order_of_the_pool_does_not_matter() -> None:
 
 def test_of_equal_images_one_is_kept() -> None:
     images = torch.cat([OWN[:4], OWN[1:3], OWN[1:2]])
-    looked = look(table(images))
-    assert looked.repeated == 3
-    assert looked.pixels.tolist() == sorted(view_hash(OWN[:4]).tolist())
-    for pixels, sample in zip(looked.pixels, looked.sample, strict=True):
+    hashed = hash_images(table(images))
+    assert hashed.repeated == 3
+    assert hashed.pixels.tolist() == sorted(view_hash(OWN[:4]).tolist())
+    for pixels, sample in zip(hashed.pixels, hashed.sample, strict=True):
         assert int(view_hash(images[sample][None])) == int(pixels)
 
 
@@ -100,17 +102,20 @@ def test_the_table_names_what_is_dropped(tmp_path: Path) -> None:
 
 def test_the_picture_shows_pairs_chosen_by_key() -> None:
     val, test = table(VAL), table(TEST)
-    sets = {"val": (look(val), val), "test": (look(test), test)}
+    sets = {"val": (hash_images(val), val), "test": (hash_images(test), test)}
     many = torch.cat([(OWN[:4] + shade).byte() for shade in range(8)])
     pool = table(*planted().values(), many, TEST)
     pairs = found(pool)
     assert len(pairs) == 13
-    sheet = picture(pairs, look(pool), pool, sets)
+    sheet = picture(pairs, hash_images(pool), pool, sets)
     assert sheet.height > 13 * 128
     assert sheet.width > 2 * 128
-    twenty = [Pair(int(p), 1, int(look(val).pixels[0]), "val", False) for p in look(pool).pixels]
+    twenty = [
+        Pair(int(p), 1, int(hash_images(val).pixels[0]), "val", False)
+        for p in hash_images(pool).pixels
+    ]
     assert len(twenty) > 16
-    lines = picture(twenty, look(pool), pool, sets).height / (128 + 14)
+    lines = picture(twenty, hash_images(pool), pool, sets).height / (128 + 14)
     assert 16 < lines < 17
-    again = picture(pairs[::-1], look(pool), pool, sets)
+    again = picture(pairs[::-1], hash_images(pool), pool, sets)
     assert again.tobytes() == sheet.tobytes()

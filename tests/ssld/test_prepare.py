@@ -203,7 +203,9 @@ def test_a_later_step_can_be_done_alone(tree: dict[str, Any], tmp_path: Path) ->
     done(tree, begin="label")
     (folder / "near_duplicates.csv").write_text("unlabelled\n")
     for step in ("label", "select"):
-        with pytest.raises(RecipeError, match=r"near_duplicates.csv: is not what clean.json tells"):
+        with pytest.raises(
+            RecipeError, match=r"near_duplicates.csv: does not match its hash in clean"
+        ):
             done(tree, begin=step)
 
 
@@ -236,10 +238,13 @@ def test_a_pool_of_near_duplicates_alone_is_refused(tree: dict[str, Any], tmp_pa
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"data.selected": None}, "data.selected: must name the folder that is written to"),
-        ({"model.teacher": None}, "model.teacher: is needed to label images"),
+        (
+            {"data.selected": None},
+            "data.selected: must name a folder, for the files of",
+        ),
+        ({"model.teacher": None}, "model.teacher: is missing: images are labelled by a teacher"),
         ({"data.unlabelled": "nowhere"}, "data: no such file or folder: nowhere"),
-        ({"data": {"class_path": "distill.data.Digits"}}, "data.selected: must name the folder"),
+        ({"data": {"class_path": "distill.data.Digits"}}, "data.selected: must name a folder"),
     ],
 )
 def test_an_unfit_recipe_is_refused(
