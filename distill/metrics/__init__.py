@@ -1,4 +1,4 @@
-"""Measures beside accuracy that torchmetrics lacks, and those of it that every run reports."""
+"""Metrics that torchmetrics lacks, and those of it that every run reports."""
 
 from distill.metrics.agreement import AgreementMetrics
 from distill.metrics.cka import LinearCKA, linear_cka

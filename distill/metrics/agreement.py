@@ -1,4 +1,4 @@
-"""A student's predictions beside the labels and the teacher's, by torchmetrics."""
+"""Compares a student's predictions with the labels and the teacher's, by torchmetrics."""
 
 from collections.abc import Iterable, Iterator
 from typing import cast
@@ -9,14 +9,14 @@ from torchmetrics import KLDivergence, Metric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
 BINS = 15
-"""Equal bins of confidence in which the calibration error is taken, as Guo et al. do."""
+"""Number of equal bins of confidence for the calibration error, as in Guo et al."""
 
 
 class AgreementMetrics(nn.Module):
-    """Collects predictions over the batches of a set.
+    """Measures agreement, divergence and calibration over the batches of a set.
 
     Args:
-        num_classes: Classes of the data.
+        num_classes: Number of classes of the data.
         with_teacher: Whether there is a teacher to compare with.
     """
 
@@ -40,14 +40,14 @@ class AgreementMetrics(nn.Module):
         logits = {"student": student} | ({"teacher": teacher} if teacher is not None else {})
         logs = {name: value.float().log_softmax(1) for name, value in logits.items()}
         for name, metric in self._calibration():
-            # Probabilities: of logits that happen to lie in 0..1 torchmetrics takes no softmax.
+            # Probabilities: torchmetrics takes no softmax of logits that happen to lie in 0..1.
             metric.update(logs[name].exp(), target)
         if teacher is not None:
             self._agreement.update(student, teacher.argmax(1))
             self._divergence.update(logs["teacher"], logs["student"])
 
     def compute(self) -> dict[str, float]:
-        """What was found.
+        """Compute the metrics of all batches.
 
         Returns:
             ``agreement``: the share of images on which both give the same class.

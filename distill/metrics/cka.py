@@ -1,4 +1,4 @@
-"""Linear CKA: how alike two sets of features arrange the same images.
+"""Linear CKA: similarity of two representations of the same images.
 
 Kornblith et al., ICML 2019, arXiv 1905.00414; summed over minibatches with the unbiased estimator
 of HSIC as in Nguyen, Raghu and Kornblith, ICLR 2021, arXiv 2010.15327 (eq. 2 and 3), so that the
@@ -14,7 +14,7 @@ _FEWEST = 4  # the unbiased estimator divides by n - 3
 
 
 def linear_cka(student: Tensor, teacher: Tensor) -> Tensor:
-    """Similarity of two representations of the same images, by the unbiased HSIC of one batch.
+    """Compute the linear CKA of one batch, by the unbiased HSIC.
 
     1 where one is a rotated, scaled and shifted copy of the other; about 0 where they are
     independent (it may then be slightly negative); NaN where the rows of one are all equal.
@@ -34,7 +34,7 @@ def linear_cka(student: Tensor, teacher: Tensor) -> Tensor:
         >>> round(linear_cka(features, 3 * features + 1).item(), 6)
         1.0
     """
-    return _normalised(*_hsics(student, teacher))
+    return _normalize(*_hsics(student, teacher))
 
 
 class LinearCKA(Metric):
@@ -60,16 +60,16 @@ class LinearCKA(Metric):
         self.sums = self.sums + len(student) * torch.stack(_hsics(student, teacher))
 
     def compute(self) -> Tensor:
-        """The similarity, a scalar; NaN before the first batch."""
-        return _normalised(*self.sums)
+        """Compute the similarity, a scalar; NaN before the first batch."""
+        return _normalize(*self.sums)
 
 
 def _hsics(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """HSIC of the two, of the student with itself and of the teacher with itself."""
+    """Compute HSIC of both, of the student with itself and of the teacher with itself."""
     if len(student) != len(teacher) or len(student) < _FEWEST:
         shapes = f"{tuple(student.shape)} and {tuple(teacher.shape)}"
         raise ValueError(f"student and teacher need the same 4 or more rows, got shapes {shapes}")
-    first, second = _centred_kernel(student), _centred_kernel(teacher)
+    first, second = _centered_kernel(student), _centered_kernel(teacher)
     pairs = len(student) * (len(student) - 3)
     return (
         (first * second).sum() / pairs,
@@ -78,12 +78,12 @@ def _hsics(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     )
 
 
-def _normalised(cross: Tensor, own: Tensor, other: Tensor) -> Tensor:
+def _normalize(cross: Tensor, own: Tensor, other: Tensor) -> Tensor:
     return cross / (own * other).sqrt()
 
 
-def _centred_kernel(features: Tensor) -> Tensor:
-    """The linear kernel without its diagonal, every row and column then centred (U-centring).
+def _centered_kernel(features: Tensor) -> Tensor:
+    """Compute the linear kernel without its diagonal, rows and columns centered (U-centering).
 
     The sum of the product of two such matrices is n (n - 3) times the unbiased HSIC.
     """
@@ -92,5 +92,5 @@ def _centred_kernel(features: Tensor) -> Tensor:
     kernel = (rows @ rows.T).fill_diagonal_(0)
     n = len(kernel)
     sums = kernel.sum(1) / (n - 2)
-    centred = kernel - sums - sums[:, None] + kernel.sum() / ((n - 1) * (n - 2))
-    return centred.fill_diagonal_(0)
+    centered = kernel - sums - sums[:, None] + kernel.sum() / ((n - 1) * (n - 2))
+    return centered.fill_diagonal_(0)

@@ -1,4 +1,4 @@
-"""What a network costs: floating-point operations, and time on a CPU."""
+"""Costs of a network: floating-point operations, and time on a CPU."""
 
 import math
 import time
@@ -18,7 +18,7 @@ _WARM_UP, _MOST_RUNS, _MOST_SECONDS = 3, 30, 0.5
 
 
 def flops(network: nn.Module, image: Tensor) -> int:
-    """Floating-point operations of a forward pass, two per multiply-add.
+    """Count the floating-point operations of a forward pass, two per multiply-add.
 
     Convolutions, matrix products, attention and LSTMs are counted; norms, activations and pooling
     are not. Deformable convolutions count as plain ones of their shape, without the interpolation.
@@ -41,7 +41,7 @@ def flops(network: nn.Module, image: Tensor) -> int:
 
 
 def cpu_latency_ms(network: nn.Module, image: Tensor) -> float:
-    """Median time of a forward pass on the CPU, in milliseconds.
+    """Measure the median time of a forward pass on the CPU, in milliseconds.
 
     In evaluation mode, with torch's current number of threads: up to 30 passes or half a second,
     whichever ends first, after three to warm up.
@@ -62,7 +62,7 @@ def cpu_latency_ms(network: nn.Module, image: Tensor) -> float:
 
 
 def dummy_image(shape: tuple[int, ...]) -> Tensor:
-    """A batch of one keyed random image (1, c, h, w) in 0..1.
+    """Make a batch of one keyed random image (1, c, h, w) in 0..1.
 
     Example:
         >>> dummy_image((1, 8, 8)).shape
@@ -73,7 +73,7 @@ def dummy_image(shape: tuple[int, ...]) -> Tensor:
 
 
 def _unknown_to_torch() -> dict[Any, Any]:
-    """Counts by operator: the fused LSTM of CPUs that have one, torchvision's sampling."""
+    """Map operators that torch does not count to functions that do."""
     from torchvision.ops import DeformConv2d  # noqa: F401 - defines the operator
 
     return {
@@ -83,19 +83,19 @@ def _unknown_to_torch() -> dict[Any, Any]:
 
 
 def _deformable(image: Size, weight: Size, *_: object, out_shape: Size) -> int:
-    """Two per multiply-add: each value of the output sums over a group's channels and its taps."""
+    """Count two per multiply-add: each output sums over a group's channels and the kernel."""
     return 2 * math.prod(out_shape) * math.prod(weight[1:])
 
 
 def _lstm(sequence: Size, inner: Size, recurrent: Size, *_: object, out_shape: object) -> int:
-    """Of one direction: two products per step of a sequence (t, b, c)."""
+    """Count one direction: two matrix products per step of a sequence (t, b, c)."""
     steps = sequence[0] * sequence[1]
     return 2 * steps * (inner.numel() + recurrent.numel())
 
 
 @contextmanager
 def _evaluated(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no gradients; then every module's mode as it was."""
+    """Set evaluation mode without gradients, and restore every module's mode afterwards."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:

@@ -1,4 +1,4 @@
-"""Whether the terms of an objective pull the same way: cosines between their gradients."""
+"""Cosines between the gradients of an objective's terms."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,14 +9,14 @@ from torch import Tensor
 def gradient_cosines(
     values: Mapping[str, Tensor], task: str, parameters: Sequence[Tensor]
 ) -> dict[str, Tensor]:
-    """Cosine between the gradient of one value and that of every other, over all parameters.
+    """Compute the cosine between the gradient of one value and that of every other.
 
-    1: both pull the same way; 0: they do not meet; -1: they undo each other. A weight does not
+    1: the same direction; 0: no common direction; -1: opposite directions. Weights of terms do not
     change it.
 
     Args:
         values: Scalars by name; their graph is kept.
-        task: The name of the one that the others are compared with.
+        task: Name of the value that the others are compared with.
         parameters: Tensors that the values may depend on.
 
     Returns:
@@ -42,7 +42,7 @@ def gradient_cosines(
 
 
 def _gradient(value: Tensor, parameters: Sequence[Tensor]) -> Tensor:
-    """All gradients in one vector, at least float32."""
+    """Concatenate all gradients in one vector, at least float32."""
     found: Sequence[Tensor | None] = [None] * len(parameters)
     if value.requires_grad:
         found = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)

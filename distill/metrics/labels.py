@@ -1,4 +1,4 @@
-"""How far a student decides on each class of an image as its teacher does."""
+"""Compares a student's decision on each class of an image with its teacher's."""
 
 import torch
 from torch import Tensor, nn
@@ -6,7 +6,7 @@ from torchmetrics import MeanMetric
 
 
 class LabelComparison(nn.Module):
-    """Collects the probabilities that a student, and a teacher if there is one, give each class.
+    """Measures agreement and divergence of the probabilities that two networks give each class.
 
     Args:
         with_teacher: Whether there is a teacher.
@@ -43,7 +43,7 @@ class LabelComparison(nn.Module):
         self._divergence.update(gap.sum(1))
 
     def compute(self) -> dict[str, float]:
-        """What was found.
+        """Compute the metrics of all batches.
 
         Returns:
             ``agreement``: the share of decisions, of a class on an image, that are the same.

@@ -1,4 +1,4 @@
-"""How much of lines of text is read, by networks that were trained with CTC."""
+"""Metrics of text lines, read by networks that were trained with CTC."""
 
 import torch
 import torch.nn.functional as F
@@ -8,10 +8,10 @@ from torchmetrics.text import CharErrorRate
 
 
 def read_lines(logits: Tensor) -> Tensor:
-    """What a network reads in each line: the best class of every step, runs as one, no blanks.
+    """Read each line: take the best class of every step, merge runs, drop blanks.
 
-    This is the best path of Graves et al. (ICML 2006). It is not always the most probable line,
-    which other paths may add up to.
+    This is the best path of Graves et al. (ICML 2006). The most probable line, a sum over paths,
+    may be another one.
 
     Args:
         logits: (b, t, k), class 0 the blank.
@@ -31,7 +31,7 @@ def read_lines(logits: Tensor) -> Tensor:
 
 
 class LineAccuracy(Metric):
-    """The share of text lines that are read without any error, in 0..1.
+    """Share of text lines that are read without any error, in 0..1.
 
     Example:
         >>> metric = LineAccuracy()
@@ -65,12 +65,12 @@ class LineAccuracy(Metric):
         self.lines += len(target)
 
     def compute(self) -> Tensor:
-        """Lines read right by lines seen."""
+        """Divide the lines read right by all lines."""
         return self.right / self.lines
 
 
 class LineComparison(nn.Module):
-    """Collects what a student, and a teacher if there is one, reads over the batches of a set.
+    """Measures character error rates of a student, and of a teacher if there is one.
 
     Args:
         with_teacher: Whether there is a teacher.
@@ -95,7 +95,7 @@ class LineComparison(nn.Module):
                 self._errors[name].update(_texts(read_lines(logits)), _texts(target))
 
     def compute(self) -> dict[str, float]:
-        """What was found.
+        """Compute the metrics of all batches.
 
         Returns:
             ``student_character_error_rate`` and, with a teacher, ``teacher_character_error_rate``:
@@ -108,5 +108,5 @@ class LineComparison(nn.Module):
 
 
 def _texts(lines: Tensor) -> list[str]:
-    """Lines as strings, each class number the character of that number."""
+    """Write lines as strings, each class number as the character of that number."""
     return ["".join(map(chr, filter(None, line))) for line in lines.tolist()]
