@@ -1,4 +1,4 @@
-"""Teacher outputs on disk, by view: a study pays for its teacher once. See ``docs/cache.md``."""
+"""Caches teacher outputs on disk, by view. See ``docs/cache.md``."""
 
 from distill.cache.encoding import Encoding
 from distill.cache.settings import CacheSettings, RequestsCache

@@ -1,4 +1,4 @@
-"""Teacher outputs as bytes, one record per sample, and back."""
+"""Encodes teacher outputs as bytes, one record per sample, and decodes them."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ LOGITS = "teacher.logits"
 
 
 class Encoding:
-    """Turns the outputs of a batch into records and back.
+    """Encodes the outputs of a batch as records, and decodes them.
 
     Args:
-        settings: The stored type, how many logits are kept, and whether maps are pooled.
+        settings: The stored type, the number of logits kept, and whether maps are pooled.
     """
 
     def __init__(self, settings: CacheSettings) -> None:
@@ -22,7 +22,7 @@ class Encoding:
         self._top_k, self._pool = settings.top_k, settings.pool
 
     def encode(self, name: str, value: Tensor) -> tuple[list[bytes], tuple[int, ...]]:
-        """Records of an output.
+        """Encode an output as records.
 
         Args:
             name: Its context key.
@@ -32,7 +32,7 @@ class Encoding:
             A record per row of the batch, and the shape of a decoded row.
 
         Raises:
-            ValueError: If fewer logits are there than are to be kept.
+            ValueError: If there are no more logits than ``top_k``.
         """
         value = value.detach().float().cpu()
         if self._pool and value.ndim == 4:
@@ -43,14 +43,14 @@ class Encoding:
         return _rows(value.to(self._dtype)), shape
 
     def decode(self, name: str, records: Sequence[bytes], shape: tuple[int, ...]) -> Tensor:
-        """The output (b, ...) that some records hold, float32."""
-        joined = bytearray(b"".join(records))
+        """Decode records to an output (b, ...), float32."""
+        data = bytearray(b"".join(records))
         if name == LOGITS and self._top_k is not None:
-            return self._dense(joined, len(records), shape[0], self._top_k)
-        return torch.frombuffer(joined, dtype=self._dtype).reshape(len(records), *shape).float()
+            return self._dense(data, len(records), shape[0], self._top_k)
+        return torch.frombuffer(data, dtype=self._dtype).reshape(len(records), *shape).float()
 
     def round_trip(self, name: str, value: Tensor) -> Tensor:
-        """What is read back of an output, on its device."""
+        """Encode and decode an output; the result is on its device."""
         return self.decode(name, *self.encode(name, value)).to(value.device)
 
     def _sparse(self, logits: Tensor, top_k: int) -> list[bytes]:
@@ -63,8 +63,8 @@ class Encoding:
         values = _rows(torch.cat([largest, evenly], 1).to(self._dtype))
         return [v + p for v, p in zip(values, _rows(places.to(torch.int32)), strict=True)]
 
-    def _dense(self, joined: bytearray, n: int, classes: int, top_k: int) -> Tensor:
-        table = torch.frombuffer(joined, dtype=torch.uint8).reshape(n, -1)
+    def _dense(self, data: bytearray, n: int, classes: int, top_k: int) -> Tensor:
+        table = torch.frombuffer(data, dtype=torch.uint8).reshape(n, -1)
         split = table.shape[1] - 4 * top_k
         values = table[:, :split].contiguous().view(self._dtype).float()
         places = table[:, split:].contiguous().view(torch.int32).long()

@@ -1,4 +1,4 @@
-"""What caches there are, and their removal."""
+"""Lists and removes caches."""
 
 import json
 import sqlite3
@@ -14,14 +14,14 @@ _BESIDE = ("-wal", "-shm", ".lock")
 
 
 @dataclass(frozen=True)
-class Listed:
-    """A cache.
+class CacheFile:
+    """A cache and its contents.
 
     Attributes:
         path: Its file.
-        size: In bytes, with the log beside it.
-        entries: How many there are of each tensor.
-        fields: What they depend on.
+        size: In bytes, including its log.
+        entries: Number of entries of each tensor.
+        fields: Everything that the entries depend on.
     """
 
     path: Path
@@ -30,24 +30,24 @@ class Listed:
     fields: dict[str, str]
 
 
-def listed(folder: Path) -> list[Listed]:
-    """All caches of a folder, by name.
+def list_caches(folder: Path) -> list[CacheFile]:
+    """List the caches of a folder, by name.
 
     Raises:
         RecipeError: If one cannot be read, naming it.
     """
-    return [_look(path) for path in sorted(folder.glob("*.sqlite"))]
+    return [_read(path) for path in sorted(folder.glob("*.sqlite"))]
 
 
 def remove(folder: Path, name: str) -> Path:
     """Delete a cache.
 
     Args:
-        folder: Where caches are looked for by name.
+        folder: Of caches that are named.
         name: A file, or the beginning of the name of one in the folder.
 
     Returns:
-        The file that is gone.
+        The file that was deleted.
 
     Raises:
         RecipeError: If there is none, or the name fits several.
@@ -61,14 +61,14 @@ def remove(folder: Path, name: str) -> Path:
             why = f"fits {len(fitting)} caches" if fitting else f"is no cache{hint}"
             raise RecipeError(name, f"{why} in {folder}; `distill cache ls` lists them")
         path = fitting[0]
-    _look(path)  # refuses what is no cache
+    _read(path)  # refuses other files
     for file in (path, *(path.with_name(path.name + ending) for ending in _BESIDE)):
         file.unlink(missing_ok=True)
     return path
 
 
-def rows(caches: Sequence[Listed]) -> list[tuple[str, str, str, str]]:
-    """File, size, entries and teacher of each, as text."""
+def rows(caches: Sequence[CacheFile]) -> list[tuple[str, str, str, str]]:
+    """Describe each cache by file, size, entries and teacher, as text."""
     return [
         (
             str(cache.path),
@@ -80,7 +80,7 @@ def rows(caches: Sequence[Listed]) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def _look(path: Path) -> Listed:
+def _read(path: Path) -> CacheFile:
     try:
         connection = connect(path)
         try:
@@ -94,4 +94,4 @@ def _look(path: Path) -> Listed:
         raise RecipeError(str(path), f"is not a usable cache: {error}") from error
     beside = [path.with_name(path.name + ending) for ending in _BESIDE]
     size = sum(file.stat().st_size for file in (path, *beside) if file.exists())
-    return Listed(path, size, dict(counts), json.loads(facts.get("fields", "{}")))
+    return CacheFile(path, size, dict(counts), json.loads(facts.get("fields", "{}")))

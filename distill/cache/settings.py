@@ -1,4 +1,4 @@
-"""What a recipe says about its cache."""
+"""Settings of a cache, as a recipe has them."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
@@ -10,12 +10,12 @@ StoredType = Literal["float32", "float16", "bfloat16"]
 
 @dataclass(frozen=True)
 class CacheSettings:
-    """Where teacher outputs are kept, and how exactly.
+    """The file of a cache, and the precision of its entries.
 
     Attributes:
-        file: An SQLite file, made if it is not there; ``auto``: one in ``runs/cache`` that is named
-            after everything the outputs depend on.
-        dtype: ``float32`` keeps what the teacher gave, bitwise; ``float16`` and ``bfloat16`` round
+        file: An SQLite file, created if missing; ``auto``: one in ``runs/cache`` that is named by
+            a hash of everything the outputs depend on.
+        dtype: ``float32`` keeps the teacher's outputs, bitwise; ``float16`` and ``bfloat16`` round
             it to half the size.
         top_k: Keep this many of each image's largest logits; the probability of the other classes
             is spread evenly over them. None keeps all.
@@ -38,7 +38,7 @@ class CacheSettings:
             raise ValueError(f"top_k must be at least 1, got {self.top_k}")
 
     def fields(self) -> dict[str, str]:
-        """What these settings add to a fingerprint."""
+        """List the fields that these settings add to a fingerprint."""
         return {
             "cache.dtype": self.dtype,
             "cache.top_k": str(self.top_k),
@@ -48,7 +48,7 @@ class CacheSettings:
 
 @runtime_checkable
 class RequestsCache(Protocol):
-    """A teacher with the request to keep what its network gives, such as ``teachers.Cached``."""
+    """A teacher whose outputs are to be cached, such as ``teachers.Cached``."""
 
     network: nn.Module
     cache_settings: CacheSettings

@@ -1,4 +1,4 @@
-"""The file that holds teacher outputs: SQLite, so a kill or a second writer cannot spoil it."""
+"""The file of teacher outputs: SQLite, which survives a kill and a second writer."""
 
 import json
 import sqlite3
@@ -25,10 +25,10 @@ CREATE TABLE IF NOT EXISTS entries (
 
 
 class Entry(NamedTuple):
-    """What the teacher said of one view.
+    """A teacher's output for one view.
 
     Attributes:
-        pixel_hash: Of the image that it was made from.
+        pixel_hash: Hash of the image that it was computed from.
         shape: Of the stored tensor, without the batch.
         data: Its bytes.
     """
@@ -41,17 +41,17 @@ class Entry(NamedTuple):
 class Store:
     """Entries by (tensor, view, sample) in one file, for any number of readers and writers.
 
-    An entry is there whole or not at all, whenever a process is killed, and is checked when it is
+    An entry is written whole or not at all, whenever a process is killed, and is checked when it is
     read. The first entry of a key stays. Processes on one machine share a file; SQLite's
     write-ahead log does not work over a network.
 
     Args:
-        path: The file, made if it is not there.
-        fields: All that the entries depend on.
+        path: The file, created if missing.
+        fields: Everything that the entries depend on.
 
     Raises:
-        RecipeError: If the file holds entries that were made for other fields, naming the first
-            that differs, or is no such file.
+        RecipeError: If the file is no cache, or its entries were computed with other fields,
+            naming the first that differs.
     """
 
     def __init__(self, path: Path, fields: Fields) -> None:
@@ -67,7 +67,7 @@ class Store:
             raise RecipeError(str(path), f"is not a usable cache: {error}") from error
 
     def read(self, tensor: str, view: int, samples: Sequence[int]) -> list[Entry | None]:
-        """The entries of some samples, None for those that are not there.
+        """Read the entries of samples, None for missing ones.
 
         Raises:
             RecipeError: If an entry is damaged, naming it.
@@ -91,7 +91,7 @@ class Store:
     def write(
         self, tensor: str, view: int, samples: Sequence[int], entries: Iterable[Entry]
     ) -> None:
-        """Add entries; those that are there already stay as they are.
+        """Add entries; existing ones stay as they are.
 
         Raises:
             OSError: If the disk is full or another writer holds the file for a minute.
@@ -111,7 +111,7 @@ class Store:
             raise OSError(f"{self.path}: {error}") from error
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._connection.close()
 
     def _claim(self, fields: Fields) -> None:
@@ -132,10 +132,11 @@ class Store:
         differs = difference(stored, fields)
         if differs:
             advice = "name another file, or remove this one with `distill cache rm`"
-            raise RecipeError(str(self.path), f"holds outputs made otherwise: {differs}; {advice}")
+            message = f"contains outputs of other settings: {differs}; {advice}"
+            raise RecipeError(str(self.path), message)
 
     def _first_key(self, tensor: str, view: int) -> int:
-        """The key of sample 0: ten bits of tensor, 22 of view, 31 of sample."""
+        """Make the key of sample 0: ten bits of tensor, 22 of view, 31 of sample."""
         if tensor not in self._tensors:
             with self._connection:
                 self._connection.execute(
@@ -151,7 +152,7 @@ class Store:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open a cache's file; written pages reach the disk in order, so a kill leaves it whole."""
+    """Open a cache's file, with the write-ahead log, so a kill leaves it whole."""
     connection = sqlite3.connect(path, timeout=_PATIENCE)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")

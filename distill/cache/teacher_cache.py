@@ -1,4 +1,4 @@
-"""A teacher's outputs for a batch: read where they are stored, else computed and stored."""
+"""Reads a teacher's outputs for a batch from a cache, or computes and stores them."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -19,11 +19,11 @@ _EXACT = Encoding(CacheSettings())
 
 
 class TeacherCache:
-    """Keeps a teacher's outputs by view, and checks that a view has the pixels it had then.
+    """Stores a teacher's outputs by view, and checks that the pixels of a view have not changed.
 
     Args:
-        settings: Where and how outputs are kept.
-        fields: All that the outputs depend on, but for the settings.
+        settings: Of the file and its precision.
+        fields: Everything that the outputs depend on, except the settings.
         names: The context keys that are read, for instance ``teacher.logits``.
 
     Attributes:
@@ -31,7 +31,7 @@ class TeacherCache:
         misses: Batches that the teacher had to compute.
 
     Raises:
-        RecipeError: If the file holds outputs that were made otherwise.
+        RecipeError: If the file contains outputs of other settings.
     """
 
     def __init__(self, settings: CacheSettings, fields: Fields, names: Sequence[str]) -> None:
@@ -45,14 +45,14 @@ class TeacherCache:
     def outputs(
         self, batch: Batch, compute: Callable[[], Mapping[str, Tensor]]
     ) -> dict[str, Tensor]:
-        """The named outputs for a batch, as they are read back from the file.
+        """Read the named outputs for a batch, or compute, store and read them back.
 
         Args:
             batch: Views; their epochs and sample numbers are the keys.
-            compute: Runs the teacher on the batch; called where an entry is missing.
+            compute: Runs the teacher on the batch; called if an entry is missing.
 
         Raises:
-            RecipeError: If an entry is damaged, or was made from another image than this.
+            RecipeError: If an entry is damaged, or was computed from another image.
         """
         samples: list[int] = batch.index.tolist()
         hashes: list[int] = view_hash(batch.image).tolist()
@@ -69,9 +69,9 @@ class TeacherCache:
         return found
 
     def logits(self, batch: Batch, compute: Callable[[], Tensor]) -> Tensor:
-        """Logits (b, k), float32, for images as they are, without augmentation.
+        """Read or compute logits (b, k), float32, for images without augmentation.
 
-        They are kept exactly and by the image alone, wherever it comes from.
+        They are stored exactly, by the image alone.
 
         Args:
             batch: Images.
@@ -116,7 +116,9 @@ class TeacherCache:
             self.store.write(name, view, samples, rows)
         except OSError as error:
             self._writes = False
-            warnings.warn(f"going on without writing the cache: {error}", stacklevel=2)
+            warnings.warn(
+                f"the cache is no longer written, training continues: {error}", stacklevel=2
+            )
 
     def _check_pixels(
         self, view: int, samples: list[int], hashes: list[int], entries: Sequence[Entry | None]

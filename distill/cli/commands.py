@@ -93,7 +93,7 @@ def cache(options: argparse.Namespace) -> None:
 
     names = options.names
     if options.what == "ls" and len(names) <= 1:
-        for row in listing.rows(listing.listed(Path(names[0]) if names else FOLDER)):
+        for row in listing.rows(listing.list_caches(Path(names[0]) if names else FOLDER)):
             sys.stdout.write(f"{'  '.join(row)}\n")
     elif options.what == "rm" and 1 <= len(names) <= 2:
         gone = listing.remove(Path(names[1]) if len(names) > 1 else FOLDER, names[0])

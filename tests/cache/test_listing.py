@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from distill.cache.listing import listed, remove, rows
+from distill.cache.listing import list_caches, remove, rows
 from distill.cache.store import Entry, Store
 from distill.core.errors import RecipeError
 
@@ -16,9 +16,9 @@ def made(path: Path) -> Path:
 
 
 def test_caches_are_listed_with_what_they_hold(tmp_path: Path) -> None:
-    assert listed(tmp_path) == []
+    assert list_caches(tmp_path) == []
     path = made(tmp_path / "a.sqlite")
-    (found,) = listed(tmp_path)
+    (found,) = list_caches(tmp_path)
     assert found.path == path
     assert found.entries == {"teacher.logits": 2, "teacher@layer": 1}
     assert found.size >= path.stat().st_size > 0

@@ -130,7 +130,7 @@ def test_a_change_of_what_outputs_depend_on_is_refused_and_named(tmp_path: Path,
     open_with(file, {}, {})
     with pytest.raises(RecipeError) as told:
         open_with(file, model_options, data_options)
-    assert f"holds outputs made otherwise: {field} was " in str(told.value)
+    assert f"contains outputs of other settings: {field} was " in str(told.value)
     open_with(file, {}, {})
 
 
@@ -163,7 +163,7 @@ def test_how_members_are_combined_is_what_outputs_depend_on(tmp_path: Path, sett
         return {"network": lambda: Ensemble([teacher(7), teacher(8)], **options)}
 
     open_with(file, together(), {})
-    with pytest.raises(RecipeError, match=rf"otherwise: model\.teacher\.{setting} was "):
+    with pytest.raises(RecipeError, match=rf"of other settings: model\.teacher\.{setting} was "):
         open_with(file, together(**ENSEMBLES[setting]), {})
     open_with(file, together(), {})
 
