@@ -1,4 +1,4 @@
-"""Reports: what a run, a bench or a sweep found, on one page."""
+"""Reports: the results of a run, a bench or a sweep on one page."""
 
 from distill.report.write import report
 

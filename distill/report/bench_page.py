@@ -1,4 +1,4 @@
-"""The report of a bench: which method, how much better, how sure, at what cost."""
+"""The report of a bench: the best method, its advantage, its significance, its cost."""
 
 import math
 from collections.abc import Mapping
@@ -29,15 +29,15 @@ _LEVEL = 0.05
 
 @dataclass(frozen=True)
 class _Bench:
-    """A bench and what was found.
+    """A bench and its comparisons.
 
     Attributes:
-        study: What its directory holds.
+        study: Contents of its directory.
         compared: By method, in the order of the table.
-        images: Which accuracies are compared: ``test`` or ``val``.
-        baseline: The method that is compared with none.
+        images: The split whose accuracies are compared: ``test`` or ``val``.
+        baseline: The method that is compared with no other.
         best: The method with the best mean on the validation images.
-        drawn: Baseline, best and a few of the next, the order of their colours.
+        drawn: Baseline, best and a few of the next, in the order of their colors.
     """
 
     study: Study
@@ -49,16 +49,16 @@ class _Bench:
 
     @property
     def runs(self) -> dict[str, list[FinishedRun]]:
-        """Those of the methods that are drawn."""
+        """Runs of the methods that are drawn."""
         return {name: self.study.runs[name] for name in self.drawn if self.study.runs[name]}
 
     def teacher(self, split: str) -> float | None:
-        """The teacher's accuracy in percent, where there is one."""
+        """Teacher's accuracy in percent, if there is a teacher."""
         return teacher_accuracy(self.study.rows, split)
 
 
 def bench_page(study: Study) -> Page:
-    """Everything that a bench found."""
+    """Make the report of a bench."""
     bench = _found(study)
     sections = [
         _comparison(bench),
@@ -100,28 +100,28 @@ def _how_sure(bench: _Bench, best: MethodComparison) -> list[str]:
     if difference is None:
         return [f"No method did better than {bench.best}, which the others are compared with."]
     way = "below" if difference.mean < 0 else "above"
-    told = f"That is {abs(difference.mean):.2f} points {way} {best.against}"
+    sentence = f"That is {abs(difference.mean):.2f} points {way} {best.against}"
     if math.isnan(difference.low):
-        return [f"{told}; with one common seed nobody can say how sure that is."]
+        return [f"{sentence}; one common seed does not show how sure that is."]
     interval = f"{signed(difference.low)} to {signed(difference.high)}"
-    told += f", with a 95 % interval from {interval} over {best.seeds} paired seeds"
+    sentence += f", with a 95 % interval from {interval} over {best.seeds} paired seeds"
     n = sum(one.difference is not None for one in bench.compared.values())
     corrected = f"p = {p_value(best.p_holm)} after correction for {n} comparisons"
     if difference.low <= 0 <= difference.high:
-        return [f"{told}.", f"The interval reaches 0: this may be chance ({corrected})."]
+        return [f"{sentence}.", f"The interval reaches 0: this may be chance ({corrected})."]
     if n == 1:
-        return [f"{told} (p = {p_value(best.p)})."]
+        return [f"{sentence} (p = {p_value(best.p)})."]
     if best.p_holm < _LEVEL:
-        return [f"{told}.", f"Chance alone hardly gives that ({corrected})."]
+        return [f"{sentence}.", f"Chance alone hardly gives that ({corrected})."]
     return [
-        f"{told}.",
+        f"{sentence}.",
         "The interval excludes 0, but of so many comparisons one may do so by chance"
-        f" ({corrected}): more seeds would tell.",
+        f" ({corrected}): run more seeds to know.",
     ]
 
 
 def _against_the_baseline(bench: _Bench, best: MethodComparison) -> list[str]:
-    """Of a method that is compared with another one, how much better it is all in all."""
+    """Compare a method with the baseline where the bench compares it with another one."""
     if best.against in ("", bench.baseline):
         return []
     rows = [
@@ -133,13 +133,13 @@ def _against_the_baseline(bench: _Bench, best: MethodComparison) -> list[str]:
     if difference is None:
         return []
     interval = f" ({signed(difference.low)} to {signed(difference.high)})"
-    told = "" if math.isnan(difference.low) else interval
-    return [f"Against {bench.baseline} it is {signed(difference.mean)} points{told}."]
+    suffix = "" if math.isnan(difference.low) else interval
+    return [f"Against {bench.baseline} it is {signed(difference.mean)} points{suffix}."]
 
 
 def _at_what_cost(bench: _Bench) -> list[str]:
     runs = bench.study.runs[bench.best]
-    told = []
+    sentences = []
     if runs:
         student, teacher = runs[0].result["student"], runs[0].result.get("teacher")
         size = f"Its student has {student['parameters']:,} parameters"
@@ -148,13 +148,13 @@ def _at_what_cost(bench: _Bench) -> list[str]:
         latency = _costs(bench, student)["cpu_latency_ms"]
         if latency:
             size += f"; {short(student['flops'])}FLOPs and {latency:.2f} ms per image on a CPU"
-        told.append(f"{size}.")
+        sentences.append(f"{size}.")
     seconds = {name: one.seconds for name, one in bench.compared.items()}
     if bench.best != bench.baseline and seconds[bench.baseline]:
         ratio = seconds[bench.best] / seconds[bench.baseline]
         took = f"Training took {seconds[bench.best]:.0f} s a run"
-        told.append(f"{took}, {ratio:.1f} times as long as {bench.baseline}.")
-    return told
+        sentences.append(f"{took}, {ratio:.1f} times as long as {bench.baseline}.")
+    return sentences
 
 
 def _figures(bench: _Bench) -> list[Figure]:
@@ -222,7 +222,7 @@ def _table(bench: _Bench) -> Table:
 
 
 def _cells(one: MethodComparison, bench: _Bench) -> dict[str, str]:
-    """A method's row by column; a dash where nothing is known."""
+    """Make a method's row by column; a dash where nothing is known."""
     difference = interval = DASH
     if one.difference is not None:
         to_other = f" (to {one.against})" if one.against != bench.baseline else ""
@@ -264,7 +264,7 @@ def _points(bench: _Bench) -> list[Point]:
 
 
 def _costs(bench: _Bench, network: Mapping[str, Any]) -> dict[str, float | None]:
-    """A network's costs; its latency is the median over all runs with the same network."""
+    """Look up a network's costs; latency is the median over all runs with the same network."""
     key = _key(network)
     networks = [
         run.result[name]

@@ -1,4 +1,4 @@
-"""What a report is made of, before it becomes HTML or Markdown."""
+"""Parts of a report, before it is rendered as HTML or Markdown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ class Table:
     """Words and numbers in rows; the first cell of each row names it.
 
     Attributes:
-        caption: One line on what is in it.
+        caption: One line on its content.
         header: A title per column.
         rows: As many cells each as the header has.
     """
@@ -27,8 +27,8 @@ class Chart:
 
     Attributes:
         name: Of its PNG file, without the ending.
-        caption: What is drawn and how to read it.
-        alt: What it shows, for those who do not see it.
+        caption: The content and how to read it.
+        alt: Description for those who do not see it.
         figure: A matplotlib figure.
     """
 
@@ -44,9 +44,9 @@ class Picture:
     """An image of the data set.
 
     Attributes:
-        png: Its file's bytes.
-        lines: What stands below it.
-        alt: What is known about it.
+        png: Bytes of the file.
+        lines: Text below the image.
+        alt: Description for those who do not see it.
     """
 
     png: bytes
@@ -66,7 +66,7 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Code:
-    """A file's text that is folded away until asked for."""
+    """The text of a file, folded until it is opened."""
 
     title: str
     text: str
@@ -78,7 +78,7 @@ Block = Table | Chart | Gallery | Code
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, a paragraph and what belongs below it."""
+    """A heading, a paragraph and blocks below it."""
 
     title: str
     text: str
@@ -90,9 +90,9 @@ class Figure:
     """A number that answers a question.
 
     Attributes:
-        name: What it is.
+        name: Label of the number.
         value: The number with its unit.
-        note: How sure it is, or what it is compared with.
+        note: Its interval, or the value that it is compared with.
     """
 
     name: str
@@ -105,7 +105,7 @@ class Page:
     """A whole report.
 
     Attributes:
-        title: What it is about.
+        title: Heading of the page.
         answer: Sentences, the most important first.
         figures: The numbers of the answer.
         sections: The evidence.

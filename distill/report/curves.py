@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from distill.report.blocks import Chart
-from distill.report.style import FAINT, axes, colour, legend
+from distill.report.style import FAINT, axes, color, legend
 from distill.results.scores import label_of, metric_of
 from distill.results.study import FinishedRun
 
@@ -16,11 +16,14 @@ Curve = dict[int, list[float]]
 def accuracy_chart(
     runs: Mapping[str, Sequence[FinishedRun]], teacher: float | None
 ) -> Chart | None:
-    """The headline figure on the validation images by epoch, a line per method; None without any.
+    """Draw the headline figure on the validation images by epoch, a line per method.
 
     Args:
-        runs: By method, in the order of their colours.
-        teacher: Its figure in percent on the same images.
+        runs: By method, in the order of their colors.
+        teacher: The teacher's figure in percent on the same images.
+
+    Returns:
+        None if no run has the figure.
     """
     result = next((run.result for found in runs.values() for run in found), {})
     metric, label = metric_of(result), label_of(result)
@@ -50,13 +53,13 @@ def accuracy_chart(
 
 
 def loss_charts(runs: Mapping[str, Sequence[FinishedRun]]) -> list[Chart]:
-    """A chart per loss in training, by epoch.
+    """Draw a chart per loss in training, by epoch.
 
     Terms are unweighted; ``train/loss/b`` beside ``train/loss/b/ce`` is the weighted sum of the
     terms that train the peer b.
 
     Args:
-        runs: By method, in the order of their colours.
+        runs: By method, in the order of their colors.
     """
     columns = {
         key
@@ -71,7 +74,7 @@ def loss_charts(runs: Mapping[str, Sequence[FinishedRun]]) -> list[Chart]:
 
 
 def curve(runs: Sequence[FinishedRun], column: str) -> Curve:
-    """A column of ``metrics.csv`` by epoch: each run's mean over the rows that have it."""
+    """Read a column of ``metrics.csv`` by epoch: each run's mean over the rows that have it."""
     found: Curve = defaultdict(list)
     for run in runs:
         by_epoch: Curve = defaultdict(list)
@@ -101,16 +104,16 @@ def _loss_chart(key: str, runs: Mapping[str, Sequence[FinishedRun]], weighted: b
         f"{name} from {fmean(found[min(found)]):.3g} to {fmean(found[max(found)]):.3g}"
         for name, found in curves.items()
     ]
-    told = f"Loss term “{term}” in training, before its weight"
+    subject = f"Loss term “{term}” in training, before its weight"
     if weighted:
-        told = f"Weighted sum of the terms that train “{term}”"
-    caption = f"{told}, mean by epoch."
+        subject = f"Weighted sum of the terms that train “{term}”"
+    caption = f"{subject}, mean by epoch."
     return Chart(f"loss_{term}", caption, f"Line chart of {term}. {'; '.join(ends)}.", figure)
 
 
 def _draw(plot: object, curves: Mapping[str, Curve], order: Sequence[str]) -> None:
     for name, found in curves.items():
-        epochs, shade = list(found), colour(order.index(name))
+        epochs, shade = list(found), color(order.index(name))
         line = {"color": shade, "label": name, "marker": "o" if len(epochs) == 1 else ""}
         plot.plot(epochs, [fmean(values) for values in found.values()], **line)  # type: ignore[attr-defined]
         if any(len(values) > 1 for values in found.values()):
@@ -119,6 +122,6 @@ def _draw(plot: object, curves: Mapping[str, Curve], order: Sequence[str]) -> No
 
 
 def _later(found: Curve) -> list[list[float]]:
-    """The values but for the first third of the epochs, which would flatten all the rest."""
+    """Leave out the first third of the epochs, which would flatten the rest of the chart."""
     last = max(found)
     return [values for epoch, values in found.items() if epoch > last / 3]

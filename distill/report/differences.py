@@ -1,4 +1,4 @@
-"""How much better each method is than what it is compared with, and how sure that is."""
+"""Chart of the differences between methods, with confidence intervals."""
 
 import math
 from collections.abc import Sequence
@@ -8,16 +8,19 @@ import numpy as np
 
 from distill.report.blocks import Chart
 from distill.report.numbers import signed
-from distill.report.style import FAINT, INK, axes, colour
+from distill.report.style import FAINT, INK, axes, color
 from distill.results.compare import MethodComparison, Row, headline
 
 
 def difference_chart(rows: Sequence[Row], compared: Sequence[MethodComparison]) -> Chart | None:
-    """Paired differences with their intervals, the best above; None where nothing is compared.
+    """Draw paired differences with their intervals, the best above.
 
     Args:
         rows: One per run.
-        compared: What :func:`distill.results.compare.compare` made of them.
+        compared: Result of :func:`distill.results.compare.compare`.
+
+    Returns:
+        None if nothing is compared.
     """
     found = [one for one in compared if one.difference is not None]
     if not found:
@@ -33,18 +36,18 @@ def difference_chart(rows: Sequence[Row], compared: Sequence[MethodComparison]) 
     plot.set_ylim(-0.7, len(found) - 0.3)
     plot.grid(visible=False, axis="y")
     plot.set_xlabel(f"points of {_images(rows)} accuracy")
-    told = "; ".join(_told(one) for one in reversed(found))
+    summary = "; ".join(_describe(one) for one in reversed(found))
     others = sorted({one.against for one in found})
     caption = (
         f"Difference to {' or '.join(others)}: mean over paired seeds and its 95 % interval"
-        " (Student's t). Small dots are single seeds. Grey: the interval reaches 0, which leaves"
+        " (Student's t). Small dots are single seeds. Gray: the interval reaches 0, which leaves"
         " open whether the method helps. A triangle lies outside the axis."
     )
-    return Chart("differences", caption, f"Dot plot of differences in points. {told}.", figure)
+    return Chart("differences", caption, f"Dot plot of differences in points. {summary}.", figure)
 
 
 def _limits(found: Sequence[MethodComparison]) -> tuple[float, float]:
-    """The axis: all intervals, unless a few outliers would flatten the rest."""
+    """Limit the axis to all intervals, unless a few outliers would flatten the rest."""
     ends = [end for one in found for end in _ends(one)]
     reach = 2 * float(np.percentile(np.abs(ends), 75))
     low, high = max(min(ends), -reach), min(max(ends), reach)
@@ -63,7 +66,7 @@ def _draw(plot: Any, height: int, one: MethodComparison, seeds: Sequence[float])
     mean, ends = one.difference.mean if one.difference else 0.0, _ends(one)
     shade = FAINT
     if len(ends) == 2 and not min(ends) <= 0 <= max(ends):
-        shade = colour(0) if mean > 0 else colour(1)
+        shade = color(0) if mean > 0 else color(1)
     plot.plot(seeds, [height - 0.25] * len(seeds), ".", color=shade, alpha=0.5, markersize=4)
     plot.plot(ends, [height] * len(ends), color=shade)
     low, high = plot.get_xlim()
@@ -86,7 +89,7 @@ def _name(one: MethodComparison, found: Sequence[MethodComparison]) -> str:
     return f"{one.method} to {one.against}" if several else one.method
 
 
-def _told(one: MethodComparison) -> str:
+def _describe(one: MethodComparison) -> str:
     mean, ends = one.difference.mean if one.difference else 0.0, _ends(one)
     interval = f", interval {signed(ends[0])} to {signed(ends[1])}" if len(ends) == 2 else ""
     return f"{one.method} {signed(mean)}{interval}"

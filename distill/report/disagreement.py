@@ -1,4 +1,4 @@
-"""Where a student says something else than its teacher, with the images."""
+"""The images on which a student and its teacher, or the labels, disagree."""
 
 import io
 from collections import Counter
@@ -18,12 +18,15 @@ Pairs = Counter[tuple[int, int]]
 def disagreement_section(
     predictions: Sequence[Predictions], classes: Sequence[str], method: str
 ) -> Section | None:
-    """The classes that are confused, and images of them; None where no predictions were kept.
+    """Show the classes that are confused, and images of them.
 
     Args:
-        predictions: Of the method's runs, one per seed, each with or each without a teacher.
+        predictions: Of the method's runs, one per seed, all with or all without a teacher.
         classes: Names of the classes.
-        method: Its name.
+        method: Name of the method.
+
+    Returns:
+        None if no predictions were kept.
     """
     if not predictions:
         return None
@@ -60,8 +63,8 @@ def _who_is_right(predictions: Sequence[Predictions]) -> str:
         teacher += int((one.reference[differs] == one.target[differs]).sum())
         student += int((one.student[differs] == one.target[differs]).sum())
     shares = [f"{100 * n / total:.0f} %" for n in (teacher, student, total - teacher - student)]
-    told = f"the teacher is right on {shares[0]}, the student on {shares[1]}"
-    return f" Of those images {told}, neither on {shares[2]}."
+    right = f"the teacher is right on {shares[0]}, the student on {shares[1]}"
+    return f" Of those images {right}, neither on {shares[2]}."
 
 
 def _pairs_table(pairs: Pairs, classes: Sequence[str], other: str, runs: int) -> Table:
@@ -88,11 +91,11 @@ def _matrix(pairs: Pairs, classes: Sequence[str], other: str) -> Chart:
     plot.set_ylim(len(classes) - 0.5, -0.5)
     plot.set_aspect("equal")
     plot.tick_params(length=0)
-    plot.set_xlabel("student says")
-    plot.set_ylabel("label" if other == "label" else "teacher says")
-    told = ", ".join(f"{classes[a]} as {classes[b]} {n}" for (a, b), n in pairs.most_common(5))
+    plot.set_xlabel("student's class")
+    plot.set_ylabel("label" if other == "label" else "teacher's class")
+    largest = ", ".join(f"{classes[a]} as {classes[b]} {n}" for (a, b), n in pairs.most_common(5))
     caption = f"Images on which they differ, by what {other} and student say."
-    return Chart("confusion", caption, f"Matrix of counts; the largest: {told}.", figure)
+    return Chart("confusion", caption, f"Matrix of counts; the largest: {largest}.", figure)
 
 
 def _square(corner: tuple[float, float], alpha: float) -> object:
@@ -105,7 +108,7 @@ def _gallery(one: Predictions, classes: Sequence[str]) -> Gallery:
     rows = one.shown[:_MOST_PICTURES].tolist()
     images = [_image(pixels) for pixels in one.images[:_MOST_PICTURES]]
     pictures = [
-        Picture(_png(image), *_told(one, row, classes))
+        Picture(_png(image), *_describe(one, row, classes))
         for row, image in zip(rows, images, strict=True)
     ]
     caption = (
@@ -115,7 +118,7 @@ def _gallery(one: Predictions, classes: Sequence[str]) -> Gallery:
     return Gallery(caption, pictures, _sheet(images, pictures, caption))
 
 
-def _told(one: Predictions, row: int, classes: Sequence[str]) -> tuple[list[str], str]:
+def _describe(one: Predictions, row: int, classes: Sequence[str]) -> tuple[list[str], str]:
     said = {"label": classes[int(one.target[row])]}
     if one.teacher is not None:
         said["teacher"] = classes[int(one.teacher[row])]

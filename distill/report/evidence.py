@@ -1,4 +1,4 @@
-"""The parts that reports of runs, benches and sweeps share."""
+"""Sections that the reports of runs, benches and sweeps share."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,23 +19,23 @@ _ADVICE = (
 
 
 def loss_section(runs: Mapping[str, Sequence[FinishedRun]]) -> Section | None:
-    """What each loss did in training; None where nothing was logged."""
+    """Chart the losses in training; None if no loss was logged."""
     charts = loss_charts(runs)
-    text = "What each loss came to in training"
+    text = "Value of each loss in training"
     several = any(len(found) > 1 for found in runs.values())
     text += ", mean over seeds; the band spans the lowest and highest." if several else "."
     return Section("Losses", text, charts) if charts else None
 
 
 def cost_section(points: Sequence[Point], images: str) -> Section | None:
-    """Accuracy against every cost that is known; None where there is none."""
+    """Chart accuracy against each known cost; None if no cost is known."""
     charts = tradeoff_charts(points, images)
     text = "The diamond is the teacher. Costs are on a logarithmic scale."
     return Section("Accuracy against cost", text, charts) if charts else None
 
 
 def diagnostics_section(runs: Mapping[str, Sequence[FinishedRun]]) -> Section | None:
-    """Agreement, divergence and calibration; None for runs that were not measured."""
+    """Tabulate agreement, divergence and calibration; None for runs that were not measured."""
     rows = []
     for name, found in runs.items():
         cells = _cells([run.result.get("diagnostics") or {} for run in found])
@@ -56,7 +56,7 @@ def diagnostics_section(runs: Mapping[str, Sequence[FinishedRun]]) -> Section | 
 
 
 def networks_table(run: FinishedRun) -> Table:
-    """Size, speed and accuracy of student and teacher in one run."""
+    """Tabulate size, speed and accuracy of student and teacher in one run."""
     rows = []
     for name in ("teacher", "student"):
         network = run.result.get(name)
@@ -68,16 +68,16 @@ def networks_table(run: FinishedRun) -> Table:
             rows.append((f"{name} ({network['class']})", *accuracies, *size, speed))
     header = ("network", "validation", "test", "parameters", "FLOPs", "CPU latency (ms)")
     threads = run.result.get("cpu_threads")
-    told = f", {threads} thread{'s' if threads != 1 else ''}" if threads else ""
+    suffix = f", {threads} thread{'s' if threads != 1 else ''}" if threads else ""
     caption = (
         "Accuracies after the last epoch. FLOPs per image count two per multiply-add; latency is"
-        f" the median at batch size 1 in this run{told}."
+        f" the median at batch size 1 in this run{suffix}."
     )
     return Table(caption, header, rows)
 
 
 def difference_pictures(runs: Sequence[FinishedRun], method: str) -> Section | None:
-    """Where the students of a method differ from their teachers or labels."""
+    """Show where the students of a method differ from their teachers or labels."""
     kept: list[Predictions] = [run.predictions for run in runs if run.predictions is not None]
     if not kept:
         return None
@@ -85,7 +85,7 @@ def difference_pictures(runs: Sequence[FinishedRun], method: str) -> Section | N
 
 
 def recipe_section(runs: Mapping[str, Sequence[FinishedRun]]) -> Section:
-    """What was run: data, device, versions, and the resolved recipes."""
+    """List data, device, versions and the resolved recipes."""
     run = next(found[0] for found in runs.values() if found)
     result = run.result
     images = ", ".join(f"{n:,} {name}" for name, n in result["dataset"]["images"].items())

@@ -1,13 +1,13 @@
-"""Numbers as they stand in a report."""
+"""Formats numbers for reports."""
 
 import math
 
 DASH = "\N{EN DASH}"
-"""What stands where there is no number."""
+"""Stands for a missing number."""
 
 
 def percent(value: float | None) -> str:
-    """An accuracy.
+    """Format an accuracy.
 
     Example:
         >>> percent(93.456)
@@ -17,7 +17,7 @@ def percent(value: float | None) -> str:
 
 
 def signed(value: float) -> str:
-    """A difference, with a minus sign that lines up with the plus.
+    """Format a difference, with a minus sign that lines up with the plus.
 
     Example:
         >>> signed(1.234), signed(-1.234).encode("ascii", "replace")
@@ -27,7 +27,7 @@ def signed(value: float) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """A part in percent.
+    """Format a part in percent.
 
     Example:
         >>> share(1, 16)
@@ -37,7 +37,7 @@ def share(part: float, whole: float) -> str:
 
 
 def short(value: float | None) -> str:
-    """A count in thousands, millions or billions.
+    """Format a count in thousands, millions or billions.
 
     Example:
         >>> short(77_754), short(1.5e6), short(230)
@@ -54,5 +54,5 @@ def short(value: float | None) -> str:
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """A number with so many digits after the point; a dash where there is none."""
+    """Format a number with some digits after the point; a missing one is a dash."""
     return DASH if value is None or math.isnan(value) else f"{value:.{digits}f}"

@@ -1,4 +1,4 @@
-"""From a page to files: one HTML file that needs nothing else, Markdown, and PNG charts."""
+"""Renders a page as one HTML file that needs nothing else, as Markdown, and as PNG charts."""
 
 import base64
 import io
@@ -15,18 +15,18 @@ from distill.report.style import VARIABLES, styled
 
 
 def html(page: Page) -> str:
-    """The page as one HTML file: charts are inline SVG, images are data, no script, no network."""
+    """Render one HTML file: charts are inline SVG, images are data, no script, no network."""
     return _environment(autoescape=True).get_template("page.html.jinja").render(page=page)
 
 
 def markdown(page: Page, charts: str) -> str:
-    """The page as Markdown, its charts being files in the folder ``charts`` beside it."""
+    """Render Markdown, with charts as files in the folder ``charts`` beside it."""
     template = _environment(autoescape=False).get_template("page.md.jinja")
     return re.sub(r"\n{3,}", "\n\n", template.render(page=page, charts=quote(charts)))
 
 
 def write_charts(page: Page, folder: Path) -> None:
-    """Every chart as a PNG file on white."""
+    """Write every chart as a PNG file on white."""
     folder.mkdir(parents=True, exist_ok=True)
     for chart in _charts(page):
         with styled():
@@ -34,16 +34,16 @@ def write_charts(page: Page, folder: Path) -> None:
 
 
 def file_name(chart: Chart) -> str:
-    """A chart's name with nothing in it that a file's name should not have."""
+    """Name the file of a chart: characters that do not fit a file name become ``_``."""
     return re.sub(r"[^\w.-]+", "_", chart.name)
 
 
 def svg(chart: Chart) -> Markup:
-    """A chart as inline SVG in the page's font and colours, its ids told from other charts'."""
+    """Render a chart as inline SVG in the page's font and colors, with ids of its own."""
     file = io.StringIO()
     with styled():
         chart.figure.savefig(file, format="svg", metadata={"Date": None})
-    chart.figure.set_layout_engine("none")  # it is laid out: once is enough for both files
+    chart.figure.set_layout_engine("none")  # the layout is done and serves both files
     text = file.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
@@ -51,8 +51,8 @@ def svg(chart: Chart) -> Markup:
     view = re.search(r'viewBox="[^"]*"', text)
     opening = f'<svg {view[0] if view else ""} role="img" aria-label="{escape(chart.alt)}"'
     text = re.sub(r"<svg[^>]*", lambda _: opening, text, count=1)
-    for colour, name in VARIABLES.items():
-        text = text.replace(colour, f"var({name})")
+    for color, name in VARIABLES.items():
+        text = text.replace(color, f"var({name})")
     text = re.sub(r"(font: [\d.]+px) [^;\"]*", r"\1 var(--font)", text)
     text = re.sub(r"font-family: [^;\"]*", "font-family: var(--font)", text)
     name = file_name(chart)
@@ -63,12 +63,12 @@ def svg(chart: Chart) -> Markup:
 
 
 def data_uri(png: bytes) -> str:
-    """An image's bytes in its own address."""
+    """Encode an image as a data URI."""
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def unbroken(text: str) -> str:
-    """A text whose percent signs stay with their numbers at the end of a line."""
+    """Keep percent signs on the line of their numbers."""
     return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 

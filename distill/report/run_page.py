@@ -1,4 +1,4 @@
-"""The report of one run: how good the student is, beside its teacher, and at what cost."""
+"""The report of one run: the student's accuracy and cost, beside its teacher's."""
 
 from distill.report.blocks import Figure, Page, Section
 from distill.report.curves import accuracy_chart
@@ -17,7 +17,7 @@ from distill.results.study import FinishedRun, Study
 
 
 def run_page(study: Study) -> Page:
-    """Everything that a run left."""
+    """Make the report of a run."""
     ((name, (run,)),) = study.runs.items()
     runs = {"student": [run]}
     teacher = scores_of(run.result, "teacher").get("val", {}).get("last")
@@ -40,23 +40,23 @@ def _answer(run: FinishedRun) -> list[str]:
     split = _split(run)
     key = "val" if split == "validation" else split
     last = scores_of(run.result, "student").get(key, {}).get("last")
-    told = [
+    sentences = [
         f"After {run.result['epochs']} epochs the student gets {percent(last)} of the {split}"
         " images right"
     ]
     if teacher:
         size = share(student["parameters"], teacher["parameters"])
         taught = scores_of(run.result, "teacher").get(key, {}).get("last")
-        told[0] += f"; its teacher gets {percent(taught)}"
-        told.append(f"It has {student['parameters']:,} parameters, {size} of the teacher's.")
+        sentences[0] += f"; its teacher gets {percent(taught)}"
+        sentences.append(f"It has {student['parameters']:,} parameters, {size} of the teacher's.")
         agreement = (run.result.get("diagnostics") or {}).get("agreement")
         if agreement is not None:
-            told.append(
-                f"Both say the same of {percent(100 * agreement)} of the validation images."
+            sentences.append(
+                f"Both give the same class on {percent(100 * agreement)} of the validation images."
             )
-    told[0] += "."
-    told.append("One run has no spread: compare methods over seeds with distill bench.")
-    return told
+    sentences[0] += "."
+    sentences.append("One run has no spread: compare methods over seeds with distill bench.")
+    return sentences
 
 
 def _figures(run: FinishedRun) -> list[Figure]:
@@ -72,8 +72,8 @@ def _figures(run: FinishedRun) -> list[Figure]:
     note = f"{number(latency)} ms per image on a CPU" if latency else ""
     figures.append(Figure("student", f"{short(student['parameters'])} parameters", note))
     speed = result.get("train_images_per_s")
-    told = f"{speed:,.0f} images per second" if speed else ""
-    figures.append(Figure("training", f"{result['wall_s']:,.0f} s", told))
+    note = f"{speed:,.0f} images per second" if speed else ""
+    figures.append(Figure("training", f"{result['wall_s']:,.0f} s", note))
     return figures
 
 

@@ -1,4 +1,4 @@
-"""How charts look: one width, one font size, colours that a page can turn dark."""
+"""Style of charts: one width, one font size, colors that a page can turn dark."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,37 +8,37 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 WIDTH = 4.6
-"""Inches; at this width the text has the size of the page's small print."""
+"""In inches; at this width the text has the size of the page's small print."""
 
 INK, FAINT, GRID = "#1c2430", "#667080", "#d9dee5"
-# Okabe and Ito's colours, told apart by those who do not see all; darker where they were pale.
-COLOURS = ("#0067a8", "#c4520a", "#007f5f", "#a8467f", "#8a6d00", "#3f88c5", "#7a4fbf", "#667080")
+# Okabe and Ito's colors, distinguishable with color blindness; darker where they were pale.
+COLORS = ("#0067a8", "#c4520a", "#007f5f", "#a8467f", "#8a6d00", "#3f88c5", "#7a4fbf", "#667080")
 VARIABLES = {INK: "--ink", FAINT: "--faint", GRID: "--grid"} | {
-    colour: f"--c{place}" for place, colour in enumerate(COLOURS[:-1])
+    value: f"--c{place}" for place, value in enumerate(COLORS[:-1])
 }
-"""The page's names of these colours."""
+"""CSS variables of the page, by color."""
 
 
-def colour(place: int) -> str:
-    """The colour of the method at a place; from the eighth on they are grey."""
-    return COLOURS[min(place, len(COLOURS) - 1)]
+def color(place: int) -> str:
+    """Choose the color of the method at a place; from the eighth on it is gray."""
+    return COLORS[min(place, len(COLORS) - 1)]
 
 
 def axes(height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, Any]:
-    """A figure of the report's width, and its axes."""
+    """Make a figure of the report's width, and its axes."""
     with styled():
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         return figure, figure.subplots(rows, columns)
 
 
 def legend(figure: Figure) -> None:
-    """The names of the lines, below the chart."""
+    """Write the names of the lines below the chart."""
     figure.legend(loc="outside lower center", ncols=3, fontsize=10, frameon=False, labelcolor=INK)
 
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """The settings that a figure is made and saved with."""
+    """Apply the settings that figures are made and saved with."""
     settings: dict[str, Any] = {
         "font.size": 10.5,
         "font.family": "sans-serif",

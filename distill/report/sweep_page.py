@@ -1,4 +1,4 @@
-"""The report of a sweep: which parameters did best, and how much each seems to matter."""
+"""The report of a sweep: the best parameters, and the influence of each."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from distill.report.blocks import Chart, Figure, Page, Section, Table
 from distill.report.curves import accuracy_chart
 from distill.report.evidence import diagnostics_section, difference_pictures, recipe_section
 from distill.report.numbers import DASH
-from distill.report.style import FAINT, axes, colour
+from distill.report.style import FAINT, axes, color
 from distill.results.compare import Row
 from distill.results.ranking import Metric, best_first
 from distill.results.study import Study, read_metric
@@ -28,7 +28,7 @@ _ENDS = {"finished": "finished", "stopped": "were stopped early"}
 
 
 def sweep_page(study: Study) -> Page:
-    """Everything that a sweep found."""
+    """Make the report of a sweep."""
     metric = read_metric(study.folder)
     ranked = [row for row in best_first(study.rows, metric) if row["value"] is not None]
     parameters = [key for key in study.rows[0] if key not in _RESULTS]
@@ -63,34 +63,34 @@ _ADVICE = (
 
 
 def _came_as_far(ranked: Sequence[Row]) -> list[Row]:
-    """The best and those that compare with it: finished ones, unless all were stopped early."""
+    """Select the trials that compare with the best: finished ones, unless all stopped early."""
     return [row for row in ranked if row["state"] == ranked[0]["state"]]
 
 
 def _answer(rows: Sequence[Row], ranked: Sequence[Row], parameters: Sequence[str]) -> list[str]:
     best, *others = _came_as_far(ranked)
-    chosen = ", ".join(f"{name} = {_cell(best.get(name))}" for name in parameters)
-    told = [
-        f"Trial {best['trial']} did best: {best['value']:.4g} in its last epoch, with {chosen}."
+    settings = ", ".join(f"{name} = {_cell(best.get(name))}" for name in parameters)
+    sentences = [
+        f"Trial {best['trial']} did best: {best['value']:.4g} in its last epoch, with {settings}."
     ]
     if others:
-        told.append(
+        sentences.append(
             f"The next best reached {others[0]['value']:.4g}, the worst {others[-1]['value']:.4g}."
         )
-    told.append(
+    sentences.append(
         f"A trial is one seed, and the best of {len(rows)} is partly luck: run it again on fresh"
         " seeds with distill bench before believing its figure."
     )
-    return told
+    return sentences
 
 
 def _figures(rows: Sequence[Row], ranked: Sequence[Row]) -> list[Figure]:
     states = [str(row.get("state") or "finished") for row in rows]
-    told = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     seconds = sum(row.get("wall_s") or 0 for row in rows)
     return [
         Figure("best value", f"{ranked[0]['value']:.4g}", f"trial {ranked[0]['trial']}"),
-        Figure("trials", str(len(rows)), told),
+        Figure("trials", str(len(rows)), counts),
         Figure("training time", f"{seconds / 60:.0f} min", "all trials together"),
     ]
 
@@ -130,7 +130,7 @@ def _course(ranked: Sequence[Row], metric: Metric) -> Chart:
         color=FAINT,
         markersize=5,
     )
-    plot.step([row["trial"] for row in as_far], so_far, where="post", color=colour(0))
+    plot.step([row["trial"] for row in as_far], so_far, where="post", color=color(0))
     plot.xaxis.get_major_locator().set_params(integer=True)
     plot.set_xlabel("trial")
     plot.set_ylabel("value")
@@ -157,8 +157,8 @@ def _scatter(ranked: Sequence[Row], name: str) -> Chart:
         plot.set_xscale("log")
         plot.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     values = [row["value"] for row in known]
-    plot.plot(places, values, "o", color=colour(0), markersize=6, fillstyle="none")
-    plot.plot(places[:1], values[:1], "o", color=colour(0), markersize=6)
+    plot.plot(places, values, "o", color=color(0), markersize=6, fillstyle="none")
+    plot.plot(places[:1], values[:1], "o", color=color(0), markersize=6)
     plot.set_xlabel(name)
     plot.set_ylabel("value")
     best, worst = (_cell(row[name]) for row in (known[0], known[-1]))

@@ -1,4 +1,4 @@
-"""Accuracy against what a network costs."""
+"""Charts of accuracy against the cost of a network."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 from distill.report.blocks import Chart
 from distill.report.numbers import short
-from distill.report.style import FAINT, INK, axes, colour
+from distill.report.style import FAINT, INK, axes, color
 
 COSTS = {
     "parameters": "parameters",
@@ -18,7 +18,7 @@ COSTS = {
 
 @dataclass(frozen=True)
 class Point:
-    """A network: its name, accuracy in percent, costs by key, and the place of its colour."""
+    """A network: its name, accuracy in percent, costs by key, and the place of its color."""
 
     name: str
     accuracy: float
@@ -27,11 +27,11 @@ class Point:
 
 
 def tradeoff_charts(points: Sequence[Point], images: str) -> list[Chart]:
-    """A chart per kind of cost that two networks or more are known to differ in.
+    """Draw a chart per kind of cost in which networks are known to differ.
 
     Args:
         points: The students, and the teacher with no place.
-        images: Which accuracies they are: ``test`` or ``validation``.
+        images: The split of the accuracies: ``test`` or ``validation``.
     """
     charts = []
     for cost, title in COSTS.items():
@@ -44,7 +44,7 @@ def tradeoff_charts(points: Sequence[Point], images: str) -> list[Chart]:
 def _chart(points: Sequence[Point], cost: str, title: str, images: str) -> Chart:
     figure, plot = axes(3.0)
     for point in points:
-        shade = FAINT if point.place is None else colour(point.place)
+        shade = FAINT if point.place is None else color(point.place)
         marker = {"marker": "D" if point.place is None else "o", "markersize": 7}
         plot.plot([point.costs[cost]], [point.accuracy], color=shade, linestyle="", **marker)
     values = [float(point.costs[cost] or 0) for point in points]
@@ -59,13 +59,13 @@ def _chart(points: Sequence[Point], cost: str, title: str, images: str) -> Chart
     plot.set_xlabel(title)
     plot.set_ylabel(f"{images} accuracy (%)")
     _label(plot, points, cost)
-    told = "; ".join(f"{p.name}: {p.accuracy:.2f} % at {short(p.costs[cost])}" for p in points)
+    summary = "; ".join(f"{p.name}: {p.accuracy:.2f} % at {short(p.costs[cost])}" for p in points)
     caption = f"Accuracy against {title}. Further up and to the left is better."
-    return Chart(f"cost_{cost}", caption, f"Scatter plot. {told}.", figure)
+    return Chart(f"cost_{cost}", caption, f"Scatter plot. {summary}.", figure)
 
 
 def _label(plot: Any, points: Sequence[Point], cost: str) -> None:  # noqa: ANN401 - Axes
-    """Names to the right of the points, moved apart where they would overlap."""
+    """Write names to the right of the points, moved apart where they would overlap."""
     low, high = plot.get_ylim()
     gap = 0.085 * (high - low)
     place = low - gap
@@ -85,7 +85,7 @@ def _label(plot: Any, points: Sequence[Point], cost: str) -> None:  # noqa: ANN4
 
 
 def _points(plot: Any, place: float, point: Point) -> float:  # noqa: ANN401 - Axes
-    """How far above the point its label stands, in printer's points."""
+    """Distance of a label above its point, in printer's points."""
     low, high = plot.get_ylim()
     points: float = (place - point.accuracy) / (high - low) * 150
     return points

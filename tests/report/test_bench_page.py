@@ -27,7 +27,7 @@ def test_one_seed_says_that_nothing_is_sure(tmp_path: Path) -> None:
     told = " ".join(found.answer)
     assert table(found).caption.startswith("One seed, best epoch in brackets.")
     assert "83.00 % on the test images (one seed)" in told
-    assert "with one common seed nobody can say how sure that is" in told
+    assert "one common seed does not show how sure that is" in told
     assert "95 %" not in told
 
 

@@ -18,7 +18,7 @@ def test_a_run_stands_beside_its_teacher(tmp_path: Path) -> None:
     told = " ".join(page.answer)
     assert "83.00 % of the test images right; its teacher gets 89.00 %" in told
     assert "50,000 parameters, 5.0 % of the teacher's" in told
-    assert "Both say the same of 90.00 % of the validation images" in told
+    assert "Both give the same class on 90.00 % of the validation images" in told
     assert "One run has no spread" in told
     titles = [section.title for section in page.sections]
     assert titles == [
