@@ -9,7 +9,7 @@ from torch import Tensor
 
 from distill.core.suggest import difference
 from distill.data.csv_source import PATHS, file_named, find_column, read_rows
-from distill.data.decoding import decode_file
+from distill.data.decode import decode_file
 from distill.data.folder_source import stamp_of
 from distill.data.naming import class_name, shown
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from distill import tasks
 from distill.core.randomness import fold
-from distill.data.datasets import ImageTable, decoded
+from distill.data.datasets import InMemoryImages, load_images
 from distill.data.images import IMAGENET_MEAN, IMAGENET_STD
 from distill.data.keyed import KeyedData
 from distill.data.label_source import LabelSource
@@ -84,7 +84,7 @@ class MultiLabelImages(KeyedData):
                 self.pipeline.val = self._open(self._val)
             else:
                 val, ids = split_validation(ids, self._val, fold("val"))
-                self.pipeline.val = ImageTable(samples.images, samples.targets, val)
+                self.pipeline.val = InMemoryImages(samples.images, samples.targets, val)
             samples.ids = subsample(ids, self._train_samples)
             self.pipeline.train = samples
         if stage == "test" or self._test is not None:
@@ -92,9 +92,9 @@ class MultiLabelImages(KeyedData):
                 raise ValueError("no test images: give data.test")
             self.pipeline.test = self._open(self._test)
 
-    def _open(self, spec: str) -> ImageTable:
+    def _open(self, spec: str) -> InMemoryImages:
         source = LabelSource(Path(spec), self.classes or None)
         self.classes = source.classes
         size = None if self._image_size is None else (self._image_size, self._image_size)
-        images = decoded(source, len(self.mean), size)
-        return ImageTable(images, source.targets, torch.arange(len(source.targets)))
+        images = load_images(source, len(self.mean), size)
+        return InMemoryImages(images, source.targets, torch.arange(len(source.targets)))

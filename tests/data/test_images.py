@@ -13,9 +13,9 @@ from PIL import Image
 from torch import nn
 
 from distill.core.batch import Batch
+from distill.core.errors import UnreadableImage
 from distill.data import Images
 from distill.data.datasets import load_table
-from distill.core.errors import UnreadableImage
 from tests.fixtures.images import folder, picture
 
 
