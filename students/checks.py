@@ -2,7 +2,7 @@
 
 
 def check_sizes(num_classes: int, in_channels: int) -> None:
-    """Refuse networks without classes or channels.
+    """Require at least one class and one channel.
 
     Raises:
         ValueError: If either number is below 1.

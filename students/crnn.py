@@ -47,8 +47,8 @@ class CRNN(nn.Module):
         """
         height, width = image.shape[-2:]
         if height != self.height or width < 4:
-            needed = f"crnn needs images {self.height} high and at least 4 wide"
-            raise ValueError(f"{needed}, got {height}x{width}")
+            message = f"crnn needs images {self.height} high and at least 4 wide"
+            raise ValueError(f"{message}, got {height}x{width}")
         columns = rearrange(self.backbone(image), "b c 1 t -> b t c")
         return cast(Tensor, self.fc(self.rnn(columns)[0]))
 

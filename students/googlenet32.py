@@ -96,7 +96,7 @@ def googlenet32(num_classes: int, in_channels: int = 3) -> nn.Module:
 
 
 def _reach(in_channels: int, channels: int, size: int) -> nn.Sequential:
-    """A convolution and its batch norm; the ReLU stands behind the joined branches."""
+    """Make a convolution and its batch norm; the ReLU comes after the concatenation."""
     layers: OrderedDict[str, nn.Module] = OrderedDict(
         conv=nn.Conv2d(in_channels, channels, size, padding=size // 2, bias=False),
         bn=nn.BatchNorm2d(channels),
@@ -105,7 +105,7 @@ def _reach(in_channels: int, channels: int, size: int) -> nn.Sequential:
 
 
 def _reduced(in_channels: int, middle: int, channels: int, size: int) -> nn.Sequential:
-    """The same behind a 1x1 convolution to fewer channels."""
+    """Make the same behind a 1x1 convolution to fewer channels."""
     layers: OrderedDict[str, nn.Module] = OrderedDict(
         reduce=nn.Conv2d(in_channels, middle, 1, bias=False),
         reduce_bn=nn.BatchNorm2d(middle),

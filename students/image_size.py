@@ -1,4 +1,4 @@
-"""Refusal of images whose size a network cannot take, in one line, before its first layer."""
+"""Checks of the size of images, in front of a network's first layer."""
 
 from functools import partial
 
@@ -6,11 +6,11 @@ from torch import Tensor, nn
 
 
 def needs_size(network: nn.Module, name: str, size: int) -> None:
-    """Let a network refuse all images but those of one size.
+    """Make a network refuse all images but those of one size.
 
     Args:
         network: Takes images (b, c, h, w); calling it then raises a ValueError for another size.
-        name: What to call it in the message.
+        name: Names the network in the message.
         size: Height and width in pixels.
 
     Example:
@@ -25,7 +25,7 @@ def needs_size(network: nn.Module, name: str, size: int) -> None:
 
 
 def needs_at_least(network: nn.Module, name: str, size: int) -> None:
-    """Let a network refuse images lower or narrower than a size, as :func:`needs_size`."""
+    """Make a network refuse images lower or narrower than a size, as :func:`needs_size`."""
     network.register_forward_pre_hook(partial(_at_least, name, size))
 
 
@@ -38,5 +38,5 @@ def _exactly(name: str, size: int, network: nn.Module, arguments: tuple[Tensor])
 def _at_least(name: str, size: int, network: nn.Module, arguments: tuple[Tensor]) -> None:
     height, width = arguments[0].shape[-2:]
     if min(height, width) < size:
-        needed = f"images of at least {size}x{size} pixels"
-        raise ValueError(f"{name} needs {needed}, got {height}x{width}")
+        message = f"{name} needs images of at least {size}x{size} pixels"
+        raise ValueError(f"{message}, got {height}x{width}")

@@ -63,7 +63,7 @@ class ShuffleUnit(nn.Module):
 
 
 class ChannelShuffle(nn.Module):
-    """Deals the channels of each group out to all groups."""
+    """Distributes the channels of each group over all groups."""
 
     def __init__(self, groups: int) -> None:
         super().__init__()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class SimKD(nn.Module):
-    """A backbone with a projector behind its last maps and the teacher's classifier for its own.
+    """Adds a projector behind a backbone's last maps and replaces its classifier by the teacher's.
 
     Both are put into the backbone, so that a forward pass is the backbone's: there are no hooks,
     and every parameter that is trained gets a gradient. The classifier is frozen and part of the
@@ -25,9 +25,9 @@ class SimKD(nn.Module):
     ``backbone.{features}.body``.
 
     Args:
-        backbone: The network to build upon, changed in place.
+        backbone: The student network, changed in place.
         features: Path of its layer that gives the last maps (b, c, h, w).
-        classifier: Path of its classifier, which is thrown away.
+        classifier: Path of its classifier, which is removed.
         teacher: The network whose classifier is copied; nothing else of it is kept.
         head: Path of that classifier.
         student_channels: Channels of the backbone's last maps.
@@ -62,8 +62,8 @@ class SimKD(nn.Module):
         _layer("classifier", backbone, classifier)
         own = _layer("head", teacher, head)
         if f"{features}.".startswith(f"{classifier}."):
-            told = f"features must be a layer before the classifier {classifier!r}"
-            raise ValueError(f"{told}, got {features!r}")
+            message = f"features must be a layer before the classifier {classifier!r}"
+            raise ValueError(f"{message}, got {features!r}")
         if list(own.buffers()):
             raise ValueError(f"head must be without running statistics, {head!r} has some")
         projector = _projector(student_channels, teacher_channels, reduction)
@@ -83,8 +83,8 @@ class SimKD(nn.Module):
 def _layer(argument: str, network: nn.Module, path: str) -> nn.Module:
     layers: dict[str, nn.Module] = dict(network.named_modules())
     if not path or path not in layers:
-        needed = f"{argument} must be the path of a layer of {type(network).__name__}"
-        raise ValueError(f"{needed}, got {path!r}")
+        message = f"{argument} must be the path of a layer of {type(network).__name__}"
+        raise ValueError(f"{message}, got {path!r}")
     return layers[path]
 
 

@@ -28,7 +28,7 @@ def timm_model(
     drop_rate: float | None = None,
     drop_path_rate: float | None = None,
 ) -> nn.Module:
-    """A model of timm.
+    """Build a model of timm.
 
     Args:
         name: As in ``timm.list_models()``, or with the tag of its weights as in
@@ -38,11 +38,11 @@ def timm_model(
             averaged over channels where ``in_channels`` differs from theirs.
         in_channels: Channels of an image; timm adapts the first layer of pretrained weights.
         img_size: Height and width of the images, of models that are made for one size; timm adapts
-            pretrained weights. None, as for what follows: the model's own.
+            pretrained weights. None, here and below: the model's own.
         patch_size: Height and width of a patch, of models that have patches.
         drop_rate: Dropout before the classifier, in 0..1.
-        drop_path_rate: How often a residual branch is dropped (stochastic depth), in 0..1, growing
-            to that with depth.
+        drop_path_rate: Probability of dropping a residual branch (stochastic depth), in 0..1, that
+            of the deepest; shallower ones are dropped less often.
 
     Raises:
         ValueError: If timm has no such model, with the nearest names, a number is below 1, or the
@@ -71,14 +71,14 @@ def built(
     in_channels: int,
     keywords: Mapping[str, float | None],
 ) -> nn.Module:
-    """A model of timm, for :func:`timm_model` and for teachers, which may have no class.
+    """Build a model of timm, for :func:`timm_model` and for teachers, which may have no class.
 
     Args:
         name: See :func:`timm_model`.
         num_classes: 0 gives features (b, d) instead of logits.
         pretrained: See :func:`timm_model`.
         in_channels: See :func:`timm_model`.
-        keywords: Further arguments of timm's; those that are None are left out.
+        keywords: Further arguments for timm; those that are None are left out.
 
     Raises:
         ValueError: See :func:`timm_model`.
@@ -95,20 +95,22 @@ def built(
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         if not given:
             raise
-        raise ValueError(f"{name} cannot be built with {_told(given)}: {_reason(error)}") from error
+        raise ValueError(
+            f"{name} cannot be built with {_listed(given)}: {_reason(error)}"
+        ) from error
     if pretrained:
         model.input_normalization = expected_normalization(model, in_channels)  # type: ignore[assignment]
     return model
 
 
 def expected_normalization(model: nn.Module, channels: int) -> Normalization:
-    """Mean and standard deviation per channel that a model of timm expects of its images."""
+    """Read the mean and standard deviation per channel that a model of timm expects."""
     config: Mapping[str, Any] = vars(model)["pretrained_cfg"]
     return _normalization(config["mean"], config["std"], channels)
 
 
 def torchvision_model(name: str, num_classes: int, weights: str | None = None) -> nn.Module:
-    """A classification model of torchvision, for images of three channels.
+    """Build a classification model of torchvision, for images of three channels.
 
     Args:
         name: As in ``torchvision.models.list_models(module=torchvision.models)``.
@@ -137,19 +139,19 @@ def torchvision_model(name: str, num_classes: int, weights: str | None = None) -
     if weights not in offered.__members__:
         known = ", ".join(offered.__members__)
         raise ValueError(f"weights {weights!r} are not among {name}'s: {known}")
-    chosen = offered[weights]
-    own = len(chosen.meta["categories"])
+    selected = offered[weights]
+    own = len(selected.meta["categories"])
     if num_classes != own:
         raise ValueError(f"num_classes must be {own} with weights {weights!r}, got {num_classes}")
-    model = models.get_model(name, weights=chosen)
-    transforms = chosen.transforms()
+    model = models.get_model(name, weights=selected)
+    transforms = selected.transforms()
     found = _normalization(transforms.mean, transforms.std, 3)
     model.input_normalization = found  # type: ignore[assignment]
     return model
 
 
 def check_timm_name(name: str) -> None:
-    """Refuse what timm does not know.
+    """Require the name of a model of timm.
 
     Raises:
         ValueError: With the nearest names.
@@ -169,12 +171,12 @@ def _check_keywords(keywords: Mapping[str, float | None]) -> None:
             raise ValueError(f"{name} must be in 0..1, got {value}")
 
 
-def _told(given: Mapping[str, float]) -> str:
+def _listed(given: Mapping[str, float]) -> str:
     return ", ".join(f"{word} {value}" for word, value in given.items())
 
 
 def _reason(error: Exception) -> str:
-    """What timm says, in a line: of an argument that a model does not know, that alone."""
+    """Shorten timm's error to a line: the unknown argument, or the first line."""
     unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
     if unknown:
         return f"it takes no {unknown[1]}"
@@ -193,7 +195,7 @@ def _normalization(mean: Sequence[float], std: Sequence[float], channels: int) -
 
 
 def _spread(values: Sequence[float], channels: int) -> tuple[float, ...]:
-    """One value per channel: the values themselves, or their average for every channel."""
+    """Give every channel its value, or the average where the number of channels differs."""
     if len(values) == channels:
         return tuple(values)
     return (sum(values) / len(values),) * channels

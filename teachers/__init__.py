@@ -1,4 +1,4 @@
-"""What gives targets: finished runs, checkpoints, models of timm, several together, or none."""
+"""Teachers: finished runs, checkpoints, models of timm, ensembles, or a virtual one."""
 
 from teachers.cached import Cached
 from teachers.ensemble import Ensemble

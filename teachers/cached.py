@@ -1,4 +1,4 @@
-"""A teacher whose outputs are kept on disk."""
+"""A teacher whose outputs are cached on disk."""
 
 from torch import Tensor, nn
 
@@ -7,16 +7,17 @@ from distill.cache.settings import StoredType
 
 
 class Cached(nn.Module):
-    """A network with the request to keep what it says of each view.
+    """Asks for a cache of a network's outputs, by view.
 
-    ``distill.modules.Distillation`` reads the request and puts the network in this one's place:
-    layers are tapped by the same paths as without it. Anywhere else it passes images on.
+    ``distill.modules.Distillation`` opens the cache and puts the network in the place of this
+    module, so layers are tapped by the same paths as without it. Elsewhere it only calls the
+    network.
 
     Args:
         teacher: The network.
-        cache: An SQLite file, made if it is not there; ``auto``: one in ``runs/cache`` that is
-            named after everything the outputs depend on.
-        dtype: ``float32`` keeps what the teacher gave, bitwise; ``float16`` and ``bfloat16`` round
+        cache: An SQLite file, created if missing; ``auto``: one in ``runs/cache`` that is named by
+            a hash of everything the outputs depend on.
+        dtype: ``float32`` keeps the teacher's outputs, bitwise; ``float16`` and ``bfloat16`` round
             it to half the size.
         top_k: Keep this many of each image's largest logits; the probability of the other classes
             is spread evenly over them. None keeps all.
@@ -45,6 +46,6 @@ class Cached(nn.Module):
         self.cache_settings = CacheSettings(cache, dtype, top_k, pool)
 
     def forward(self, image: Tensor) -> Tensor:
-        """The network's logits (b, k)."""
+        """Logits (b, k) of images (b, c, h, w)."""
         logits: Tensor = self.network(image)
         return logits

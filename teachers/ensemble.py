@@ -11,7 +11,7 @@ Normalization = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 class Ensemble(nn.Module):
-    """What several networks predict together, as logits.
+    """Combines the predictions of several networks, as logits.
 
     Where all members that carry an ``input_normalization`` carry the same, the ensemble carries it
     too, and images are normalised once. Where they differ, the ensemble takes images in 0..1 and
@@ -72,26 +72,28 @@ class Ensemble(nn.Module):
         ]
         shapes = [tuple(each.shape) for each in logits]
         if len(set(shapes)) > 1 or len(shapes[0]) != 2:
-            told = " and ".join(str(shape) for shape in dict.fromkeys(shapes))
-            raise ValueError(f"members must give logits of one shape (b, k), got {told}")
+            found = " and ".join(str(shape) for shape in dict.fromkeys(shapes))
+            raise ValueError(f"members must give logits of one shape (b, k), got {found}")
         predicted = torch.stack([torch.log_softmax(_at_least_float32(z), dim=1) for z in logits])
         log_weights = predicted.new_tensor(self._log_weights).view(-1, 1, 1)
         if self.combine == "mean":
             return torch.logsumexp(predicted + log_weights, dim=0)
-        chosen = (predicted + log_weights).amax(dim=2).argmax(dim=0)
-        return predicted[chosen, torch.arange(len(chosen), device=chosen.device)]
+        best = (predicted + log_weights).amax(dim=2).argmax(dim=0)
+        return predicted[best, torch.arange(len(best), device=best.device)]
 
 
 def _own_normalizations(members: Sequence[nn.Module]) -> list[Normalization | None]:
-    """What each member has to apply itself: nothing where all may share one."""
+    """List the normalization that each member applies; None where all share one."""
     carried = [getattr(member, "input_normalization", None) for member in members]
     found = {normalization for normalization in carried if normalization is not None}
     if len(found) < 2:
         return [None] * len(members)
     if None in carried:
-        told = " and ".join(str(normalization) for normalization in sorted(found))
+        shown = " and ".join(str(normalization) for normalization in sorted(found))
         missing = f"member {carried.index(None)} carries none"
-        raise ValueError(f"members must all carry their input_normalization: {missing}, got {told}")
+        raise ValueError(
+            f"members must all carry their input_normalization: {missing}, got {shown}"
+        )
     channels = [len(mean) for mean, _ in found]
     if len(set(channels)) > 1:
         counts = " and ".join(str(count) for count in sorted(set(channels)))
@@ -102,7 +104,7 @@ def _own_normalizations(members: Sequence[nn.Module]) -> list[Normalization | No
 def _carried(
     members: Sequence[nn.Module], own: Sequence[Normalization | None]
 ) -> Normalization | None:
-    """What the ensemble asks for: images in 0..1 where members normalise, else what they carry."""
+    """Choose the ensemble's normalization: none where members normalize, else theirs."""
     if own[0] is not None:
         channels = len(own[0][0])
         return (0.0,) * channels, (1.0,) * channels

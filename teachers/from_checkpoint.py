@@ -19,7 +19,7 @@ def from_checkpoint(
     prefix: str | None = None,
     leave_out: list[str] | None = None,
 ) -> nn.Module:
-    """A network with the weights of a file; every tensor must match.
+    """Load the weights of a file into a network; every tensor must match.
 
     Files of training code are read as they are: with a ``Namespace`` of arguments beside the
     weights, from a compiled, wrapped or averaged network, or from a LightningModule's checkpoint.

@@ -1,4 +1,4 @@
-"""A teacher that gives more than a tensor of logits."""
+"""A teacher that returns more than a tensor of logits."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,15 +7,15 @@ from torch import Tensor, nn
 
 
 class OneOutput(nn.Module):
-    """A network of which one output counts, for those that give several or an object.
+    """Takes one output of a network that returns several, or an object.
 
     Its layers are tapped as ``teacher@network.PATH``. It carries the network's
     ``input_normalization``, if there is one.
 
     Args:
-        teacher: Gives a tensor, an object or a mapping with tensors by name, or a sequence of them.
+        teacher: Returns a tensor, an object or a mapping with tensors by name, or a sequence.
         output: The name of the attribute or key, or the place in the sequence. None takes a tensor
-            as it is, and ``logits`` of all else, as models of the library transformers have.
+            as it is, and ``logits`` of anything else, as models of the library transformers have.
 
     Example:
         >>> import torch
@@ -36,10 +36,10 @@ class OneOutput(nn.Module):
             self.input_normalization = carried
 
     def forward(self, image: Tensor) -> Tensor:
-        """That output for images (b, c, h, w).
+        """The selected output for images (b, c, h, w).
 
         Raises:
-            ValueError: If there is none, or it is no tensor, with what there is.
+            ValueError: If the output is missing or no tensor, naming the outputs that there are.
         """
         given = self.network(image)
         if self.output is None and isinstance(given, Tensor):
@@ -47,8 +47,8 @@ class OneOutput(nn.Module):
         name = "logits" if self.output is None else self.output
         found = _part(given, name)
         if not isinstance(found, Tensor):
-            told = f"output {name!r} of {type(self.network).__name__} is {_kind(found)}"
-            raise ValueError(f"{told}, not a tensor; it gives {_contents(given)}")
+            message = f"output {name!r} of {type(self.network).__name__} is {_kind(found)}"
+            raise ValueError(f"{message}, not a tensor; the network returns {_contents(given)}")
         return found
 
 

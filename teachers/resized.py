@@ -6,11 +6,11 @@ from torch import Tensor, nn
 
 
 class Resized(nn.Module):
-    """A network that sees every image in a size of its own.
+    """Resizes images for a network that takes another size.
 
-    Bilinear, smoothed where images shrink. Its layers are tapped as ``teacher@network.PATH``. It
-    carries the network's ``input_normalization``, if there is one: whether images are normalised
-    before or after makes no difference.
+    Bilinear, with antialiasing where images shrink. Its layers are tapped as
+    ``teacher@network.PATH``. It carries the network's ``input_normalization``, if there is one:
+    whether images are normalized before or after makes no difference.
 
     Args:
         teacher: The network.
@@ -35,7 +35,7 @@ class Resized(nn.Module):
             self.input_normalization = carried
 
     def forward(self, image: Tensor) -> Tensor:
-        """What the network gives for images (b, c, h, w) in its size, in their own type."""
+        """The network's output for images (b, c, h, w), resized in at least float32."""
         if tuple(image.shape[-2:]) != self.size:
             wide = image.to(torch.promote_types(image.dtype, torch.float32))
             wide = F.interpolate(wide, self.size, mode="bilinear", antialias=True)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 def virtual_logits(
     target: Tensor, num_classes: int, correct: float, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """Logits whose ``softmax`` is ``correct`` on the true class and uniform elsewhere.
+    """Make logits whose ``softmax`` is ``correct`` on the true class and uniform elsewhere.
 
     Args:
         target: Class numbers (b,).
@@ -45,7 +45,7 @@ def virtual_logits(
 
 
 class VirtualTeacher(nn.Module):
-    """A loss between the student and the virtual teacher, made from a loss with a real one.
+    """Applies a loss to the student and the virtual teacher.
 
     With ``distill.losses.KDLoss`` it is the paper's Tf-KD. It needs no network: ``teacher: null``.
 
@@ -70,7 +70,7 @@ class VirtualTeacher(nn.Module):
         self.loss, self.correct = loss, correct
 
     def forward(self, student: Tensor, target: Tensor) -> Tensor:
-        """The loss of logits (b, k) and class numbers (b,)."""
+        """Compute the loss of logits (b, k) and class numbers (b,)."""
         dtype = torch.promote_types(student.dtype, torch.float32)
         teacher = virtual_logits(target, student.shape[1], self.correct, dtype)
         value: Tensor = self.loss(student=student, teacher=teacher)

@@ -1,4 +1,4 @@
-"""Weights from files: read as data, and every tensor must match."""
+"""Reads weights from files as data, and loads them where every tensor matches."""
 
 import argparse
 import pathlib
@@ -19,8 +19,8 @@ _PREFIXES = ("module.", "model.", "student.", "backbone.", "network.", "net.")
 _INSIDE = re.compile(r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 _DEEPEST = 4
 _AVERAGED = "n_averaged"  # of torch.optim.swa_utils.AveragedModel, beside the weights
-# What training code often saves beside the weights. Reading one of these sets attributes or joins
-# the parts of a path, and calls nothing that is named in the file.
+# Types that training code often saves beside the weights. Reading one of these sets attributes or
+# joins the parts of a path, and calls nothing that is named in the file.
 _PLAIN = (
     argparse.Namespace,
     types.SimpleNamespace,
@@ -30,7 +30,7 @@ _PLAIN = (
 
 
 def read_tensors(path: Path, key: str | None = None) -> dict[str, Tensor]:
-    """The tensors of a safetensors file or of a torch checkpoint, without executing anything.
+    """Read the tensors of a safetensors file or of a torch checkpoint, without executing code.
 
     Args:
         path: A ``.safetensors`` file, or one that ``torch.save`` wrote: a state dict, or a mapping
@@ -60,18 +60,17 @@ def load_exactly(
     prefix: str | None = None,
     leave_out: Sequence[str] = (),
 ) -> None:
-    """Fill a network with tensors of the same names and shapes, all of them.
+    """Load tensors into a network; names and shapes must all match.
 
     Args:
         network: Filled in place, or not touched at all.
         tensors: By name.
-        source: What to call the tensors in a message.
+        source: Names the tensors in messages.
         prefix: Take the names that begin with it, without it, and no others. None takes all, and
             takes off what wrappers add: ``module.``, ``model.``, ``student.``, ``backbone.``,
             ``network.``, ``net.``, also several, where all names have it and the network's do not;
             and ``_orig_mod.`` wherever it stands.
-        leave_out: Names of layers or tensors that are not taken, and keep the values they have
-            where the network has them.
+        leave_out: Names of layers or tensors that are not loaded; the network's keep their values.
 
     Raises:
         ValueError: Listing what is missing, unexpected or of another shape.
@@ -91,12 +90,14 @@ def load_exactly(
         "unexpected": [name for name in taken if name not in wanted],
         "of another shape": shapes,
     }
-    told = [f"{len(found)} {kind}: {_first(found)}" for kind, found in problems.items() if found]
-    if told:
+    mismatches = [
+        f"{len(found)} {kind}: {_first(found)}" for kind, found in problems.items() if found
+    ]
+    if mismatches:
         matching = len(wanted.keys() & taken.keys()) - len(shapes)
         share = f"{matching} of {len(wanted)} tensors match {type(network).__name__}"
         hint = "" if prefix is not None else _hint(tensors, wanted, matching)
-        raise ValueError(f"{source}: {share}; {'; '.join(told)}{hint}")
+        raise ValueError(f"{source}: {share}; {'; '.join(mismatches)}{hint}")
     network.load_state_dict({**{name: own[name] for name in kept}, **taken})
 
 
@@ -110,11 +111,11 @@ def _read(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
         # torch's own text is left out: it advises to load the file unsafely.
         foreign = re.search(r"GLOBAL (\w[\w.]*\.\w+) (?:was not|whose)", str(error))
         if foreign is None:
-            told = "is damaged, or holds more than plain tensors, so it was not loaded"
-            raise ValueError(f"{path} {told} ({type(error).__name__})") from error
-        told = f"holds more than plain tensors, {foreign[1]}, so it was not loaded"
+            message = "is damaged, or holds more than plain tensors, so it was not loaded"
+            raise ValueError(f"{path} {message} ({type(error).__name__})") from error
+        message = f"holds more than plain tensors, {foreign[1]}, so it was not loaded"
         advice = "save the weights alone: torch.save(network.state_dict(), FILE)"
-        raise ValueError(f"{path} {told}; {advice}") from error
+        raise ValueError(f"{path} {message}; {advice}") from error
 
 
 def _entry(content: Any, key: str, path: Path) -> Any:  # noqa: ANN401
@@ -127,7 +128,7 @@ def _entry(content: Any, key: str, path: Path) -> Any:  # noqa: ANN401
 
 
 def _unwrapped(content: Any) -> Any:  # noqa: ANN401
-    """The first mapping that holds tensors by name: the content, or what lies under usual names."""
+    """Find the mapping of tensors by name: the content itself, or one under a usual name."""
     for _ in range(_DEEPEST):
         if not isinstance(content, Mapping) or _is_weights(content):
             break
@@ -148,13 +149,13 @@ def _is_weights(value: object) -> bool:
 
 
 def _best(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors under the names of which most are the network's; of equals the least changed."""
+    """Choose the renaming with most of the network's names; of equals the first."""
     found = list(_renamed(tensors))
     return max(found, key=lambda named: len(named.keys() & own.keys()))
 
 
 def _renamed(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
-    """The tensors as they are, and without what wrappers added to their names."""
+    """Yield the tensors as they are, then without the prefixes that wrappers add."""
     yield dict(tensors)
     bare = {_INSIDE.sub("", name): value for name, value in tensors.items()}
     names = list(bare)
@@ -176,7 +177,7 @@ def _below(tensors: Mapping[str, Tensor], prefix: str, source: str) -> dict[str,
 
 
 def _hint(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], matching: int) -> str:
-    """Which prefix would do better, if one would."""
+    """Suggest a prefix with which more names match, if there is one."""
     last = next(iter(own), "")
     prefixes = {n.removesuffix(last) for n in tensors if last and n.endswith(f".{last}")}
     for prefix in sorted(prefixes):

@@ -18,10 +18,9 @@ def timm_model(
     checkpoint: str | None = None,
     new_classifier: bool = False,
 ) -> nn.Module:
-    """A model of timm, with its weights unless told otherwise.
+    """Build a model of timm, with its weights by default.
 
-    What only training needs, such as ``drop_rate``, a teacher does not take: see
-    ``students.timm_model``.
+    Arguments for training alone, such as ``drop_rate``, are those of ``students.timm_model``.
 
     Args:
         name: As in ``timm.list_models(pretrained=True)``.
@@ -69,8 +68,8 @@ def _classes(name: str, asked: int | None, download: bool) -> int:
     if asked is not None and asked < 0:
         raise ValueError(f"num_classes must be at least 0, got {asked}")
     if own == 0 and (asked is None or (download and asked > 0)):
-        told = f"name {name!r} has weights without a classifier, so it gives no logits"
-        raise ValueError(f"{told}: num_classes: 0 takes its features")
+        message = f"name {name!r} has weights without a classifier, so it gives no logits"
+        raise ValueError(f"{message}: num_classes: 0 takes its features")
     if download and asked not in (None, 0, own):
         raise ValueError(f"num_classes must be {own} with the weights of {name}, got {asked}")
     return own if asked is None else asked
@@ -81,7 +80,7 @@ def _fill(model: nn.Module, checkpoint: str, new_classifier: bool) -> None:
     named = vars(model)["pretrained_cfg"].get("classifier") or ()
     classifiers = [named] if isinstance(named, str) else list(named)
     own = [n for n in classifiers if any(m.startswith(f"{n}.") for m in model.state_dict())]
-    # Where features are asked for, what the file says of classes has no place.
+    # A model that gives features has no place for the file's classifier.
     leave_out = classifiers if new_classifier or not own else ()
     try:
         load_exactly(model, read_tensors(Path(checkpoint)), checkpoint, leave_out=leave_out)

@@ -64,18 +64,26 @@ def test_the_output_that_is_named_is_given(given: object, output: str | int) -> 
         (
             (LOGITS, MAPS),
             None,
-            r"^output 'logits' of Gives is nothing, not a tensor; it gives 0: a tensor \(1, 2\), "
-            r"1: a tensor \(1, 3, 4, 4\)$",
+            r"^output 'logits' of Gives is nothing, not a tensor; the network returns "
+            r"0: a tensor \(1, 2\), 1: a tensor \(1, 3, 4, 4\)$",
         ),
         (
             {"out": LOGITS, "n": 3},
             "n",
-            r"is a int, not a tensor; it gives 'out': a tensor \(1, 2\)",
+            r"is a int, not a tensor; the network returns 'out': a tensor \(1, 2\)",
         ),
-        ((LOGITS,), 1, r"^output 1 of Gives is nothing, not a tensor; it gives 0: a tensor"),
+        (
+            (LOGITS,),
+            1,
+            r"^output 1 of Gives is nothing, not a tensor; the network returns 0: a tensor",
+        ),
         ({"out": LOGITS}, 0, r"^output 0 of Gives is nothing"),
-        (LOGITS, "shape", r"^output 'shape' of Gives is nothing.*gives a tensor \(1, 2\)$"),
-        (SimpleNamespace(), None, r"is nothing, not a tensor; it gives a SimpleNamespace$"),
+        (LOGITS, "shape", r"^output 'shape' of Gives is nothing.*returns a tensor \(1, 2\)$"),
+        (
+            SimpleNamespace(),
+            None,
+            r"is nothing, not a tensor; the network returns a SimpleNamespace$",
+        ),
     ],
 )
 def test_what_is_not_there_is_refused_with_what_is(
