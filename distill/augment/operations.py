@@ -27,7 +27,7 @@ class Space:
         translate: Shift as a share of width or height, to which ``pixels`` are added.
         pixels: Shift in pixels.
         degrees: Rotation.
-        enhance: Brightness, colour, contrast and sharpness go to ``1 - enhance .. 1 + enhance``.
+        enhance: Brightness, color, contrast and sharpness go to ``1 - enhance .. 1 + enhance``.
         bits: Bits that Posterize takes away.
     """
 

@@ -9,7 +9,7 @@ class Progress:
     """Counts runs that ended and prints a line for each.
 
     Args:
-        console: Where to print.
+        console: For the lines.
         total: Number of runs.
         finished: Number of runs that were finished before.
     """

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from distill import recipes
 from distill.bench import bench
-from distill.runs.repeatable import Run, digest
+from distill.recipes import Recipe
+from distill.runs.repeatable import RepeatableRun, digest
 from distill.ssld import prepare
 
 HERE, RUNS = Path(__file__).parent, Path("runs/ssld")
@@ -21,9 +22,9 @@ def main() -> None:
     images = sys.argv[1]
     for name, epochs in TEACHERS.items():
         changes = [f"data.train={images}", f"trainer.max_epochs={epochs}"]
-        tree = recipes.load(recipes.find("cifar10/teacher_resnet20"), changes)
-        run = Run(tree, RUNS / name, "cifar10/teacher_resnet20", digest(tree, ""))
-        print(name, run.carry_out()["student"]["top1"]["val"])
+        recipe = Recipe(recipes.load(recipes.find("cifar10/teacher_resnet20"), changes))
+        run = RepeatableRun(recipe, RUNS / name, "cifar10/teacher_resnet20", digest(recipe, ""))
+        print(name, run.train()["student"]["top1"]["val"])
     if not (RUNS / "selected" / "select.json").is_file():
         changes = [f"data.images.train={images}"]
         prepare(recipes.load(HERE / "pipeline.yaml", changes), TOP_K, command=" ".join(sys.argv))

@@ -16,7 +16,7 @@ def ab_loss(student: Tensor, teacher: Tensor, margin: float = 1.0) -> Tensor:
     Args:
         student: Connected maps (b, c, h, w), before their ReLU.
         teacher: Maps (b, c, h, w) before their ReLU; no gradient flows to them.
-        margin: How far beyond zero is far enough; positive, 1 in the authors' code.
+        margin: Distance from zero beyond which nothing is lost; positive, 1 in the authors' code.
 
     Returns:
         The mean over the batch of the sum over c, h and w. The authors' code weighs the last stage

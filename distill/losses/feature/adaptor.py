@@ -29,7 +29,7 @@ def to_map(
 
     Args:
         features: Maps (b, c, h, w), tokens (b, n, c) or channels-last maps (b, h, w, c).
-        layout: Which of the three they are.
+        layout: Layout of the features, one of the three.
         prefix_tokens: Leading tokens to drop, those of no place.
         size: Height and width of the grid of the other tokens; None where it is square.
 

@@ -49,7 +49,7 @@ class MGDLoss(nn.Module):
         teacher_channels: Channels of the teacher's maps.
         ratio: Share that is masked; at least 0, below 1. The authors take 0.65 of the pixels for
             detection, 0.15 of the channels for classification.
-        mask: What is masked.
+        mask: Whether pixels or channels are masked.
 
     Raises:
         ValueError: If a number of channels is below 1, or another argument out of range.

@@ -31,7 +31,7 @@ def focal_loss(
     Args:
         input: Logits (b, k).
         target: Class numbers (b,), or shares of the classes (b, k), such as those of mixup.
-        gamma: How much easy images are played down; at least 0.
+        gamma: Strength with which easy images are played down; at least 0.
         alpha: Weights of the classes (k,), or one for all; at least 0, None is 1. Unlike those of
             ``torch.nn.CrossEntropyLoss`` they do not divide the mean.
         ignore_index: The class number of images that do not count.
