@@ -57,13 +57,20 @@ def check_plain(key: str, value: object, annotation: Any) -> None:  # noqa: ANN4
         refused |= alien and any(isinstance(v, kind) for v in _leaves(value))
     if refused:
         raise RecipeError(key, f"needs {spell(annotation)}, got {shown(value)}")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--value", type=annotation)
     try:
-        parser.parse_object({"value": deepcopy(value)})  # which it converts in place
+        _parser_of(annotation).parse_object(
+            {"value": deepcopy(value)}
+        )  # which it converts in place
     except Exception as error:
         hint = nearest(str(value)[:200], _literals(annotation))
         raise RecipeError(key, f"needs {spell(annotation)}, got {shown(value)}{hint}") from error
+
+
+@cache
+def _parser_of(annotation: Any) -> ArgumentParser:  # noqa: ANN401
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--value", type=annotation)
+    return parser
 
 
 def is_plain(annotation: Any) -> bool:  # noqa: ANN401
