@@ -7,7 +7,7 @@ paths only where the annotation says so, of that type; every other value is a pl
 import inspect
 import re
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -54,13 +54,14 @@ class Walk:
 
     Args:
         trusted: The packages whose classes and functions may be named.
+        later: Names of arguments that whoever builds the objects fills in where they are left out.
 
     Attributes:
         nodes: Every object that is built, innermost last.
     """
 
-    def __init__(self, trusted: Sequence[str]) -> None:
-        self._trusted = trusted
+    def __init__(self, trusted: Sequence[str], later: Collection[str] = ()) -> None:
+        self._trusted, self._later = trusted, later
         self._depth = 0
         self.nodes: list[Node] = []
 
@@ -123,7 +124,7 @@ class Walk:
                 raise RecipeError(place, "may not be given in a recipe")
             self.visit(place, value, known[name].annotation)
         for name, argument in known.items():
-            if complete and argument.needed and name not in given:
+            if complete and argument.needed and name not in (*given, *self._later):
                 raise RecipeError(f"{key}.{name}", f"{name_of} needs it")
 
     def _text(self, key: str, value: str, annotation: Any) -> None:  # noqa: ANN401

@@ -45,7 +45,7 @@ def check(tree: Mapping[str, Any], trusted: Sequence[str] = ()) -> list[Node]:
         if section not in _SECTIONS:
             hint = nearest(str(section)[:80], (*_SECTIONS, "stages"))
             raise RecipeError(short(str(section)), f"unknown section{hint}")
-    walk = Walk((*TRUSTED, *trusted))
+    walk = Walk((*TRUSTED, *trusted), later=("save_dir",))  # of loggers: the run's directory
     for section, kind in _KINDS.items():
         if not isinstance(tree.get(section), Mapping):
             raise RecipeError(section, "is missing")

@@ -27,6 +27,15 @@ def test_a_logger_named_by_its_class_alone_writes_into_the_run(
     assert logger[0].save_dir == str(tmp_path)
 
 
+@pytest.mark.parametrize("arguments", [None, {"name": "mine"}])
+def test_any_logger_of_lightning_needs_no_folder(
+    arguments: dict[str, str] | None, tmp_path: Path
+) -> None:
+    name = "pytorch_lightning.loggers.CSVLogger"
+    spec = {"class_path": name, "init_args": arguments} if arguments else name
+    assert built_with(tmp_path, logger=spec).trainer["logger"].save_dir == str(tmp_path)
+
+
 def test_the_recipe_has_the_last_word_but_on_the_folder_and_the_sampler(tmp_path: Path) -> None:
     settings = trainer_kwargs(built_with(tmp_path).trainer, tmp_path)
     assert (settings["num_sanity_val_steps"], settings["enable_model_summary"]) == (0, False)
