@@ -24,7 +24,7 @@ from torch import nn
 
 import students
 from distill import recipes
-from distill.cache.listing import listed
+from distill.cache.listing import list_caches
 from distill.cache.store import Entry, Store
 from distill.cache.teacher_cache import FOLDER
 from distill.runs.single import fit
@@ -118,7 +118,7 @@ def main() -> None:
                     row[name] = round(seconds(images, method, seed, options.epochs, kept), 2)
                 rows.append(row)
                 print(row, flush=True)
-        found = listed(FOLDER)
+        found = list_caches(FOLDER)
     with (out / "study.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, ("method", "seed", "live_s", "cached_s"))
         writer.writeheader()
