@@ -11,6 +11,7 @@ from torch import nn
 
 from distill.core.class_paths import resolve
 from distill.core.echo import short, shown
+from distill.core.files import sha256
 from distill.core.strict_yaml import read_yaml
 from distill.core.trust import TRUSTED, further
 from distill.core.walk import Walk
@@ -23,17 +24,18 @@ def from_run(run_dir: str) -> nn.Module:
     """The trained student of a finished run, as a teacher.
 
     The network is built as the run's ``config.yaml`` says and filled from its
-    ``student.safetensors``; it carries the ``input_normalization`` that its ``result.json`` says it
-    was trained with. What it is built of must come from the toolkit's packages, or from those that
-    the command trusts that builds the teacher (``--trust``; in Python
-    ``distill.core.trust.trusting``).
+    ``student.safetensors``; it carries what its ``result.json`` says it was trained with: the
+    ``input_normalization``, and the names of the classes as ``trained_classes``. What it is built
+    of must come from the toolkit's packages, or from those that the command trusts that builds the
+    teacher (``--trust``; in Python ``distill.core.trust.trusting``).
 
     Args:
         run_dir: What ``distill fit`` left behind.
 
     Raises:
         ValueError: If there is no finished run, if its recipe names something other than a network
-            of a trusted package, or if its weights do not match that network.
+            of a trusted package, or if its weights do not match that network or the hash that
+            ``result.json`` has of them.
 
     Example:
         >>> from_run("runs/none")
@@ -49,10 +51,16 @@ def from_run(run_dir: str) -> nn.Module:
         network = _network(config)
     finally:
         _ABOVE.reset(token)
+    facts = _facts(result)
+    if _entry(facts, "sha256", weights.name) not in (None, sha256(weights)):
+        raise ValueError(f"{weights} is damaged: it does not match its hash in {result.name}")
     load_exactly(network, read_tensors(weights), str(weights))
-    normalization = _normalization(result)
+    normalization = _normalization(result, facts.get("normalization"))
     if normalization is not None:
         network.input_normalization = normalization  # type: ignore[assignment]
+    classes = _entry(facts, "dataset", "classes")
+    if isinstance(classes, list) and all(isinstance(name, str) for name in classes):
+        network.trained_classes = tuple(classes)  # type: ignore[assignment]
     return network
 
 
@@ -80,15 +88,34 @@ def _network(config: Path) -> nn.Module:
     return _build(str(config), spec, trusted)
 
 
-def _normalization(result: Path) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+def _facts(result: Path) -> dict[str, Any]:
     try:
-        found = json.loads(result.read_text(encoding="utf-8")).get("normalization")
-        if found is None:
-            return None
+        found = json.loads(result.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{result} cannot be read: {short(str(error), 200)}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{result} is not the result of a run")
+    return found
+
+
+def _entry(facts: dict[str, Any], section: str, name: str) -> object:
+    """What a section of a result says, None if it does not."""
+    found = facts.get(section)
+    return found.get(name) if isinstance(found, dict) else None
+
+
+def _normalization(
+    result: Path, found: object
+) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    if found is None:
+        return None
+    try:
+        if not isinstance(found, dict):
+            raise TypeError
         mean, std = ([float(value) for value in found[name]] for name in ("mean", "std"))
         if all(map(math.isfinite, mean + std)) and min(std) > 0 and len(mean) == len(std):
             return tuple(mean), tuple(std)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         pass
     raise ValueError(f"{result} holds no readable normalization")
 

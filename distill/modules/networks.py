@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from distill.core.batch import Batch
 from distill.core.errors import RecipeError
 from distill.core.outputs import Outputs
+from distill.core.suggest import difference
 from distill.tasks import ImageData
 
 
@@ -157,8 +158,19 @@ class Networks:
             except ValueError as error:
                 if name not in unread:
                     raise RecipeError(key(name), str(error)) from error
+            if name not in unread:
+                _check_class_order(key(name), network, data.classes)
         self.fitting = fitting
         return found
+
+
+def _check_class_order(key: str, network: nn.Module, classes: Sequence[str]) -> None:
+    """Refuse a finished run's network that numbers the data's classes in another order."""
+    for part in network.modules():
+        carried = getattr(part, "trained_classes", classes)
+        if sorted(carried) == sorted(classes) and (told := difference(carried, classes)):
+            told = f"its run and the data have {told}; give data.classes in the run's order"
+            raise RecipeError(key, told)
 
 
 @contextmanager

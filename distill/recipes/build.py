@@ -14,6 +14,7 @@ import torch
 from jsonargparse import ArgumentError, Namespace
 from pytorch_lightning.cli import LightningArgumentParser
 
+from distill.core.echo import short
 from distill.core.errors import RecipeError
 from distill.core.trust import trusting
 from distill.recipes.check import blame, check
@@ -82,7 +83,17 @@ def _parser() -> LightningArgumentParser:
     parser.add_lightning_class_args(pl.LightningModule, "model", subclass_mode=True)
     parser.add_lightning_class_args(pl.LightningDataModule, "data", subclass_mode=True)
     parser.add_lightning_class_args(pl.Trainer, "trainer")
+    _read_no_files(parser)
     return parser
+
+
+def _read_no_files(parser: LightningArgumentParser) -> None:
+    """A text never stands for a file that the parser would read."""
+    for action in parser._actions:
+        if hasattr(action, "_enable_path"):
+            action._enable_path = False
+        if hasattr(action, "sub_add_kwargs"):
+            action.sub_add_kwargs["sub_configs"] = False
 
 
 def _plain(parser: LightningArgumentParser, config: Namespace) -> Tree:
@@ -127,4 +138,4 @@ def _short(error: BaseException) -> RecipeError:
     tells = [line for line in lines if line.startswith(("Expected", "Problem", "Not a valid"))]
     told = [line for line in tells if "given class_path" not in line and "NoneType" not in line]
     message = (told or tells or lines)[0]
-    return RecipeError(".".join(dict.fromkeys(keys)) or "recipe", message[:200])
+    return RecipeError(".".join(dict.fromkeys(keys)) or "recipe", short(message, 200))

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
+from distill.core.echo import short, shown
 from distill.core.errors import RecipeError
 from distill.core.suggest import nearest
 from distill.recipes.check import check
@@ -37,10 +38,12 @@ def stages(recipe: Recipe) -> dict[str, Recipe]:
     """
     given = recipe.tree.get(STAGES)
     if not isinstance(given, Mapping) or not given:
-        raise RecipeError(STAGES, f"expected the keys of each stage under its name, got {given!r}")
+        raise RecipeError(
+            STAGES, f"expected the keys of each stage under its name, got {shown(given)}"
+        )
     found = {}
     for name, changes in given.items():
-        _check(f"{STAGES}.{name}", name, changes)
+        _check(f"{STAGES}.{short(str(name))}", name, changes)
         with in_stage(recipe, name):
             found[name] = _log_apart(_changed(recipe, changes or {}), name)
     return found
@@ -90,11 +93,11 @@ def in_stage(recipe: Recipe, name: str) -> Iterator[None]:
 
 
 def _check(key: str, name: object, changes: object) -> None:
-    if not isinstance(name, str) or re.fullmatch(r"[A-Za-z0-9_-]+", name) is None:
-        needed = "stage names may contain only letters, digits, _ and -"
+    if not isinstance(name, str) or re.fullmatch(r"[A-Za-z0-9_-]{1,100}", name) is None:
+        needed = "stage names have up to 100 letters, digits, _ and -"
         raise RecipeError(key, needed)
     if not isinstance(changes, Mapping | None):
-        raise RecipeError(key, f"expected a mapping, got {type(changes).__name__} {changes!r}")
+        raise RecipeError(key, f"expected a mapping, got {type(changes).__name__} {shown(changes)}")
     for place in changes or ():
         section, *rest = _short(place).split(".")
         if section in _OWN and not rest:
@@ -109,7 +112,7 @@ def _check(key: str, name: object, changes: object) -> None:
 def _check_names(key: str, given: object) -> None:
     names = given if isinstance(given, list) else []
     if not names or not all(isinstance(name, str) and name for name in names):
-        raise RecipeError(key, f"needs a list of names, got {given!r}")
+        raise RecipeError(key, f"needs a list of names, got {shown(given)}")
 
 
 def _changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:

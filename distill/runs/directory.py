@@ -11,8 +11,9 @@ import yaml
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import nn
 
+from distill.core.echo import short
 from distill.core.errors import RecipeError
 from distill.core.files import sha256
 from distill.core.rank import first_process
@@ -180,7 +181,8 @@ def read_finished(run_dir: Path) -> tuple[Recipe, dict[str, Any]]:
         if not path.is_file():
             raise RecipeError(str(path), "is missing: not the directory of a finished run")
     found = _read_result(result)
-    expected = found.get("sha256", {}).get(WEIGHTS)
+    hashes = found.get("sha256")
+    expected = hashes.get(WEIGHTS) if isinstance(hashes, dict) else None
     if expected is not None and sha256(weights) != expected:
         raise RecipeError(str(weights), "is damaged: it does not match its hash in result.json")
     return Recipe(read(recipe)), found
@@ -191,18 +193,22 @@ def _read_result(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RecipeError(str(path), f"cannot be read: {error}") from error
-    if not isinstance(found, dict) or not isinstance(found.get("dataset"), dict):
-        raise RecipeError(str(path), "is not the result of a run")
-    return found
+    match found:
+        case {"dataset": {"classes": list()}}:
+            return dict(found)
+    raise RecipeError(str(path), "is not the result of a run")
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Give a network the tensors of a safetensors file.
 
     Raises:
-        RecipeError: If it is damaged.
+        RecipeError: If the file is damaged, or is another network's.
     """
     try:
-        return load_file(path)
+        network.load_state_dict(load_file(path))
     except SafetensorError as error:
         raise RecipeError(str(path), f"is damaged: {error}") from error
+    except RuntimeError as error:  # torch's, with a line for each kind of difference
+        told = f"does not fit {type(network).__name__}: {short(str(error), 300)}"
+        raise RecipeError(str(path), told) from error

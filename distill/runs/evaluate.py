@@ -11,7 +11,7 @@ from distill.core.protocols import SavesNetworks
 from distill.core.suggest import difference
 from distill.recipes import Recipe
 from distill.recipes.stages import last_stage
-from distill.runs.directory import read_finished, read_weights
+from distill.runs.directory import load_weights, read_finished
 from distill.runs.result import Result, measure
 from distill.runs.session import Session, data_errors, quiet_lightning
 
@@ -43,11 +43,11 @@ def evaluate(
         recipe = _tested_on(recipe, source, trained["dataset"]["classes"])
     with quiet_lightning(), data_errors():
         session = Session(recipe, run_dir, trusted, console)
-        session.model.student.load_state_dict(read_weights(run_dir / "student.safetensors"))
+        load_weights(session.model.student, run_dir / "student.safetensors")
         if isinstance(session.model, SavesNetworks):
             for file, network in session.model.saved_networks.items():
                 if (run_dir / file).is_file():
-                    network.load_state_dict(read_weights(run_dir / file))
+                    load_weights(network, run_dir / file)
         _set_up_test_images(session, trained["dataset"]["classes"])
         measured = measure(session.bare_trainer(), session)
     where = source or "the recipe's test images"

@@ -14,7 +14,7 @@ from distill.core.errors import RecipeError
 from distill.core.randomness import fold, uniform
 from distill.recipes import Recipe
 from distill.recipes.stages import last_stage
-from distill.runs.directory import read_finished, read_weights
+from distill.runs.directory import load_weights, read_finished
 from distill.runs.result import Result
 from distill.runs.session import Session, quiet_lightning
 
@@ -132,7 +132,7 @@ def _student(recipe: Recipe, run_dir: Path, trusted: Sequence[str]) -> nn.Module
     model = {"class_path": "distill.modules.Distillation", "init_args": alone}
     session = Session(Recipe({"model": model, "data": recipe.get("data")}), run_dir, trusted)
     network = session.model.student
-    network.load_state_dict(read_weights(run_dir / "student.safetensors"))
+    load_weights(network, run_dir / "student.safetensors")
     return network.float()
 
 

@@ -1,8 +1,12 @@
+from collections.abc import Callable
+
 import pytest
 import torch
+from torch import nn
 
 from distill.core.errors import RecipeError
 from distill.modules import Distillation, Normalization
+from teachers import Ensemble
 from tests.fixtures.modules import CE, KD, digits, trainer
 from tests.fixtures.networks import tiny
 
@@ -48,3 +52,28 @@ def test_networks_for_colour_are_refused_grey_images_before_training(name: str) 
     with pytest.raises(RecipeError, match=message):
         running.fit(module, digits())
     assert running.global_step == 0
+
+
+@pytest.mark.parametrize("wrap", [lambda network: network, lambda network: Ensemble([network])])
+def test_teachers_of_another_order_of_classes_are_refused_before_training(
+    wrap: Callable[[nn.Module], nn.Module],
+) -> None:
+    network = tiny(12)
+    network.trained_classes = ("1", "0", *map(str, range(2, 10)))
+    module = Distillation(wrap(network), tiny(8), {"ce": CE, "kd": KD})
+    message = (
+        r"^model\.teacher: its run and the data have the same classes in another order: "
+        r"number 0 is 1 and 0; give data\.classes in the run's order$"
+    )
+    running = trainer()
+    with pytest.raises(RecipeError, match=message):
+        running.fit(module, digits())
+    assert running.global_step == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*")
+@pytest.mark.parametrize("classes", [tuple(map(str, range(10))), ("a", "b")])
+def test_teachers_of_the_same_order_or_of_other_classes_train(classes: tuple[str, ...]) -> None:
+    network = tiny(12)
+    network.trained_classes = classes
+    trainer().fit(Distillation(network, tiny(8), {"ce": CE, "kd": KD}), digits())

@@ -33,7 +33,8 @@ def test_any_logger_of_lightning_needs_no_folder(
 ) -> None:
     name = "pytorch_lightning.loggers.CSVLogger"
     spec = {"class_path": name, "init_args": arguments} if arguments else name
-    assert built_with(tmp_path, logger=spec).trainer["logger"].save_dir == str(tmp_path)
+    (logger,) = built_with(tmp_path, logger=spec).trainer["logger"]
+    assert logger.save_dir == str(tmp_path)
 
 
 def test_the_recipe_has_the_last_word_but_on_the_folder_and_the_sampler(tmp_path: Path) -> None:

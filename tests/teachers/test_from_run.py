@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +7,7 @@ import torch
 from torch import nn
 
 import students
+from distill.core.files import sha256
 from distill.core.trust import trusting
 from teachers import Ensemble, from_run
 from tests.fixtures.runs import write_run
@@ -36,14 +38,11 @@ def test_carries_none_where_the_run_tells_none(tmp_path: Path, content: str) -> 
 @pytest.mark.parametrize(
     "content",
     [
-        "{",
-        "[]",
         '{"normalization": {"mean": [0]}}',
         '{"normalization": 3}',
         '{"normalization": {"mean": [NaN], "std": [1]}}',
         '{"normalization": {"mean": [0], "std": [0]}}',
         '{"normalization": {"mean": [0, 0], "std": [1]}}',
-        "[" * 100_000,
     ],
 )
 def test_unreadable_normalization_is_refused(tmp_path: Path, content: str) -> None:
@@ -51,6 +50,33 @@ def test_unreadable_normalization_is_refused(tmp_path: Path, content: str) -> No
     (tmp_path / "result.json").write_text(content)
     with pytest.raises(ValueError, match=r"result\.json holds no readable normalization$"):
         from_run(run_dir)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "[" * 100_000])
+def test_unreadable_result_is_refused(tmp_path: Path, content: str) -> None:
+    run_dir = write_run(tmp_path, LINEAR, nn.Linear(3, 2))
+    (tmp_path / "result.json").write_text(content)
+    with pytest.raises(ValueError, match=r"result\.json (cannot be read|is not the result)"):
+        from_run(run_dir)
+
+
+def test_weights_that_changed_since_are_refused(tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path, LINEAR, nn.Linear(3, 2))
+    weights = tmp_path / "student.safetensors"
+    facts = {"sha256": {weights.name: sha256(weights)}}
+    (tmp_path / "result.json").write_text(json.dumps(facts))
+    from_run(run_dir)
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(ValueError, match=r"student\.safetensors is damaged: it does not match"):
+        from_run(run_dir)
+
+
+def test_carries_the_classes_of_the_run(tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path, LINEAR, nn.Linear(3, 2))
+    (tmp_path / "result.json").write_text('{"dataset": {"classes": ["cat", "dog"]}}')
+    assert from_run(run_dir).trained_classes == ("cat", "dog")
 
 
 def test_class_path_alone_is_a_spec(tmp_path: Path) -> None:
