@@ -1,5 +1,6 @@
 """Bad recipes end with exit code 2, at most three lines that name the key, and no run directory."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -251,7 +252,14 @@ def test_the_unspoilt_recipe_trains(tmp_path: Path) -> None:
 
 def test_the_command_itself_exits_with_2(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "distill", "fit", "digits/teacher", "--trainer.max_epoch=1"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        check=False,
+    )
     assert done.returncode == 2
     assert "trainer.max_epoch" in done.stderr
     assert len(done.stderr.splitlines()) <= 3

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from distill import runs
-from distill.cache.listing import listed
+from distill.cache.listing import list_caches
 from tests.fixtures.runs import QUIET
 
 ROOT = Path(__file__).parents[2]
@@ -95,7 +95,7 @@ def test_two_processes_train_as_one_with_the_same_global_batch(tmp_path: Path) -
     top1 = [json.loads((f / "result.json").read_text())["student"]["top1"] for f in (one, two)]
     assert top1[0] == top1[1]
     entries = {"teacher.logits": 2 * 128, "teacher.logits of evaluation": 719}
-    assert listed(tmp_path)[0].entries == entries
+    assert list_caches(tmp_path)[0].entries == entries
 
 
 @pytest.mark.slow

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 import yaml
-from distill.bench.sweep.search import Trial
 from wandb.sdk.launch.sweeps import utils as agent
 
 from distill import recipes
 from distill.bench.sweep.command import Command
 from distill.bench.sweep.runner import make_plan
 from distill.bench.sweep.spec import read_sweep
+from distill.bench.sweep.trial_queue import Trial
 from distill.cli.app import _overrides
 from distill.core.errors import RecipeError
 from tests.fixtures.sweeps import SPEC, write
