@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import warnings
 
 from distill.core.stopping import Stopped, handled_signals, stoppable
 
@@ -13,6 +14,7 @@ def run() -> int:
         with stoppable():
             from distill.cli import main
 
+            warnings.formatwarning = _in_a_line
             code = main()
             # What is to do is done; a handler would be gone before the interpreter is.
             signal.pthread_sigmask(signal.SIG_BLOCK, heard)
@@ -20,6 +22,12 @@ def run() -> int:
         sys.stderr.write(f"distill: {stopped}\n")
         code = 128 + stopped.signum
     return code
+
+
+def _in_a_line(
+    message: Warning | str, category: object, filename: str, lineno: int, line: str | None = None
+) -> str:
+    return f"distill: warning: {message}\n"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 import argparse
 import errno
+import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +13,8 @@ from distill.cli import commands
 from distill.core.errors import Interrupted, NonFiniteError, RecipeError
 from distill.core.stopping import Stopped, stoppable
 
-_EPILOG = """exit codes: 0 done; 2 bad recipe or arguments; 3 a loss became infinite or NaN;
+_EPILOG = """DISTILL_TRACEBACK=1 in the environment shows where an error comes from.
+exit codes: 0 done; 2 bad recipe or arguments; 3 a loss became infinite or NaN;
 143/130 stopped by SIGTERM/SIGINT with a checkpoint saved; 1 anything else"""
 _NOT_OURS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 """A full or failing disk and missing rights: a line says it, a traceback adds nothing."""
@@ -44,6 +47,8 @@ def _ended(error: BaseException) -> int:
     """Say why in a line; returns the exit code."""
     if isinstance(error, Interrupted) and not _speaks():
         return 0  # a launcher would kill the first process if another one failed before it
+    if os.environ.get("DISTILL_TRACEBACK"):
+        traceback.print_exception(error)
     sys.stderr.write(f"distill: {error}\n")
     return _exit_code(error)
 

@@ -1,6 +1,7 @@
 """``metrics.csv``: always written, and continued when a run is resumed."""
 
 import csv
+import warnings
 from pathlib import Path
 
 from pytorch_lightning.loggers import CSVLogger
@@ -31,6 +32,18 @@ def metrics_file(run_dir: Path, resumed_at: int | None = None) -> CSVLogger:
 def _rows_before(path: Path, step: int) -> list[dict[str, str]]:
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
-        # Lightning numbers a row by the last finished step, counted from 0.
-        return [row for row in csv.DictReader(file) if int(row["step"]) < step]
+    with path.open(newline="", errors="replace") as file:
+        lines = file.readlines()
+    whole = [line for line in lines if line.endswith("\n") and "\0" not in line]
+    rows = list(csv.DictReader(whole))
+    # Lightning numbers a row by the last finished step, counted from 0.
+    kept = [row for row in rows if _is_whole(row)]
+    if len(kept) < max(1, len(lines) - 1) and first_process():
+        told = f"{path} is damaged: {len(kept)} of its rows are kept"
+        warnings.warn(f"{told}; the weights are not touched by it", stacklevel=2)
+    return [row for row in kept if int(row["step"]) < step]
+
+
+def _is_whole(row: dict[str | None, str | None]) -> bool:
+    """Whether a row has a value for each column, and a step."""
+    return None not in row and None not in row.values() and (row.get("step") or "").isdecimal()

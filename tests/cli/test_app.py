@@ -1,5 +1,6 @@
 import argparse
 import errno
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 from distill import __version__, recipes, runs
+from distill.__main__ import run
 from distill.cli import commands, main
 from distill.recipes import Recipe, read
 from distill.runs.directory import write_config
@@ -37,6 +39,29 @@ def test_wrong_commands_exit_with_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
+
+
+def test_the_traceback_of_an_error_is_shown_on_request(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["show", "digits/none"]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("distill: ")
+    assert line.count("\n") == 1
+    monkeypatch.setenv("DISTILL_TRACEBACK", "1")
+    assert main(["show", "digits/none"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("Traceback")
+    assert told.endswith(line)
+
+
+def test_warnings_are_a_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    monkeypatch.setattr("distill.cli.main", lambda: 0)
+    monkeypatch.setattr("signal.pthread_sigmask", lambda *_: None)
+    assert run() == 0
+    line = warnings.formatwarning("left out 3", UserWarning, "trees.py", 103)
+    assert line == "distill: warning: left out 3\n"
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

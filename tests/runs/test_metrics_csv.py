@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from distill.runs.metrics_csv import metrics_file
 
 
@@ -33,3 +35,24 @@ def test_a_resumed_run_without_metrics_starts_them(tmp_path: Path) -> None:
     logger.log_metrics({"loss": 0.1}, step=2)
     logger.save()
     assert (tmp_path / "metrics.csv").read_text().splitlines() == ["loss,step", "0.1,2"]
+
+
+@pytest.mark.parametrize(
+    ("content", "kept"),
+    [
+        ("", 0),
+        ("loss,step\n", 0),
+        ("loss,step\n0.5,0\n0.4,1", 1),
+        ("loss,step\n0.5,0\n0.4\n0.3,2\n", 2),
+        ("loss,step\n0.5,0\n0.4,1,7\n", 1),
+        ("loss,step\n0.5,0\n0.4,one\n", 1),
+        ("loss\n0.5\n", 0),
+        ("loss,step\n0.5,0\n\0,1\n", 1),
+    ],
+)
+def test_what_is_damaged_is_told_and_the_rest_kept(content: str, kept: int, tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_text(content)
+    told = rf"^{path} is damaged: {kept} of its rows are kept; the weights are not touched by it$"
+    with pytest.warns(UserWarning, match=told):
+        metrics_file(tmp_path, resumed_at=3)
