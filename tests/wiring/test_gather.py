@@ -1,6 +1,6 @@
-from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -17,24 +17,26 @@ ROWS = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
 WEIGHT = torch.tensor([[1.0, 0.5, 0.0], [0.0, 2.0, -0.3], [0.4, 0.0, 0.2]])
 
 
-def in_two_processes(work: Callable[[int, Path], None], folder: Path) -> list[dict[str, Tensor]]:
-    """What ``work(rank, folder)`` saves, run in two processes that share a gloo group."""
-    processes = [start(_join, rank, work, folder, method="forkserver") for rank in range(2)]
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Tensor]]:
+    """What each of two processes that share a gloo group finds."""
+    folder = tmp_path_factory.mktemp("group")
+    processes = [start(_join, rank, folder, method="forkserver") for rank in range(2)]
     for process in processes:
         process.join(60)
         assert process.exitcode == 0
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
-def _join(rank: int, work: Callable[[int, Path], dict[str, Tensor]], folder: Path) -> None:
+def _join(rank: int, folder: Path) -> None:
     dist.init_process_group(
         "gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2
     )
-    torch.save(work(rank, folder), folder / f"{rank}.pt")
+    torch.save(relation(rank) | terms(rank), folder / f"{rank}.pt")
     dist.destroy_process_group()
 
 
-def relation(rank: int, folder: Path) -> dict[str, Tensor]:
+def relation(rank: int) -> dict[str, Tensor]:
     """The gradient of a gathered RKD term, averaged over processes as DDP averages."""
     weight = WEIGHT.clone().requires_grad_()
     local = ROWS[4 * rank : 4 * rank + 4]
@@ -44,18 +46,20 @@ def relation(rank: int, folder: Path) -> dict[str, Tensor]:
     return {"value": value.detach(), "gradient": gradient / 2, "rows": gathered(local)}
 
 
-def test_a_gathered_loss_has_the_value_and_gradient_of_one_process(tmp_path: Path) -> None:
+def test_a_gathered_loss_has_the_value_and_gradient_of_one_process(
+    found: list[dict[str, Tensor]],
+) -> None:
     weight = WEIGHT.clone().requires_grad_()
     value = RKDLoss()(ROWS @ weight, ROWS)
     (gradient,) = torch.autograd.grad(value, weight)
     assert gradient.abs().min() > 1e-3
-    for found in in_two_processes(relation, tmp_path):
-        assert torch.equal(found["rows"], ROWS)
-        torch.testing.assert_close(found["value"], value.detach())
-        torch.testing.assert_close(found["gradient"], gradient, rtol=1e-4, atol=1e-6)
+    for each in found:
+        assert torch.equal(each["rows"], ROWS)
+        torch.testing.assert_close(each["value"], value.detach())
+        torch.testing.assert_close(each["gradient"], gradient, rtol=1e-4, atol=1e-6)
 
 
-def terms(rank: int, folder: Path) -> dict[str, Tensor]:
+def terms(rank: int) -> dict[str, Tensor]:
     """A term on the process's own rows beside one on all."""
     inputs = {"student": "student.logits", "teacher": "teacher.logits"}
     own, wide = Term(Mean(), inputs=inputs), Term(Mean(), inputs=inputs, batch="gathered")
@@ -72,8 +76,8 @@ class Mean(nn.Module):
         return student.mean() + 0 * teacher.sum()
 
 
-def test_each_term_says_which_batch_it_sees(tmp_path: Path) -> None:
-    first, second = in_two_processes(terms, tmp_path)
+def test_each_term_says_which_batch_it_sees(found: list[dict[str, Tensor]]) -> None:
+    first, second = found
     torch.testing.assert_close(first["local"], ROWS[:4].mean())
     torch.testing.assert_close(second["local"], ROWS[4:].mean())
     torch.testing.assert_close(first["all"], ROWS.mean())
