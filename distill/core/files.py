@@ -17,13 +17,22 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Write a file, whole or not at all; a full disk is an ``OSError`` and leaves the old one."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        write_through(temporary, content)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_through(path: Path, content: bytes | memoryview) -> None:
+    """Write a file to the disk; an ``OSError`` names it, which the system's does not."""
+    try:
+        with path.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -25,7 +25,7 @@ import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from distill.core.files import sha256
+from distill.core.files import sha256, write_through
 from distill.core.rank import first_process
 
 _SIDECAR = ".sha256"
@@ -52,10 +52,7 @@ class SafeCheckpointIO(TorchCheckpointIO):
             # Torch's own writer tells a full disk by twenty lines of C++.
             content = io.BytesIO()
             torch.save(checkpoint, content)
-            with temporary.open("wb") as file:
-                file.write(content.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
+            write_through(temporary, content.getbuffer())
             new = sha256(temporary)
             _list_hashes(final, [new, *_listed(final)])
             _sync_folder(final)
