@@ -34,6 +34,7 @@ def tune(options: argparse.Namespace) -> None:
 
 def resume(options: argparse.Namespace) -> None:
     """Go on with a run that was stopped."""
+    from distill.recipes.changes import check_changes
     from distill.runs import fit
     from distill.runs.directory import recipe_name
 
@@ -41,6 +42,7 @@ def resume(options: argparse.Namespace) -> None:
     if not config.is_file():
         raise RecipeError(str(config), "is missing: not a run directory")
     recipe = Recipe(recipes.load(config, options.overrides))
+    check_changes(Recipe(recipes.load(config)), recipe)
     name = recipe_name(options.run_dir)
     fit(recipe, options.run_dir, name=name, resume=True, trusted=options.trust)
 
