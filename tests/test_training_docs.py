@@ -26,6 +26,7 @@ def test_a_block_of_the_page_trains(block: dict[str, Any], tmp_path: Path) -> No
     for section, values in block.items():
         for key, value in values.items():
             recipes.put(tree, f"{section}.{key}", value)
+    recipes.put(tree, "data.train_samples", 200)
     recipes.put(tree, "trainer.max_epochs", 2)
     recipes.put(tree, "trainer.check_val_every_n_epoch", 1)
     result = runs.fit(tree, tmp_path / "run", console=Console(quiet=True))
