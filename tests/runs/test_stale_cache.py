@@ -43,6 +43,13 @@ def normalized() -> nn.Module:
     return network
 
 
+def named() -> nn.Module:
+    """The teacher as a finished run gives it, with the names of its classes."""
+    network = teacher()
+    network.trained_classes = tuple(data().classes)
+    return network
+
+
 CROP = [RandomCrop(1)]
 RELEVANT: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "a weight": ("model.teacher.conv.weight", {"network": lambda: changed("conv.weight")}, {}),
@@ -90,6 +97,7 @@ IRRELEVANT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "an equal teacher": ({"network": teacher}, {}),
     "a teacher's modes and hooks": ({"network": handled}, {}),
     "where its normalisation comes from": ({"network": normalized}, {}),
+    "whether it knows its classes": ({"network": named}, {}),
     "the student's normalisation": (
         {"normalization": {"student": Normalization([0.5], [0.5])}},
         {},
