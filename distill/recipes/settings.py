@@ -32,7 +32,6 @@ _SHARES = (
     "limit_test_batches",
     "limit_train_batches",
     "limit_val_batches",
-    "overfit_batches",
     "val_check_interval",
 )
 _ENDS = ("max_epochs", "max_steps", "max_time")
@@ -53,6 +52,9 @@ def check_settings(trainer: Mapping[str, Any]) -> None:
     if trainer.get("fast_dev_run"):
         told = "leaves no run behind: set trainer.limit_train_batches and trainer.max_epochs"
         raise RecipeError("trainer.fast_dev_run", told)
+    if trainer.get("overfit_batches"):
+        told = "is not taken: batches are keyed; set data.train_samples to train on a few images"
+        raise RecipeError("trainer.overfit_batches", told)
     _check_end(trainer)
     for most, least in (("max_epochs", "min_epochs"), ("max_steps", "min_steps")):
         bound, needed = trainer.get(most), trainer.get(least)

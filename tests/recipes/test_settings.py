@@ -18,6 +18,8 @@ from distill.recipes.settings import check_settings, check_terms, check_workers
         ({"limit_val_batches": -1}, "limit_val_batches: must be at least 0"),
         ({"val_check_interval": 0}, "val_check_interval: must be above 0"),
         ({"overfit_batches": -0.5}, "overfit_batches: must be at least 0"),
+        ({"overfit_batches": 2}, "overfit_batches: is not taken: .* set data.train_samples"),
+        ({"overfit_batches": 0.5}, "overfit_batches: is not taken"),
         ({"max_epochs": 0}, "max_epochs: must be at least 1, got 0"),
         ({"max_epochs": None}, "max_epochs: needs a number of at least 1, .* got None"),
         ({"max_epochs": -1}, "max_epochs: needs a number of at least 1, .* got -1"),
