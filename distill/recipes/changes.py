@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from distill.core.errors import RecipeError
 from distill.recipes.recipe import Recipe
 
-_MAY = ("max_epochs", "max_steps", "max_time", "log_every_n_steps", "enable_progress_bar", "logger")
+_MAY = ("max_epochs", "max_steps", "max_time", "log_every_n_steps", "enable_progress_bar")
+_MAY += ("logger", "callbacks")
 _MAY_CHANGE = (*(f"trainer.{key}" for key in _MAY), "data.init_args.workers")
 _LENGTHS = ("T_max", "total_steps", "total_iters")
 

@@ -17,7 +17,8 @@ RUN = Recipe(
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("trainer.max_epochs", 8), ("trainer.max_time", "00:01:00:00"), ("data.workers", 2)],
+    [("trainer.max_epochs", 8), ("trainer.max_time", "00:01:00:00"), ("data.workers", 2)]
+    + [("trainer.callbacks", None), ("trainer.logger", True)],
 )
 def test_lengths_and_workers_may_change(key: str, value: object) -> None:
     check_changes(RUN, RUN.put(key, value))
