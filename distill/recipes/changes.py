@@ -5,9 +5,11 @@ from collections.abc import Iterator, Mapping
 from distill.core.errors import RecipeError
 from distill.recipes.recipe import Recipe
 
-_MAY = ("max_epochs", "max_steps", "max_time", "log_every_n_steps", "enable_progress_bar")
-_MAY += ("logger", "callbacks")
-_MAY_CHANGE = (*(f"trainer.{key}" for key in _MAY), "data.init_args.workers")
+_TRAINER = (
+    *("max_epochs", "max_steps", "max_time"),
+    *("callbacks", "logger", "log_every_n_steps", "enable_progress_bar"),
+)
+_MAY_CHANGE = (*(f"trainer.{key}" for key in _TRAINER), "data.init_args.workers")
 _LENGTHS = ("T_max", "total_steps", "total_iters")
 
 
@@ -32,7 +34,7 @@ def check_changes(before: Recipe, after: Recipe) -> None:
     for key in sorted(set(old) | set(new)):
         if old.get(key) == new.get(key) and (key in old) == (key in new):
             continue
-        own = key.split(".", 2)[2] if key.startswith("stages.") else key
+        own = key.split(".", 2)[-1] if key.startswith("stages.") else key
         if not any(f"{own}.".startswith(f"{may}.") for may in _MAY_CHANGE):
             shown = key.replace(".init_args", "")
             raise RecipeError(shown, "cannot change when a run goes on: train anew")
@@ -49,7 +51,7 @@ def _check_schedule(key: str, recipe: Recipe) -> None:
 
 
 def _leaves(tree: object, key: str = "") -> Iterator[tuple[str, object]]:
-    if isinstance(tree, Mapping) and tree:
+    if isinstance(tree, Mapping):
         for name, value in tree.items():
             yield from _leaves(value, f"{key}.{name}" if key else str(name))
     else:

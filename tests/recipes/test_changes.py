@@ -17,8 +17,13 @@ RUN = Recipe(
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("trainer.max_epochs", 8), ("trainer.max_time", "00:01:00:00"), ("data.workers", 2)]
-    + [("trainer.callbacks", None), ("trainer.logger", True)],
+    [
+        ("trainer.max_epochs", 8),
+        ("trainer.max_time", "00:01:00:00"),
+        ("trainer.callbacks", []),
+        ("trainer.logger", True),
+        ("data.workers", 2),
+    ],
 )
 def test_lengths_and_workers_may_change(key: str, value: object) -> None:
     check_changes(RUN, RUN.put(key, value))
@@ -57,11 +62,13 @@ def test_the_same_value_is_no_change() -> None:
     check_changes(RUN, RUN.put("data.train", "a"))
 
 
-def test_keys_of_a_stage_are_held_to_the_same() -> None:
-    def staged(**changes: object) -> Recipe:
-        stage = {"trainer.max_epochs": 2, "data.train": "a"} | changes
-        return Recipe(RUN.tree | {"stages": {"one": stage}})
+def staged(**changes: object) -> Recipe:
+    return Recipe(RUN.tree | {"stages": {"one": changes}})
 
+
+def test_keys_of_a_stage_are_held_to_the_same() -> None:
+    stage = {"trainer.max_epochs": 2, "data.train": "a"}
+    check_changes(staged(**stage), staged(**(stage | {"trainer.max_epochs": 3})))
     check_changes(staged(), staged(**{"trainer.max_epochs": 3}))
     with pytest.raises(RecipeError, match=r"^stages\.one\.data\.train: cannot change"):
-        check_changes(staged(), staged(**{"data.train": "b"}))
+        check_changes(staged(**stage), staged(**(stage | {"data.train": "b"})))
