@@ -3,11 +3,8 @@
 import csv
 from pathlib import Path
 
-from PIL import Image
-
 from distill.data.classes import by_number, classes_and_targets, label_text, without_labels
-from distill.data.decode import decode_file
-from distill.data.folder_source import stamp_of
+from distill.data.files import Files
 from distill.data.naming import shown
 from distill.data.pairs import LABELS
 
@@ -15,7 +12,7 @@ PATHS = ("path", "file", "filename", "file_name", "image", "img")
 """Usual names of a column of paths; the first that exists is taken."""
 
 
-class CSVSource:
+class CSVSource(Files):
     """A CSV file (or, by its ending, TSV) with a header, a column of paths and one of labels.
 
     Paths are relative to the file's folder. Labels are the classes, whole numbers in their order.
@@ -41,28 +38,17 @@ class CSVSource:
         rows, header = read_rows(path, where)
         of_path = find_column(header, image, PATHS, where, "image_column")
         of_label = find_column(header, label, LABELS, where, "label_column") if labelled else ""
-        self._files, labels = list[Path](), list[str]()
+        files, labels = list[Path](), list[str]()
         for line, row in rows:
-            self._files.append(file_named(path.parent, row.get(of_path), f"{where}: line {line}"))
+            files.append(file_named(path.parent, row.get(of_path), f"{where}: line {line}"))
             if labelled:
                 labels.append(label_text(row.get(of_label), f"{where}: line {line}"))
         if labelled:
             found = classes_and_targets(labels, where, by_number(labels))
         else:
-            found = without_labels(len(self._files), where)
+            found = without_labels(len(files), where)
+        super().__init__(files)
         self.classes, self.targets = found
-
-    def name(self, index: int) -> str:
-        """Path of an image file."""
-        return shown(str(self._files[index]))
-
-    def image(self, index: int) -> Image.Image:
-        """Decode an image file."""
-        return decode_file(self._files[index])
-
-    def stamp(self) -> str:
-        """List names, sizes and times of all files."""
-        return " ".join(stamp_of(file) for file in self._files)
 
 
 def read_rows(path: Path, where: str) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:

@@ -4,14 +4,12 @@ import os
 import stat
 from pathlib import Path
 
-from PIL import Image
-
-from distill.data.decode import decode_file
+from distill.data.files import Files
 from distill.data.naming import IMAGE_ENDINGS, ending, is_hidden, is_left_by_a_system, shown
 from distill.data.trees import HEAD, Tree
 
 
-class FolderSource:
+class FolderSource(Files):
     """A folder with one sub-folder of images for each class; any folder, where not ``labelled``.
 
     Which sub-folders are classes: :func:`distill.data.folders.class_of_each`. Files and folders
@@ -28,25 +26,7 @@ class FolderSource:
         images = sorted(tree.images(), key=lambda name: name.split("/"))
         found = tree.labelled(images) if labelled else tree.unlabelled(images)
         names, self.classes, self.targets = found
-        self._files = [path / name for name in names]
-
-    def name(self, index: int) -> str:
-        """Path of an image file."""
-        return shown(str(self._files[index]))
-
-    def image(self, index: int) -> Image.Image:
-        """Decode an image file."""
-        return decode_file(self._files[index])
-
-    def stamp(self) -> str:
-        """List names, sizes and times of all files."""
-        return " ".join(stamp_of(file) for file in self._files)
-
-
-def stamp_of(path: Path) -> str:
-    """Describe the state of a file by path, size and time."""
-    status = path.stat()
-    return f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
+        super().__init__([path / name for name in names])
 
 
 def _walk(top: Path, inside: str, tree: Tree, above: tuple[tuple[int, int], ...]) -> None:

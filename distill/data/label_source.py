@@ -4,13 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from distill.core.suggest import difference
 from distill.data.csv_source import PATHS, file_named, find_column, read_rows
-from distill.data.decode import decode_file
-from distill.data.folder_source import stamp_of
+from distill.data.files import Files
 from distill.data.naming import class_name, shown
 
 LISTS = ("labels", "label", "tags", "classes")
@@ -19,7 +17,7 @@ _IN_FOLDERS, _SEPARATOR = "labels.csv", ";"
 _YES, _NO = ("1", "1.0", "true", "yes"), ("", "0", "0.0", "false", "no")
 
 
-class LabelSource:
+class LabelSource(Files):
     """A CSV with a column of paths, and labels in one of two forms.
 
     Either a column holds the names of an image's classes with ``;`` between them, none where it has
@@ -46,9 +44,9 @@ class LabelSource:
         if not rows:
             raise ValueError(f"no images in {where}")
         of_path = find_column(header, None, PATHS, where, "train")
-        self._files = [
-            file_named(path.parent, r.get(of_path), f"{where}: line {n}") for n, r in rows
-        ]
+        super().__init__(
+            [file_named(path.parent, r.get(of_path), f"{where}: line {n}") for n, r in rows]
+        )
         lists = [name for name in header if name in LISTS]
         if lists:
             labels = [_listed(row.get(lists[0])) for _, row in rows]
@@ -63,18 +61,6 @@ class LabelSource:
         if len(self.classes) < 1:
             raise ValueError(f"{where} names no class: give a column of labels, or one per class")
         self.targets = _targets(labels, self.classes)
-
-    def name(self, index: int) -> str:
-        """The image file's path."""
-        return shown(str(self._files[index]))
-
-    def image(self, index: int) -> Image.Image:
-        """Decode the file."""
-        return decode_file(self._files[index])
-
-    def stamp(self) -> str:
-        """Names, sizes and times of all files."""
-        return " ".join(stamp_of(file) for file in self._files)
 
 
 def _listed(text: str | None) -> list[str]:

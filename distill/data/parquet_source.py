@@ -10,7 +10,7 @@ from PIL import Image
 
 from distill.data.classes import by_number, classes_and_targets, label_text, without_labels
 from distill.data.decode import decode
-from distill.data.folder_source import stamp_of
+from distill.data.files import stamp_of
 from distill.data.naming import class_name, shown
 from distill.data.pairs import LABELS
 

@@ -8,7 +8,7 @@ from typing import BinaryIO
 from PIL import Image
 
 from distill.data.decode import decode
-from distill.data.folder_source import stamp_of
+from distill.data.files import stamp_of
 from distill.data.naming import shown
 from distill.data.pairs import contents
 from distill.data.trees import HEAD, Tree

@@ -10,7 +10,7 @@ from PIL import Image
 
 from distill.core.errors import UnreadableImage
 from distill.data.decode import decode
-from distill.data.folder_source import stamp_of
+from distill.data.files import stamp_of
 from distill.data.naming import shown
 from distill.data.pairs import contents
 from distill.data.trees import HEAD, Tree

@@ -167,8 +167,10 @@ class Networks:
 def _check_class_order(key: str, network: nn.Module, classes: Sequence[str]) -> None:
     """Refuse a finished run's network that numbers the data's classes in another order."""
     for part in network.modules():
-        carried = getattr(part, "trained_classes", classes)
-        if sorted(carried) == sorted(classes) and (told := difference(carried, classes)):
+        carried = getattr(part, "trained_classes", None)
+        if not isinstance(carried, tuple) or set(carried) != set(classes):
+            continue  # not a finished run's, or made for other classes
+        if told := difference(carried, classes):
             told = f"its run and the data have {told}; give data.classes in the run's order"
             raise RecipeError(key, told)
 

@@ -38,6 +38,13 @@ def test_it_is_never_stretched_to_other_channels(channels: int, images: int) -> 
         normalize(torch.zeros(2, images, 4, 4))
 
 
+def assert_refused_before_training(module: Distillation, message: str) -> None:
+    running = trainer()
+    with pytest.raises(RecipeError, match=message):
+        running.fit(module, digits())
+    assert running.global_step == 0
+
+
 @pytest.mark.parametrize("name", ["teacher", "student"])
 def test_networks_for_colour_are_refused_grey_images_before_training(name: str) -> None:
     networks = {"teacher": tiny(12), "student": tiny(8)}
@@ -48,10 +55,7 @@ def test_networks_for_colour_are_refused_grey_images_before_training(name: str) 
         rf"^model\.{name}: TinyNet does not take images \(2, 1, 8, 8\): "
         r"its mean and std are for 3 channels, the images have 1$"
     )
-    running = trainer()
-    with pytest.raises(RecipeError, match=message):
-        running.fit(module, digits())
-    assert running.global_step == 0
+    assert_refused_before_training(module, message)
 
 
 @pytest.mark.parametrize("wrap", [lambda network: network, lambda network: Ensemble([network])])
@@ -65,10 +69,7 @@ def test_teachers_of_another_order_of_classes_are_refused_before_training(
         r"^model\.teacher: its run and the data have the same classes in another order: "
         r"number 0 is 1 and 0; give data\.classes in the run's order$"
     )
-    running = trainer()
-    with pytest.raises(RecipeError, match=message):
-        running.fit(module, digits())
-    assert running.global_step == 0
+    assert_refused_before_training(module, message)
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*")
