@@ -4,6 +4,7 @@ from students.alexnet import alexnet
 from students.attention import attention_resnet8, attention_resnet20
 from students.crnn import crnn
 from students.deformable import deform_resnet8, deform_resnet20
+from students.detector import detector
 from students.googlenet32 import googlenet32
 from students.inception import googlenet, inception_v3
 from students.layer_attention import layer_attention_resnet8, layer_attention_resnet20
@@ -21,6 +22,7 @@ from students.resnet import (
     resnet110,
 )
 from students.resnet9 import resnet9
+from students.segmenter import segmenter
 from students.shufflenet_v1 import shufflenet_v1
 from students.shufflenet_v2 import shufflenet_v2
 from students.simkd import SimKD
@@ -38,6 +40,7 @@ __all__ = [
     "deform_resnet8",
     "deform_resnet20",
     "deit32",
+    "detector",
     "googlenet",
     "googlenet32",
     "inception_v3",
@@ -55,6 +58,7 @@ __all__ = [
     "resnet44",
     "resnet56",
     "resnet110",
+    "segmenter",
     "shufflenet_v1",
     "shufflenet_v2",
     "swin32",

@@ -25,8 +25,10 @@ LOSSES = [
 ]
 # The paper's combination of the two stands in the recipes.
 PARTS = {"RKDDistanceLoss": "RKDLoss", "RKDAngleLoss": "RKDLoss"}
-# Boxes and label maps: the data modules give class numbers, so no recipe can use them.
-NOT_OF_CLASSES = {"IoULoss", "GIoULoss", "DIoULoss", "CIoULoss", "DiceLoss", "LovaszLoss"}
+# One line of a recipe away from the one that is used there.
+NEIGHBOURS = {"IoULoss", "DIoULoss", "CIoULoss", "LovaszLoss"}
+# Of maps with places to compare or boxes, which the digits and CIFAR-10 lack.
+DENSE = {"FGDLoss", "PairwiseLoss"}
 # The functions of those whose module does more than call the one of its name.
 FUNCTIONS = {
     "MapAdaptor": ["to_map"],
@@ -69,13 +71,13 @@ def test_a_loss_answers_the_questionnaire() -> None:
 def test_a_loss_has_a_recipe() -> None:
     """One that distils has one on the digits and on CIFAR-10; any other one somewhere."""
     written = {name: recipes.find(name).read_text() for name in recipes.names()}
-    for name in set(LOSSES) - NOT_OF_CLASSES:
+    for name in set(LOSSES) - NEIGHBOURS:
         wanted = rf"\bdistill\.losses\.{PARTS.get(name, name)}\b"
         using = {recipe.split("/")[0] for recipe in written if re.search(wanted, written[recipe])}
         family = getattr(distill.losses, name).__module__.split(".")[2]
         assert using, name
         if name.endswith("Loss") and family != "task":
-            assert {"digits", "cifar10"} <= using, name
+            assert ({"scenes"} if name in DENSE else {"digits", "cifar10"}) <= using, name
 
 
 def test_a_loss_is_a_public_function_that_its_module_calls() -> None:

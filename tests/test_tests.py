@@ -24,6 +24,7 @@ INTEGRATION = {
     "recipes/test_shipped_recipes.py",
     "report/test_pages.py",
     "runs/test_cached_training.py",
+    "runs/test_dense.py",
     "runs/test_exact_resume.py",
     "runs/test_foreign.py",
     "runs/test_processes.py",

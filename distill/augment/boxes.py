@@ -78,7 +78,7 @@ def reordered(batch: Batch, rows: Tensor) -> Batch:
 
 def joined(*parts: Boxes) -> Boxes:
     """Concatenate boxes."""
-    fields = ("xyxy", "image", "label")
+    fields = ("xyxy", "image", "label", "ignored")
     return Boxes(*(torch.cat([getattr(part, name) for part in parts]) for name in fields))
 
 

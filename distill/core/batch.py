@@ -1,7 +1,8 @@
 """What a datamodule hands to a module: images with the keys that name them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 IGNORED = 255
@@ -17,6 +18,8 @@ class Boxes:
             (row 0, column 2) alone is (2, 0, 3, 1).
         image: The row of the batch that each box belongs to (m,), int64.
         label: Class numbers (m,), int64.
+        ignored: Whether a box is left out of training and figures (m,), bool, as crowds and
+            difficult objects are; none are by default.
 
     Raises:
         ValueError: If the edges are whole numbers, which cannot be moved by parts of a pixel.
@@ -25,14 +28,17 @@ class Boxes:
     xyxy: Tensor
     image: Tensor
     label: Tensor
+    ignored: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
 
     def __post_init__(self) -> None:
+        if not len(self.ignored):
+            self.ignored = torch.zeros_like(self.label, dtype=torch.bool)
         if not self.xyxy.is_floating_point():
             raise ValueError(f"xyxy of boxes must be floating point, got {self.xyxy.dtype}")
 
     def where(self, kept: Tensor) -> "Boxes":
         """Those boxes that a mask or index (m,) chooses."""
-        return Boxes(self.xyxy[kept], self.image[kept], self.label[kept])
+        return Boxes(self.xyxy[kept], self.image[kept], self.label[kept], self.ignored[kept])
 
 
 @dataclass

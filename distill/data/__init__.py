@@ -5,6 +5,7 @@ from distill.data.digits import Digits
 from distill.data.images import Images
 from distill.data.multi_label import MultiLabelImages
 from distill.data.partly_labelled import PartlyLabelled
+from distill.data.scenes import Scenes
 from distill.data.text_lines import TextLines
 
-__all__ = ["Batch", "Digits", "Images", "MultiLabelImages", "PartlyLabelled", "TextLines"]
+__all__ = ["Batch", "Digits", "Images", "MultiLabelImages", "PartlyLabelled", "Scenes", "TextLines"]

@@ -63,7 +63,7 @@ class Digits(KeyedData):
         Raises:
             ValueError: If there are no images for validation, or too few for ``train_samples``.
         """
-        images, targets = _load()
+        images, targets = load()
         val_share, test_share = self._shares
         test, rest = split(torch.arange(len(images)), test_share, fold("digits", "test"))
         val, train = split_validation(rest, val_share / (1 - test_share), fold("digits", "val"))
@@ -73,7 +73,7 @@ class Digits(KeyedData):
 
 
 @lru_cache(maxsize=1)
-def _load() -> tuple[Tensor, Tensor]:
+def load() -> tuple[Tensor, Tensor]:
     """Images (1797, 1, 8, 8) uint8 and classes (1797,), read once per process."""
     # Not by load_digits: importing scikit-learn takes ten times as long as reading its file.
     path = distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz")

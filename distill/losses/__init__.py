@@ -9,6 +9,7 @@ from distill.losses.feature.adaptor import MapAdaptor, to_map
 from distill.losses.feature.at import ATLoss, at_loss
 from distill.losses.feature.crd import CRDLoss, crd_loss
 from distill.losses.feature.cwd import CWDLoss, cwd_loss
+from distill.losses.feature.fgd import FGDLoss, fgd_loss
 from distill.losses.feature.fsp import FSPLoss, fsp_loss
 from distill.losses.feature.ft import FTLoss, ft_loss
 from distill.losses.feature.hint import HintLoss, hint_loss
@@ -19,6 +20,7 @@ from distill.losses.feature.pkd import PKDLoss, pkd_loss
 from distill.losses.feature.review import ReviewKDLoss, hcl_loss
 from distill.losses.feature.vid import VIDLoss, vid_loss
 from distill.losses.relation.cc import CCLoss, cc_loss
+from distill.losses.relation.pairwise import PairwiseLoss, pairwise_loss
 from distill.losses.relation.pkt import PKTLoss, pkt_loss
 from distill.losses.relation.rkd import (
     RKDAngleLoss,
@@ -49,8 +51,11 @@ from distill.losses.task.center import CenterLoss, center_loss
 from distill.losses.task.cross_entropy import CrossEntropyLoss, cross_entropy_loss
 from distill.losses.task.ctc import CTCLoss, ctc_loss
 from distill.losses.task.dice import DiceLoss, dice_loss
+from distill.losses.task.distribution_focal import DistributionFocalLoss, distribution_focal_loss
 from distill.losses.task.focal import FocalLoss, focal_loss
 from distill.losses.task.lovasz import LovaszLoss, lovasz_loss
+from distill.losses.task.quality_focal import QualityFocalLoss, quality_focal_loss
+from distill.losses.task.sigmoid_focal import SigmoidFocalLoss, sigmoid_focal_loss
 
 __all__ = [
     "ABLoss",
@@ -66,6 +71,8 @@ __all__ = [
     "DIoULoss",
     "DKDLoss",
     "DiceLoss",
+    "DistributionFocalLoss",
+    "FGDLoss",
     "FSPLoss",
     "FTLoss",
     "FocalLoss",
@@ -83,12 +90,15 @@ __all__ = [
     "OverhaulLoss",
     "PKDLoss",
     "PKTLoss",
+    "PairwiseLoss",
+    "QualityFocalLoss",
     "RKDAngleLoss",
     "RKDDistanceLoss",
     "RKDLoss",
     "ReviewKDLoss",
     "SPLoss",
     "SSLDLoss",
+    "SigmoidFocalLoss",
     "VIDLoss",
     "ab_loss",
     "at_loss",
@@ -102,7 +112,9 @@ __all__ = [
     "dice_loss",
     "diou_loss",
     "dist_loss",
+    "distribution_focal_loss",
     "dkd_loss",
+    "fgd_loss",
     "focal_loss",
     "fsp_loss",
     "ft_loss",
@@ -119,10 +131,13 @@ __all__ = [
     "nst_loss",
     "overhaul_loss",
     "overhaul_margin",
+    "pairwise_loss",
     "pkd_loss",
     "pkt_loss",
+    "quality_focal_loss",
     "rkd_angle_loss",
     "rkd_distance_loss",
+    "sigmoid_focal_loss",
     "sp_loss",
     "ssld_loss",
     "to_map",

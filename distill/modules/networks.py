@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+from pytorch_lightning.utilities import move_data_to_device
 from torch import Tensor, nn
 
 from distill.core.batch import Batch
@@ -197,8 +198,7 @@ def dry_run_batch(data: ImageData, device: torch.device) -> Batch:
     Raises:
         RecipeError: If an augmentation does not take them.
     """
-    batch = data.example(2)
-    batch = replace(batch, image=batch.image.to(device))
+    batch: Batch = move_data_to_device(data.example(2), device)
     try:
         return data.on_after_batch_transfer(batch, 0)
     except ValueError as error:

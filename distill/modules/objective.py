@@ -19,6 +19,7 @@ from distill.wiring.batch_norms import read_batch_norms
 from distill.wiring.gradient_norms import gradient_norms
 from distill.wiring.keys import Sources, split_key
 from distill.wiring.logged_steps import logs_this_step
+from distill.wiring.regions import Places
 from distill.wiring.term import PlacedTerm, Term
 from distill.wiring.wiring import Wiring
 
@@ -91,14 +92,15 @@ class Objective:
                 unknown source or layer.
         """
         if self._watched is not None:
-            head, _, rest = split_key(self._watched)
-            if head not in self._trained or not rest:
+            key = split_key(self._watched)
+            if key.head not in self._trained or not key.rest or key.region:
                 forms = " or ".join(f"{n}.logits or {n}@PATH" for n in self._trained)
                 raise RecipeError("model.gradient_norms", f"needs {forms}, got {self._watched!r}")
         found = networks.by_name
         names = tuple(found)
         task = data.task
-        sources = Sources(names, task.outputs, task.sources, placeholders, absent or {})
+        places = task if isinstance(task, Places) else None
+        sources = Sources(names, task.outputs, task.sources, placeholders, absent or {}, places)
         self._networks = found
         self._wiring = Wiring(self.terms, found, sources, self._watched)
         _check_sizes(self.terms.values(), data)

@@ -16,7 +16,7 @@ from distill.core.suggest import nearest
 from distill.modules.networks import Networks
 from distill.modules.objective import Objective, log_losses, log_total, reseed_step
 from distill.modules.teacher import frozen_running_stats
-from distill.wiring.keys import BATCH, Key, split_key
+from distill.wiring.keys import BATCH, split_key
 from distill.wiring.term import PlacedTerm, Term
 from distill.wiring.wiring import reaches_others
 
@@ -229,8 +229,8 @@ def _objective(
 
 def _named(term: Term, names: Mapping[str, str], share: int) -> Term:
     def name(key: str) -> str:
-        head, mark, rest = split_key(key)
-        return str(Key(names.get(head, head), mark, rest))
+        found = split_key(key)
+        return str(found._replace(head=names.get(found.head, found.head)))
 
     inputs = {
         argument: name(keys) if isinstance(keys, str) else [name(key) for key in keys]

@@ -163,15 +163,14 @@ class Teaching(pl.Callback):
     def outputs(self, networks: Networks, batch: Batch) -> Outputs:
         """The teacher's outputs for images as they are, from the cache where they are in it.
 
-        Args:
-            networks: The teacher is one of them.
-            batch: The images.
+        Those for each pixel or point are not kept: one pass of a run costs less than their size.
         """
 
         def forward() -> Outputs:
             return networks.outputs("teacher", batch.image)
 
+        dense = batch.mask is not None or batch.boxes is not None
         # In the other mode what it gives for an image depends on the batch.
-        if self.cache is None or self.teacher is None or self.teacher.mode != "eval":
+        if dense or self.cache is None or self.teacher is None or self.teacher.mode != "eval":
             return forward()
         return self.cache.logits(batch, lambda: cast(Tensor, forward()))

@@ -30,9 +30,9 @@ def read_batch_norms(terms: Iterable[Term], networks: Mapping[str, nn.Module]) -
     for term in terms:
         source = term.inputs.get("teacher")
         if isinstance(term.loss, TakesBatchNorm) and isinstance(source, str):
-            network, mark, path = split_key(source)
-            layer, _, side = path.partition(":")
-            if mark == "@" and side in ("", "output"):
-                module = networks[network].get_submodule(layer)
+            key = split_key(source)
+            layer, _, side = key.rest.partition(":")
+            if key.mark == "@" and side in ("", "output"):
+                module = networks[key.head].get_submodule(layer)
                 if isinstance(module, _BatchNorm):
                     term.loss.use_teacher_batchnorm(module)

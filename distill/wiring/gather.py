@@ -26,6 +26,15 @@ def gathered(tensor: Tensor) -> Tensor:
     return rows
 
 
+def mean_over_processes(value: Tensor) -> Tensor:
+    """The mean of a number over all processes, without a gradient; alone, the number itself."""
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return value
+    total = value.detach().clone()
+    dist.all_reduce(total)
+    return total / dist.get_world_size()
+
+
 class _Gather(Function):
     @staticmethod
     def forward(ctx: Any, tensor: Tensor) -> Tensor:  # noqa: ANN401 - torch's signature

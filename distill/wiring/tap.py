@@ -36,6 +36,8 @@ class Taps:
         self._values: dict[str, Tensor] = {}
         self._versions: dict[str, int] = {}
         self._copied: set[str] = set()
+        self._shapes: dict[str, set[tuple[int, ...]]] = {}
+        self._checked = False
         self._handles = [self._install(network, path) for path in dict.fromkeys(paths)]
 
     def take(self) -> dict[str, Tensor]:
@@ -54,6 +56,18 @@ class Taps:
         """
         self._copied |= {p for p, v in self._values.items() if v._version != self._versions[p]}
         return set(self._copied)
+
+    def check_shapes(self) -> None:
+        """After the first pass, check that no layer ran with tensors of different shapes.
+
+        Raises:
+            ValueError: If one did, as a head that all levels of a pyramid share.
+        """
+        self._checked = True
+        for path, shapes in self._shapes.items():
+            if len(shapes) > 1:
+                told = " and ".join(str(shape) for shape in sorted(shapes, reverse=True))
+                raise ValueError(f"the layer at {path!r} runs more than once, with shapes {told}")
 
     def remove(self) -> None:
         """Take the hooks off again."""
@@ -91,6 +105,8 @@ class Taps:
     def _keep(self, path: str, value: Any) -> None:  # noqa: ANN401 - whatever the module gives
         if not isinstance(value, Tensor):
             raise ValueError(f"the layer at {path!r} gives a {type(value).__name__}, not a tensor")
+        if not self._checked:
+            self._shapes.setdefault(path, set()).add(tuple(value.shape))
         self._values[path] = value.clone() if path in self._copied else value
         self._versions[path] = value._version
 

@@ -1,6 +1,7 @@
 """The wiring between networks and the terms of an objective, checked before training."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +11,9 @@ from distill.core.errors import RecipeError
 from distill.core.outputs import LOGITS, Outputs, by_name
 from distill.wiring.gather import gathered
 from distill.wiring.keys import BATCH, Key, Sources, split_key
+from distill.wiring.regions import Places, no_rows, share_of_mean
 from distill.wiring.tap import Taps
-from distill.wiring.term import PlacedTerm, check_arguments
+from distill.wiring.term import PlacedTerm, Term, check_arguments
 
 Context = dict[str, Tensor]
 
@@ -41,24 +43,20 @@ class Wiring:
         self._sources = sources or Sources(tuple(networks))
         self._keys: dict[str, Key] = {}
         for placed in terms.values():
-            try:
+            with _told(f"{placed.where}.inputs"):
                 check_arguments(placed.term)
                 self._add(placed.term.sources())
-            except ValueError as error:
-                raise RecipeError(f"{placed.where}.inputs", str(error)) from error
         if watched is not None:
-            try:
+            with _told("model.gradient_norms"):
                 self._add([watched])
-            except ValueError as error:
-                raise RecipeError("model.gradient_norms", str(error)) from error
-        wide = [each.term for each in terms.values() if each.term.batch == "gathered"]
-        self._gathered_keys = dict.fromkeys(key for term in wide for key in term.sources())
+        self._gathered_keys = _gathered_keys(terms.values(), self._keys)
         tapped = _paths_by_network(self._keys.values())
         self._taps = {name: Taps(networks[name], paths) for name, paths in tapped.items()}
 
     def keys_of(self, network: str) -> list[str]:
         """What the terms read from a network."""
-        return [key for key, parts in self._keys.items() if parts.head == network]
+        of = (parts.whole for parts in self._keys.values() if parts.head == network)
+        return list(dict.fromkeys(of))
 
     def outputs_of(self, network: str, outputs: Outputs) -> Context:
         """What the terms read from one network, by key, of the pass that gave these outputs."""
@@ -87,11 +85,17 @@ class Wiring:
         for name in self._taps:
             found |= self._captured(name)
         found |= known or {}
-        for key, parts in self._keys.items():
-            if parts.head == BATCH:
-                found[key] = vars(batch)[self._sources.batch[key]]
-            if found.get(key) is None:
-                raise ValueError(f"{key} is not there: its layer did not run, or the data lack it")
+        for name, attribute in self._sources.batch.items():
+            found[name] = vars(batch)[attribute]
+        if self._sources.places is not None:
+            found |= _of_places(self._sources.places, self._keys.values(), batch, outputs)
+        for key in self._keys.values():
+            if found.get(key.whole) is None:
+                missing = f"{key.whole} is not there"
+                raise ValueError(f"{missing}: its layer did not run, or the data lack it")
+            if key.region and self._sources.places is not None:
+                region = found[key.region]
+                found[str(key)] = self._sources.places.rows(found[key.whole], region)
         return {key: found[key] for key in self._keys}
 
     def evaluate(self, context: Context, names: Collection[str] | None = None) -> Context:
@@ -130,14 +134,13 @@ class Wiring:
         Raises:
             RecipeError: If a term cannot take its inputs, with all their shapes in one line.
         """
-        for taps in self._taps.values():
-            taps.find_in_place()
-        try:
-            context = self.context(batch, outputs)
-        except ValueError as error:
-            raise RecipeError("model.losses", str(error)) from error
-        if stored is not None:
-            context |= _as_stored(context, self.keys_of("teacher"), stored)
+        with _told("model.losses"):
+            for taps in self._taps.values():
+                taps.find_in_place()
+                taps.check_shapes()
+        known = _as_stored(self, outputs["teacher"], stored) if stored else {}
+        with _told("model.losses"):
+            context = self.context(batch, outputs, known)
         for placed in self._terms.values():
             _try(placed, {key: _at_least_float32(value) for key, value in context.items()})
         return {key: tuple(context[key].shape) for key, k in self._keys.items() if k.mark == "@"}
@@ -192,12 +195,46 @@ def reaches_others(wiring: Wiring, terms: Mapping[str, PlacedTerm], context: Con
     return False
 
 
+@contextmanager
+def _told(where: str) -> Iterator[None]:
+    """Errors of values under the dotted key of their place in the recipe."""
+    try:
+        yield
+    except ValueError as error:
+        raise RecipeError(where, str(error)) from error
+
+
 def _paths_by_network(keys: Iterable[Key]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for network, mark, path in keys:
-        if mark == "@":
-            found.setdefault(network, []).append(path)
+    for key in keys:
+        if key.mark == "@":
+            found.setdefault(key.head, []).append(key.rest)
     return found
+
+
+def _gathered_keys(terms: Iterable[PlacedTerm], keys: Mapping[str, Key]) -> list[str]:
+    """What terms read from all processes: rows of one number, as only whole tensors have."""
+    wide = [placed for placed in terms if placed.term.batch == "gathered"]
+    for placed in wide:
+        if odd := [key for key in placed.term.sources() if keys[key].region]:
+            problem = f"gathered needs as many rows in each process, {odd[0]} has any number"
+            raise RecipeError(f"{placed.where}.batch", problem)
+    return list(dict.fromkeys(key for placed in wide for key in placed.term.sources()))
+
+
+def _of_places(
+    places: Places, keys: Collection[Key], batch: Batch, outputs: Mapping[str, Outputs]
+) -> Context:
+    """What a task makes of the labels for these keys."""
+    wanted = {key.region for key in keys if key.region}
+    wanted |= {key.whole for key in keys if key.whole in places.made}
+    return places.make(batch, outputs, wanted) if wanted else {}
+
+
+def _rows_of(term: Term, context: Context) -> Tensor | None:
+    """A tensor of rows of a region that a term reads; None: it reads whole tensors alone."""
+    keys = (key for key in term.sources() if split_key(key).region)
+    return next((context[key] for key in keys), None)
 
 
 def _by_key(network: str, outputs: Outputs) -> Context:
@@ -215,17 +252,25 @@ def _value(placed: PlacedTerm, context: Context) -> Tensor:
         name: tensor(keys) if isinstance(keys, str) else [tensor(key) for key in keys]
         for name, keys in placed.term.inputs.items()
     }
+    rows = _rows_of(placed.term, context)
+    if rows is None:
+        whole: Tensor = placed.term.loss(**arguments)
+        return whole
+    share = share_of_mean(rows)
+    if not len(rows):
+        given = (each for v in arguments.values() for each in (v if isinstance(v, list) else [v]))
+        return no_rows(placed.term.loss, list(given))
     value: Tensor = placed.term.loss(**arguments)
-    return value
+    return value * share
 
 
 def _as_stored(
-    context: Context, keys: Collection[str], stored: Callable[[str, Tensor], Tensor]
+    wiring: Wiring, outputs: Outputs, stored: Callable[[str, Tensor], Tensor]
 ) -> Context:
-    try:
-        return {key: stored(key, context[key]) for key in keys}
-    except ValueError as error:
-        raise RecipeError("model.cache", str(error)) from error
+    """What the terms read from the teacher, as a cache would give it."""
+    with _told("model.cache"):
+        given = wiring.outputs_of("teacher", outputs)
+        return {key: stored(key, value) for key, value in given.items()}
 
 
 def _try(placed: PlacedTerm, context: Context) -> None:

@@ -101,6 +101,15 @@ MUTANTS = {
         "margins outside the checkpoint": ('self.register_buffer("margin", ', 'setattr(self, "margin", '),
         "into the teacher": ("at_least_float32(teacher.detach())", "at_least_float32(teacher)"),
     },
+    "feature/fgd": {
+        "a box of its sum": ("cells = cells / cells.sum((1, 2), keepdim=True).clamp_min(1)", "cells = cells * 1"),
+        "the largest box wins": ('"amax"', '"sum"'),
+        "cells rounded inwards": ("(boxes[:, 3:5] * size).ceil()", "(boxes[:, 3:5] * size).floor()"),
+        "without attention of places": ("(weight * places)", "weight"),
+        "the student's attention": ("_attentions(other, temperature)", "_attentions(own, temperature)"),
+        "a block that cannot learn": ("last = self.transform[-1]\n        for parameter in last.parameters():", "for parameter in self.parameters():"),
+        "into the teacher": TEACHER,
+    },
     "feature/pkd": {
         "not halved": (".mean() / 2", ".mean()"),
         "per image": ("b c h w -> c (b h w)", "b c h w -> b (c h w)"),

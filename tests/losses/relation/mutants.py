@@ -39,6 +39,13 @@ MUTANTS = {
         "one weight for both": ("self.angle_weight * rkd", "self.distance_weight * rkd"),
         "a gradient added in bfloat16": ("student, teacher = at_least_float32(student), at_least_float32(teacher)\n", "pass\n"),
     },
+    "relation/pairwise": {
+        "mean in place of max pooling": ("F.max_pool2d(at_least_float32(activations), kernel, ceil_mode=True)", "F.avg_pool2d(at_least_float32(activations), kernel, ceil_mode=True)"),
+        "the last places left out": (", ceil_mode=True", ""),
+        "norms without a gradient": ("F.normalize(pooled.flatten(2), dim=1)", "pooled.flatten(2) / pooled.flatten(2).norm(dim=1, keepdim=True).detach().clamp_min(1e-12)"),
+        "summed": ("gap.square().mean()", "gap.square().sum()"),
+        "into the teacher": TEACHER,
+    },
     "relation/sp": {
         "rows over their L1 norm": ("l2_normalize(flat @ flat.T)", "torch.nn.functional.normalize(flat @ flat.T, 1)"),
         "not normalised": ("l2_normalize(flat @ flat.T)", "(flat @ flat.T)"),

@@ -10,6 +10,27 @@ MUTANTS = {
         "in bfloat16": ("at_least_float32(input)", "input"),
         "with an infinite slope": (".clamp_min(torch.finfo(log_p.dtype).tiny)", ""),
     },
+    "task/sigmoid_focal": {
+        "without the power": ("weight * rest.pow(gamma) * log_p", "weight * log_p"),
+        "alpha the other way round": ("torch.where(own, alpha, 1 - alpha)", "torch.where(own, 1 - alpha, alpha)"),
+        "what is ignored counts as ground": (" * known[..., None]", ""),
+        "by all points": ("(target >= 0).sum()", "(target >= -1).sum()"),
+        "in bfloat16": ("logits = at_least_float32(input)", "logits = input"),
+    },
+    "task/quality_focal": {
+        "signed": ("(scores - logits.sigmoid()).abs()", "(scores - logits.sigmoid()).relu()"),
+        "without the power": ("weight * F.binary", "F.binary"),
+        "into the target": ("target.detach()", "target"),
+        "by the elements": ("logits.shape[:-1].numel()", "logits.numel()"),
+        "with an infinite slope": ("gap.clamp_min(1e-12).pow(beta) if 0 < beta < 1 else ", ""),
+    },
+    "task/distribution_focal": {
+        "weights the other way round": ("(1 - weight) * below + weight * above", "weight * below + (1 - weight) * above"),
+        "the nearest bin alone": ("place - low, low.long()", "(place - low).round(), low.long()"),
+        "into the target": ("target.detach()", "target"),
+        "summed": (" / max(place.numel(), 1)", ""),
+        "in bfloat16": ("at_least_float32(input)", "input"),
+    },
     "task/cross_entropy": {
         "averaged over what is ignored": ("counts = known.sum()", "counts = torch.ones_like(known).sum()"),
         "averaged over images": ("if weight is not None and numbers:", "if False:"),

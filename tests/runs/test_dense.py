@@ -1,0 +1,194 @@
+"""Segmenters and detectors through the toolkit: recipes, caches, resume, processes."""
+
+import copy
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from safetensors.torch import load_file
+
+from distill import recipes, runs
+from distill.core.errors import RecipeError
+from distill.recipes.build import build
+from tests.fixtures.runs import QUIET, EveryStep, assert_same, final_state, resume_from, train_rows
+
+pytest.importorskip("faster_coco_eval", reason="needs the extra dense")
+
+ROOT = Path(__file__).parents[2]
+NAMES = [name for name in recipes.names() if name.startswith("scenes/")]
+WITH_TEACHER = ("scenes/segment_all", "scenes/detect_all")
+SMALL = {
+    "data.init_args.train": 20,
+    "data.init_args.val": 8,
+    "data.init_args.test": 8,
+    "data.init_args.batch_size": 4,
+    "trainer.max_epochs": 1,
+    "trainer.check_val_every_n_epoch": 1,
+}
+
+
+@pytest.fixture(scope="session")
+def teacher_of(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Runs of one epoch of a smaller network, by the first word of a recipe's name."""
+    found = {}
+    for kind in ("segment", "detect"):
+        folder = tmp_path_factory.mktemp(kind) / "run"
+        runs.fit(small(f"scenes/{kind}_student"), folder, console=QUIET)
+        found[kind] = str(folder)
+    return found
+
+
+def small(name: str, run_dir: str | None = None, **options: Any) -> dict[str, Any]:
+    tree = recipes.load(recipes.find(name))
+    if run_dir is not None:
+        recipes.put(tree, "model.init_args.teacher.init_args.run_dir", run_dir)
+    for key, value in (SMALL | options).items():
+        recipes.put(tree, key, value)
+    return tree
+
+
+def recipe_of(name: str, teachers: dict[str, str], **options: Any) -> dict[str, Any]:
+    tree = recipes.load(recipes.find(name))
+    taught = tree["model"]["init_args"]["teacher"] is not None
+    kind = name.split("/")[1].split("_")[0]
+    return small(name, teachers[kind] if taught else None, **options)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_passes_the_dry_pass(
+    name: str, teacher_of: dict[str, str], tmp_path: Path
+) -> None:
+    built = build(recipe_of(name, teacher_of), str(tmp_path))
+    built.data.setup("fit")
+    trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
+    trainer.datamodule = built.data
+    built.model.trainer = trainer
+    built.model.setup("fit")
+    objective = built.model.objective
+    sources = (key for placed in objective.terms.values() for key in placed.term.sources())
+    assert set(objective.shapes) == {key for key in sources if "@" in key}
+
+
+@pytest.mark.parametrize("name", WITH_TEACHER)
+def test_training_from_the_cache_is_live_training(
+    name: str, teacher_of: dict[str, str], tmp_path: Path
+) -> None:
+    cache = {"model.init_args.cache": str(tmp_path / "cache.sqlite"), "trainer.max_epochs": 2}
+    epochs = {"trainer.max_epochs": 2}
+    live = runs.fit(recipe_of(name, teacher_of, **epochs), tmp_path / "live", console=QUIET)
+    runs.fit(recipe_of(name, teacher_of, **cache), tmp_path / "filled", console=QUIET)
+    cached = runs.fit(recipe_of(name, teacher_of, **cache), tmp_path / "cached", console=QUIET)
+    assert cached["cache"]["batches_computed"] == 0
+    assert_same(final_state(tmp_path / "live"), final_state(tmp_path / "cached"))
+    assert live["student"] == cached["student"] | {
+        "cpu_latency_ms": live["student"]["cpu_latency_ms"]
+    }
+    tested = runs.evaluate(tmp_path / "cached", console=QUIET)
+    metric = live["metric"]
+    assert tested[metric]["student"] == live["student"][metric]["test"]["last"]
+
+
+@pytest.mark.parametrize("name", WITH_TEACHER)
+@pytest.mark.parametrize("steps", [pytest.param(range(1, 15), marks=pytest.mark.slow), (4, 11)])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_run_resumes_to_the_same_bits(
+    name: str, steps: Any, workers: int, teacher_of: dict[str, str], tmp_path: Path
+) -> None:
+    options = {"trainer.max_epochs": 3, "data.init_args.workers": workers}
+    tree = recipe_of(name, teacher_of, **options, **{"trainer.log_every_n_steps": 1})
+    keeper = {"class_path": "tests.fixtures.runs.EveryStep"}
+    keeper["init_args"] = {"folder": str(tmp_path / "whole" / "kept")}
+    whole = copy.deepcopy(tree)
+    recipes.put(whole, "trainer.callbacks", [keeper])
+    runs.fit(whole, tmp_path / "whole", trusted=("tests",), console=QUIET)
+    assert EveryStep.__name__ in keeper["class_path"]
+    for step in steps:
+        again = tmp_path / f"from_{step}"
+        resume_from(step, tmp_path / "whole" / "kept", again, tree)
+        assert_same(final_state(tmp_path / "whole"), final_state(again), f"from step {step}")
+        assert train_rows(tmp_path / "whole") == train_rows(again)
+
+
+def start(run_dir: Path, tree: dict[str, Any]) -> None:
+    file = run_dir.with_suffix(".json")
+    file.write_text(json.dumps(tree))
+    command = [sys.executable, "-m", "distill", "fit", str(file), "--run_dir", str(run_dir)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    subprocess.run(command, check=True, env=environment, capture_output=True, timeout=300)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WITH_TEACHER)
+def test_two_processes_train_as_one(name: str, teacher_of: dict[str, str], tmp_path: Path) -> None:
+    """The first step, before batch norms have seen different halves; boxes are unequally many."""
+    alone = {"data.init_args.batch_size": 8, "trainer.log_every_n_steps": 1}
+    alone |= {"data.init_args.augment": [], "trainer.max_steps": 1}
+    halves = alone | {"data.init_args.batch_size": 4}
+    halves |= {"trainer.devices": 2, "trainer.strategy": "ddp", "trainer.sync_batchnorm": True}
+    start(tmp_path / "one", recipe_of(name, teacher_of, **alone))
+    start(tmp_path / "two", recipe_of(name, teacher_of, **halves))
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+
+
+def losses(run_dir: Path) -> list[float]:
+    with (run_dir / "metrics.csv").open(newline="") as file:
+        return [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("segment_student", {"data.init_args.labels": "boxes"}, "unknown source 'student.logits'"),
+        (
+            "segment_student",
+            {"model.init_args.student.init_args.num_classes": 12},
+            r"needs logits \(b, 11, 48, 48\), .* gives \(2, 12, 48, 48\)",
+        ),
+        ("detect_student", {"data.init_args.labels": "masks"}, "unknown source 'student.classes'"),
+        (
+            "detect_student",
+            {"model.init_args.losses.giou.inputs.input": "student.boxes[postive]"},
+            r"unknown region in 'student.boxes\[postive\]', did you mean 'positive'",
+        ),
+        (
+            "detect_student",
+            {
+                "model.init_args.losses.hint": {
+                    "loss": "torch.nn.Identity",
+                    "inputs": {"input": "student@head.classes"},
+                }
+            },
+            r"the layer at 'head.classes' runs more than once, with shapes",
+        ),
+        (
+            "detect_ld",
+            {"model.init_args.student.init_args.bins": 12},
+            r"student.edges\[positive\] .* teacher.edges\[positive\]",
+        ),
+        (
+            "segment_student",
+            {"data.init_args.augment": [{"class_path": "distill.augment.Mixup"}]},
+            "Mixup",
+        ),
+    ],
+)
+def test_a_wrong_recipe_is_told_in_a_line(
+    name: str, options: dict[str, Any], message: str, teacher_of: dict[str, str], tmp_path: Path
+) -> None:
+    tree = recipe_of(f"scenes/{name}", teacher_of, **options)
+    with pytest.raises(RecipeError, match=message) as raised:
+        runs.fit(tree, tmp_path / "run", console=QUIET)
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_are_those_of_the_last_step(teacher_of: dict[str, str]) -> None:
+    weights = load_file(Path(teacher_of["detect"]) / "student.safetensors")
+    assert all(torch.isfinite(value).all() for value in weights.values())
