@@ -1,5 +1,7 @@
 """On demand: how alike stages of student and teacher see the validation images."""
 
+from collections.abc import Sequence
+
 import pytorch_lightning as pl
 from torch import Tensor
 
@@ -53,13 +55,14 @@ class CKA(pl.Callback):
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
         outputs: object,
-        batch: Batch,
+        batch: Batch | Sequence[Tensor],
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
         """Add a batch."""
         with trainer.precision_plugin.forward_context():
-            features = self._features(_networks(pl_module), batch.image)
+            image = batch.image if isinstance(batch, Batch) else batch[0]
+            features = self._features(_networks(pl_module), image)
         for name, (first, second) in self._pairs.items():
             self._metrics[name].update(features[first], features[second])
 

@@ -51,11 +51,13 @@ class Batch:
         target: Class numbers (b,), int64; of mixed images the share of each class (b, k); of text
             lines the class numbers of their characters in order (b, l), int64, with 0, the blank of
             CTC, in the places that a shorter line does not need.
-        index: Sample numbers in the source (b,), int64: with ``epoch`` the key of a view.
+        index: Sample numbers in the source (b,), int64: with ``epoch`` the key of a view; -1 where
+            there are none.
         epoch: The epoch that the view belongs to.
         step: The number of the batch in the run, the same in all processes.
         mask: The class of every pixel (b, h, w), integers; 255 where it is not known.
         boxes: Labelled boxes.
+        keyed: Whether images have such keys; those of a plain loader have none.
 
     Raises:
         ValueError: If the mask has another size than the images.
@@ -68,6 +70,7 @@ class Batch:
     step: int = 0
     mask: Tensor | None = None
     boxes: Boxes | None = None
+    keyed: bool = True
 
     def __post_init__(self) -> None:
         expected = (len(self.image), *self.image.shape[-2:])

@@ -1,7 +1,7 @@
 """Teacher -> student distillation, and plain training without a teacher."""
 
-from collections.abc import Callable
-from typing import Any, Literal, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -12,12 +12,12 @@ from distill.core.batch import Batch
 from distill.core.outputs import Outputs
 from distill.modules.evaluation import Evaluation, LogFigures
 from distill.modules.finite import FiniteWeights
+from distill.modules.loaders import data_of
 from distill.modules.networks import Networks, Normalization, dry, dry_run_batch
 from distill.modules.objective import Objective, placed_terms, reseed_step
 from distill.modules.optimization import Decay, Optimization, PlateauSteps
 from distill.modules.teacher import TeacherMode
 from distill.modules.teaching import Teaching
-from distill.tasks import ImageData
 from distill.wiring.loss_modules import LossModules
 from distill.wiring.term import Term
 from distill.wiring.wiring import Context
@@ -101,7 +101,7 @@ class Distillation(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Check networks, terms and data with two samples, before anything is trained."""
-        data = cast(ImageData, self.trainer.datamodule)  # type: ignore[attr-defined]
+        data = data_of(self, stage)
         self.networks.set_up(data)
         self.evaluation.set_up(data)
         self.objective.unwire()
@@ -126,9 +126,10 @@ class Distillation(pl.LightningModule):
         super().optimizer_step(*args, **kwargs)
         self.teaching.after_step(self.student, self.global_step)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, given: Batch | Sequence[Tensor], batch_idx: int) -> Tensor:
         """Both networks see the same view; the weighted terms are summed."""
-        reseed_step(self, self.seed)
+        batch = self.evaluation.batch(self, given)
+        reseed_step(self, self.seed, batch)
         known = self.teacher_context(batch)
         student = self.networks.outputs("student", batch.image, training=True)
         context = self.objective.wiring.context(batch, {"student": student}, known)

@@ -1,6 +1,6 @@
 """How good networks are on a set of images, by the figures of a task."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 import pytorch_lightning as pl
@@ -9,6 +9,7 @@ from torchmetrics import Metric
 
 from distill.core.batch import Batch
 from distill.core.outputs import Outputs
+from distill.modules.loaders import labelled
 from distill.tasks import ImageData, Task
 
 _STUDENT, _TEACHER = "student", "teacher"
@@ -35,18 +36,35 @@ class Evaluation(nn.Module):
         self.scored = self._names
         self._metrics = nn.ModuleDict()
         self._task: Task | None = None
+        self._classes = 0
         self.teacher_scores: dict[str, float] = {}
 
     def set_up(self, data: ImageData) -> None:
         """Make empty metrics, those of the data's task."""
-        self._task = data.task
+        self._task, self._classes = data.task, len(data.classes)
         self._metrics = nn.ModuleDict({name: data.task.evaluation(data) for name in self._names})
+
+    def batch(self, module: pl.LightningModule, given: Batch | Sequence[Tensor]) -> Batch:
+        """A batch as it is, or the (image, label) of a plain loader as one.
+
+        Args:
+            module: What sees it.
+            given: What the loader gave.
+
+        Raises:
+            RecipeError: If it is neither, or a label is no class.
+        """
+        if isinstance(given, Batch):
+            return given
+        trainer = module.trainer
+        step = trainer.fit_loop.epoch_loop.total_batch_idx
+        return labelled(given, self._classes, trainer.current_epoch, step)
 
     def step(
         self,
         module: pl.LightningModule,
         stage: str,
-        batch: Batch,
+        given: Batch | Sequence[Tensor],
         outputs_of: Callable[[str, Batch], Outputs],
     ) -> None:
         """Add a batch, and log the losses on its labels.
@@ -54,10 +72,11 @@ class Evaluation(nn.Module):
         Args:
             module: What the curves are logged of.
             stage: ``val`` or ``test``.
-            batch: Images as they are.
+            given: Images as they are.
             outputs_of: Gives a network's outputs for them.
         """
-        task, n = cast(Task, self._task), len(batch.image)
+        task, batch = cast(Task, self._task), self.batch(module, given)
+        n = len(batch.image)
         for name in self._due(stage):
             outputs = outputs_of(name, batch)
             self._metric(name).update(task.predicted(outputs), task.target(batch))
@@ -108,6 +127,8 @@ class LogFigures(pl.Callback):
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log them as ``val/<figure>``."""
         self._evaluation.log(pl_module, "val")
+        if trainer.sanity_checking:  # of a few images, which is nothing to remember
+            self._evaluation.teacher_scores.pop("val", None)
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log them as ``test/<figure>``."""

@@ -4,8 +4,8 @@ With terms between features beside those between predictions it is the U-DML of 
 al., 2021, arXiv 2109.03144) and of PaddleClas.
 """
 
-from collections.abc import Callable
-from typing import Any, Literal, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -16,6 +16,7 @@ from distill.core.batch import Batch
 from distill.core.outputs import Outputs
 from distill.modules.evaluation import Evaluation, LogFigures
 from distill.modules.finite import FiniteWeights
+from distill.modules.loaders import data_of
 from distill.modules.networks import Networks, Normalization, dry, dry_run_batch
 from distill.modules.objective import Objective
 from distill.modules.optimization import Decay, Optimization, PlateauSteps
@@ -34,7 +35,6 @@ from distill.modules.peers import (
     objectives,
     peer_outputs,
 )
-from distill.tasks import ImageData
 from distill.wiring.loss_modules import LossModules
 from distill.wiring.term import Term
 
@@ -135,7 +135,7 @@ class MutualLearning(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Check networks, terms and data with two samples, before anything is trained."""
-        data = cast(ImageData, self.trainer.datamodule)  # type: ignore[attr-defined]
+        data = data_of(self, stage)
         self.networks.set_up(data)
         self.evaluation.set_up(data)
         self.objective.unwire()
@@ -165,8 +165,9 @@ class MutualLearning(pl.LightningModule):
         for _ in self._turns:
             optimizer.step(closure=optimizer_closure)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, given: Batch | Sequence[Tensor], batch_idx: int) -> Tensor:
         """All peers see the same view; the weighted terms of those whose turn it is are summed."""
+        batch = self.evaluation.batch(self, given)
         outputs = peer_outputs(self, self.networks, batch, self._turns.learners, self.seed)
         context = self.objective.wiring.context(batch, outputs)
         self.objective.read_batch_norms()

@@ -152,7 +152,7 @@ class Networks:
         """
         found, fitting = {}, []
         for name, network in self.by_name.items():
-            found[name] = _forward(key(name), network, partial(self.outputs, name), batch.image)
+            found[name] = first_pass(key(name), self, name, batch.image)
             try:
                 data.task.check_outputs(found[name], data)
                 fitting.append(name)
@@ -230,6 +230,21 @@ def checked_outputs(
     except ValueError as error:
         raise RecipeError(key, str(error)) from error
     return outputs
+
+
+def first_pass(key: str, networks: Networks, name: str, image: Tensor) -> Outputs:
+    """What a network gives for its first images.
+
+    Args:
+        key: Its dotted key in the recipe.
+        networks: It is one of them.
+        name: Its name.
+        image: As they are.
+
+    Raises:
+        RecipeError: If it does not take them.
+    """
+    return _forward(key, networks.by_name[name], partial(networks.outputs, name), image)
 
 
 def _forward(

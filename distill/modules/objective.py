@@ -13,6 +13,7 @@ from distill.core.outputs import Outputs
 from distill.core.randomness import reseed
 from distill.losses.checks import SizedByData
 from distill.modules.finite import check_total
+from distill.modules.loaders import LoaderData
 from distill.modules.networks import Networks
 from distill.tasks import ImageData
 from distill.wiring.batch_norms import read_batch_norms
@@ -100,7 +101,8 @@ class Objective:
         names = tuple(found)
         task = data.task
         places = task if isinstance(task, Places) else None
-        sources = Sources(names, task.outputs, task.sources, placeholders, absent or {}, places)
+        absent = dict(absent or {}) | (data.absent if isinstance(data, LoaderData) else {})
+        sources = Sources(names, task.outputs, task.sources, placeholders, absent, places)
         self._networks = found
         self._wiring = Wiring(self.terms, found, sources, self._watched)
         _check_sizes(self.terms.values(), data)
@@ -206,14 +208,19 @@ def log_total(module: pl.LightningModule, total: Tensor) -> None:
     module.log("train/loss", total.detach(), prog_bar=True, sync_dist=several)
 
 
-def reseed_step(module: pl.LightningModule, seed: int, *names: str) -> None:
+def reseed_step(module: pl.LightningModule, seed: int, batch: Batch, *names: str) -> None:
     """Set torch's generators from the seed and the batch's number, for draws inside networks.
+
+    Not for a batch of a plain loader, whose own draws would follow from them too.
 
     Args:
         module: What is trained.
         seed: The run's.
+        batch: What is trained on.
         names: Tell several draws of a step apart.
     """
+    if not batch.keyed:
+        return
     # Each process has its own dropout; a single one draws as it would without others.
     rank = [module.global_rank] if module.global_rank else []
     reseed(seed, "step", module.trainer.fit_loop.epoch_loop.total_batch_idx, *rank, *names)

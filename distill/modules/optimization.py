@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from distill.core.errors import RecipeError
+from distill.tasks import ImageData
 
 _NEVER = 2**62
 Decay = Literal["all", "weights"]
@@ -69,16 +70,19 @@ class Optimization:
         if self._scheduler is None:
             return optimizer
         scheduler = self._scheduler(optimizer)
+        data = module.trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(scheduler, ReduceLROnPlateau):
             monitor = scheduler.monitor if isinstance(scheduler, NamedPlateau) else "val/loss"
             # Lightning would step it after the epoch's last checkpoint; PlateauSteps does before.
             config = {"scheduler": scheduler, "monitor": monitor, "frequency": _NEVER}
-        else:
+        elif isinstance(data, ImageData):
             # Lightning steps epoch schedules after the epoch's last checkpoint, so a run resumed
             # from that one would miss a step: an epoch's batches are counted instead.
-            epoch = len(module.trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
+            epoch = len(data.train_dataloader())  # type: ignore[attr-defined]
             every = epoch if self._interval == "epoch" else 1
             config = {"scheduler": scheduler, "interval": "step", "frequency": every}
+        else:  # plain loaders, which are resumed as Lightning does it
+            config = {"scheduler": scheduler, "interval": self._interval}
         return {"optimizer": optimizer, "lr_scheduler": config}
 
     def _made(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:

@@ -131,7 +131,7 @@ def peer_outputs(
     """
     outputs = {}
     for name, network in reversed(networks.by_name.items()):
-        reseed_step(module, seed, *([] if name == STUDENT else [name]))
+        reseed_step(module, seed, batch, *([] if name == STUDENT else [name]))
         if name in learners:
             outputs[name] = networks.outputs(name, batch.image, training=True)
         else:

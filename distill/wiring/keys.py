@@ -70,7 +70,8 @@ class Sources:
         batch: Keys of parts of the batch, with the attribute of ``Batch`` behind each.
         places: Makes further tensors from labels, and knows regions; None: there are none.
         placeholders: Names that stand for networks in a recipe, such as ``peer``; only told.
-        absent: Names of networks that a recipe left out, with what to say to who reads them.
+        absent: Names of networks that a recipe left out, and keys of what batches lack, with what
+            to say to who reads them.
     """
 
     networks: tuple[str, ...]
@@ -91,6 +92,8 @@ class Sources:
             Key(head='student', mark='.', rest='logits', region='')
         """
         found = split_key(key)
+        if key in self.absent:
+            raise ValueError(f"reads {key}, but {self.absent[key]}")
         if found.head in self.absent:
             raise ValueError(f"reads from the {found.head}, but {self.absent[found.head]}")
         tapped = found.head in self.networks and found.mark == "@" and found.rest

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from distill.core.suggest import nearest
@@ -19,6 +20,10 @@ class Taps:
         paths: Dotted paths of its sub-modules, as in ``named_modules()``; ``PATH`` means the
             output, ``PATH:input`` the first input, and ``PATH:0`` or ``PATH:NAME`` one of several
             outputs.
+        copy: Whether to copy what is captured, in case it is overwritten.
+
+    Attributes:
+        values: The tensors of the last pass, by path.
 
     Raises:
         ValueError: If there is no such path, with the nearest one.
@@ -32,18 +37,25 @@ class Taps:
         {'0': (4, 3), '1:input': (4, 3)}
     """
 
-    def __init__(self, network: nn.Module, paths: Iterable[str]) -> None:
-        self._values: dict[str, Tensor] = {}
+    def __init__(self, network: nn.Module, paths: Iterable[str], copy: bool = False) -> None:
+        names = list(dict.fromkeys(paths))
+        self.values: dict[str, Tensor] = {}
         self._versions: dict[str, int] = {}
-        self._copied: set[str] = set()
+        self._copied = set(names) if copy else set()
         self._shapes: dict[str, set[tuple[int, ...]]] = {}
         self._checked = False
-        self._handles = [self._install(network, path) for path in dict.fromkeys(paths)]
+        self._handles: list[Any] = []
+        try:
+            for name in names:
+                self._handles.append(self._install(network, name))
+        except ValueError:
+            self.remove()
+            raise
 
     def take(self) -> dict[str, Tensor]:
         """The tensors of the last pass; the taps let go of them."""
-        values = dict(self._values)
-        self._values.clear()
+        values = dict(self.values)
+        self.values.clear()
         return values
 
     def find_in_place(self) -> set[str]:
@@ -54,8 +66,13 @@ class Taps:
         Returns:
             The paths that will be copied.
         """
-        self._copied |= {p for p, v in self._values.items() if v._version != self._versions[p]}
+        self._copied |= self.overwritten()
         return set(self._copied)
+
+    def overwritten(self) -> set[str]:
+        """The paths of tensors of the last pass that the network has overwritten since."""
+        plain = {path: value for path, value in self.values.items() if not value.is_inference()}
+        return {path for path, value in plain.items() if value._version != self._versions[path]}
 
     def check_shapes(self) -> None:
         """After the first pass, check that no layer ran with tensors of different shapes.
@@ -107,7 +124,11 @@ class Taps:
             raise ValueError(f"the layer at {path!r} gives a {type(value).__name__}, not a tensor")
         if not self._checked:
             self._shapes.setdefault(path, set()).add(tuple(value.shape))
-        self._values[path] = value.clone() if path in self._copied else value
+        if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
+            # Nothing tells whether it is overwritten.
+            self.values[path] = value.clone()
+            return
+        self.values[path] = value.clone() if path in self._copied else value
         self._versions[path] = value._version
 
 

@@ -9,6 +9,7 @@ from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau, StepLR
 
 from distill.core.errors import RecipeError
+from distill.data import Digits
 from distill.modules.optimization import Optimization
 from tests.fixtures.networks import tiny
 
@@ -25,7 +26,8 @@ def owner(*parameters: nn.Parameter, batches: int = 7) -> Any:
     """A module with these parameters, whose epochs have so many batches."""
     module = pl.LightningModule()
     module.weights = nn.ParameterList(parameters)
-    datamodule = SimpleNamespace(train_dataloader=lambda: range(batches))
+    datamodule: Any = Digits()
+    datamodule.train_dataloader = lambda: range(batches)
     module._trainer = SimpleNamespace(datamodule=datamodule)
     return module
 
