@@ -18,13 +18,14 @@ SOURCES = sorted(
 # Imports that are not at the top of their module, by file and package:
 # commands and the parser start without what they do not need,
 START_UP = {
+    ("distill/__init__.py", "distill"),
     ("distill/__main__.py", "distill"),
     ("distill/cli/app.py", "distill"),
     ("distill/cli/commands.py", "distill"),
     ("distill/core/walk.py", "torch"),
 }
 # packages that come with an extra may be missing,
-OPTIONAL = {"matplotlib", "onnxruntime", "optuna", "pyarrow", "ray"}
+OPTIONAL = {"matplotlib", "onnxruntime", "optuna", "pandas", "pyarrow", "ray"}
 # as may those that the pages of a report are made with, which the file asks for together,
 OPTIONAL_TOGETHER = {("distill/report/write.py", "distill")}
 # and these take seconds.

@@ -184,8 +184,7 @@ def _recipe(options: argparse.Namespace) -> Recipe:
 
 
 def _name(path: Path) -> str:
-    """What a file is called: its folder and itself, without the ending."""
-    return "/".join(part for part in (path.parent.name, path.stem) if part)
+    return recipes.name_of(path)
 
 
 def _run_dir(name: str, seed: int) -> Path:

@@ -16,10 +16,11 @@ from distill.core.outputs import logits_of
 from distill.modules.networks import Networks, dry, first_pass
 from distill.tasks import Classification, ImageData, Task
 
-_OFF = (
+OFF = (
     "loaders of (image, label) do not number their images: exact resume, the teacher's cache and "
     "keyed augmentation are off"
 )
+"""What plain loaders cost, in a line."""
 _SLACK = 0.2  # resizing may overshoot
 
 
@@ -82,7 +83,7 @@ def data_of(module: Any, stage: str) -> ImageData:  # noqa: ANN401 - a Lightning
     if isinstance(trainer.datamodule, ImageData):
         return trainer.datamodule
     if stage == "fit":
-        rank_zero_info(_OFF)
+        rank_zero_info(OFF)
     loader = _loader(trainer, stage)
     batch = labelled(_first(module, loader), None)
     networks: Networks = module.networks
@@ -173,15 +174,25 @@ def _first(module: Any, loader: Iterable[Any]) -> Any:  # noqa: ANN401 - whateve
 
 
 def _check_range(networks: Networks, image: Tensor) -> None:
-    if image.dtype == torch.uint8:
-        return
-    least, most = torch.stack(image.float().aminmax()).tolist()
+    wrong = beyond_unit(image)
     for name, normalization in networks.normalization.items():
         plain = not any(normalization.mean) and set(normalization.std) == {1.0}
-        if not plain and not -_SLACK <= least <= most <= 1 + _SLACK:
-            told = f"the {name} normalises images in 0..1 itself, the loader's are in"
-            way = "leave their normalisation out of the loader"
-            raise RecipeError("data", f"{told} {least:.3g}..{most:.3g}: {way}")
+        if wrong and not plain:
+            told = f"the {name} normalises images in 0..1 itself, the loader's are in {wrong}"
+            raise RecipeError("data", f"{told}: leave their normalisation out of the loader")
+
+
+def beyond_unit(image: Tensor) -> str:
+    """The range of floating-point images that are clearly not in 0..1, and otherwise nothing.
+
+    Example:
+        >>> beyond_unit(torch.tensor([-2.0, 1.0])), beyond_unit(torch.tensor([0.0, 1.0]))
+        ('-2..1', '')
+    """
+    if image.dtype == torch.uint8 or image.numel() == 0:
+        return ""
+    least, most = torch.stack(image.float().aminmax()).tolist()
+    return "" if -_SLACK <= least <= most <= 1 + _SLACK else f"{least:.3g}..{most:.3g}"
 
 
 def _class_names(loader: object) -> tuple[str, ...]:

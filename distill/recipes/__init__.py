@@ -2,9 +2,11 @@
 
 from distill.recipes.files import (
     Tree,
+    complete,
     copy,
     find,
     load,
+    name_of,
     names,
     parse,
     put,
@@ -17,9 +19,11 @@ from distill.recipes.recipe import Recipe
 __all__ = [
     "Recipe",
     "Tree",
+    "complete",
     "copy",
     "find",
     "load",
+    "name_of",
     "names",
     "parse",
     "put",

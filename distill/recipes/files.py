@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, cast
 
@@ -47,6 +48,11 @@ def find(name: str) -> Path:
             if path.is_file():
                 return path
     raise RecipeError(short(name), f"no such recipe{nearest(named[:80], names())}")
+
+
+def name_of(path: Path) -> str:
+    """What a file is called: its folder and itself, without the ending."""
+    return "/".join(part for part in (path.parent.name, path.stem) if part)
 
 
 def copy(name: str, target: str) -> Path:
@@ -94,13 +100,42 @@ def load(path: Path, overrides: Iterable[str] = (), overlays: Iterable[Path] = (
     Raises:
         RecipeError: Naming the key or file that is wrong.
     """
-    tree = read(path)
-    if isinstance(tree.get("model"), dict) and "class_path" not in tree["model"]:
-        tree["model"] = {"class_path": DEFAULT_MODEL, "init_args": tree["model"]}
+    tree = _with_class(read(path))
     for overlay in overlays:
         _lay_over(tree, overlay)
     for each in overrides:
         override(tree, each)
+    return _whole(tree)
+
+
+def complete(tree: Tree, changes: Mapping[str, object]) -> Tree:
+    """What ``load`` makes of a file, made of a tree and the values of dotted keys.
+
+    Args:
+        tree: As a file would hold it; it is left as it is.
+        changes: Values by dotted key; ``init_args`` may be left out of the keys.
+
+    Raises:
+        RecipeError: Naming the key that is wrong.
+
+    Example:
+        >>> tree = {"model": {"student": "a.B"}, "trainer": {"max_epochs": 5}}
+        >>> complete(tree, {"trainer.max_epochs": 2})["trainer"]
+        {'max_epochs': 2}
+    """
+    tree = _with_class(deepcopy(tree))
+    for key, value in changes.items():
+        put(tree, key, deepcopy(value))
+    return _whole(tree)
+
+
+def _with_class(tree: Tree) -> Tree:
+    if isinstance(tree.get("model"), dict) and "class_path" not in tree["model"]:
+        tree["model"] = {"class_path": DEFAULT_MODEL, "init_args": tree["model"]}
+    return tree
+
+
+def _whole(tree: Tree) -> Tree:
     tree["trainer"] = tree.get("trainer") or {}
     _check_sections(tree)
     if tree.get("stages") is None:

@@ -1,6 +1,7 @@
 """Saves a checkpoint and stops when a signal asks the run to end."""
 
 import signal
+import threading
 from pathlib import Path
 from types import FrameType
 
@@ -39,7 +40,12 @@ class StopOnSignal(Checkpoint):
         self._saved = ""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Listen, instead of Lightning, which puts the former handlers back when fit ends."""
+        """Listen, instead of Lightning, which puts the former handlers back when fit ends.
+
+        Only the main thread can: a run in another one is not stopped by signals.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return
         for signum in handled_signals():
             signal.signal(signum, self._receive)
 

@@ -1,1 +1,1 @@
-"""Commands that train no student: tune, export, preview, fill a cache; and chains."""
+"""Tune, export, preview, fill a cache, chains; and what Python users call: fit, load_student."""

@@ -93,7 +93,7 @@ def export(
     if "shape" not in result["dataset"]:
         told = "does not say the images' shape: an earlier version wrote it"
         raise RecipeError(str(run_dir / "result.json"), told)
-    student = _student(last_stage(recipe), run_dir, trusted)
+    student = trained_student(last_stage(recipe), run_dir, trusted)
     program = Deployed(student, **result["normalization"]).eval()
     image = _images(3, result["dataset"]["shape"])
     temporary = out.with_name(f"{out.stem}.tmp{out.suffix}")
@@ -125,8 +125,17 @@ def _format(path: Path) -> tuple[_Writer, _Reader]:
     return _write_onnx, _read_onnx
 
 
-def _student(recipe: Recipe, run_dir: Path, trusted: Sequence[str]) -> nn.Module:
-    """A run's trained student, built without its teacher and its data."""
+def trained_student(recipe: Recipe, run_dir: Path, trusted: Sequence[str]) -> nn.Module:
+    """A run's trained student, built without its teacher and its data.
+
+    Args:
+        recipe: The run's; of several stages, the last one's.
+        run_dir: The run.
+        trusted: Further packages whose classes the recipe may name.
+
+    Raises:
+        RecipeError: If it cannot be built, or its weights do not fit.
+    """
     student = _untrained(recipe.get("model.student"))
     alone = {"teacher": None, "student": student, "losses": {}}
     model = {"class_path": "distill.modules.Distillation", "init_args": alone}
