@@ -1,5 +1,6 @@
 """Plain loaders of (image, label) as data, for a Lightning ``Trainer`` of one's own."""
 
+import copy
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -8,7 +9,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
-from torch.utils.data import Subset
+from torch.utils.data import DataLoader, Subset
 
 from distill.core.batch import Batch
 from distill.core.errors import RecipeError
@@ -77,11 +78,13 @@ def data_of(module: Any, stage: str) -> ImageData:  # noqa: ANN401 - a Lightning
 
     Raises:
         RecipeError: If batches are no (image, label), the student does not take the images, or they
-            are normalised already and a network would do it once more.
+            are normalised already and a network would do it once more; for predictions.
     """
     trainer: Any = module.trainer
     if isinstance(trainer.datamodule, ImageData):
         return trainer.datamodule
+    if stage == "predict":
+        raise RecipeError("predict", "is not a stage of loaders: call the module with images")
     if stage == "fit":
         rank_zero_info(OFF)
     loader = _loader(trainer, stage)
@@ -165,6 +168,10 @@ def _loader(trainer: Any, stage: str) -> Iterable[Any]:  # noqa: ANN401 - parts 
 def _first(module: Any, loader: Iterable[Any]) -> Any:  # noqa: ANN401 - whatever the loader gives
     """Its first batch, as a step would see it; torch's and other generators stay as they were."""
     hooks = module.trainer.datamodule or module
+    if isinstance(loader, DataLoader):
+        loader = copy.copy(loader)
+        # Persistent workers would go on where this pass is left.
+        loader.__dict__["_iterator"] = None
     with isolate_rng(include_cuda=False):
         for batch in loader:
             batch = hooks.on_before_batch_transfer(batch, 0)

@@ -151,6 +151,14 @@ def test_an_epoch_of_a_schedule_is_the_loaders() -> None:
     assert running.optimizers[0].param_groups[0]["lr"] == 0.05 / 8
 
 
+def test_no_batch_of_persistent_workers_is_lost() -> None:
+    workers = loader(num_workers=1, persistent_workers=True)
+    running = trainer()
+    running.fit(Distillation(None, tiny(8), {"ce": CE}), workers, workers)
+    assert running.global_step == len(workers)
+    assert "val/top1" in running.callback_metrics
+
+
 def test_a_callback_that_looks_at_images_sees_them() -> None:
     cka = CKA({"bn": ["student@bn", "teacher@bn"]})
     module = Distillation(tiny(12), tiny(8), {"ce": CE})
@@ -257,6 +265,8 @@ def test_nothing_to_begin_with_is_told() -> None:
         trainer().validate(module, DataLoader(Nothing()))
     with pytest.raises(RecipeError, match=r"^data: there is no batch for training"):
         trainer(limit_train_batches=0).fit(module, loader())
+    with pytest.raises(RecipeError, match=r"^predict: is not a stage of loaders: call the module"):
+        trainer().predict(module, loader())
 
 
 def test_a_student_that_does_not_take_the_images_or_gives_no_logits_is_told() -> None:
