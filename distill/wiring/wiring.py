@@ -138,7 +138,7 @@ class Wiring:
             for taps in self._taps.values():
                 taps.find_in_place()
                 taps.check_shapes()
-        known = _as_stored(self, outputs["teacher"], stored) if stored else {}
+        known = _as_stored(self, outputs, stored)
         with _told("model.losses"):
             context = self.context(batch, outputs, known)
         for placed in self._terms.values():
@@ -265,11 +265,13 @@ def _value(placed: PlacedTerm, context: Context) -> Tensor:
 
 
 def _as_stored(
-    wiring: Wiring, outputs: Outputs, stored: Callable[[str, Tensor], Tensor]
+    wiring: Wiring, outputs: Mapping[str, Outputs], stored: Callable[[str, Tensor], Tensor] | None
 ) -> Context:
-    """What the terms read from the teacher, as a cache would give it."""
+    """What the terms read from the teacher, as a cache would give it; nothing without one."""
+    if stored is None or "teacher" not in outputs:
+        return {}
     with _told("model.cache"):
-        given = wiring.outputs_of("teacher", outputs)
+        given = wiring.outputs_of("teacher", outputs["teacher"])
         return {key: stored(key, value) for key, value in given.items()}
 
 
