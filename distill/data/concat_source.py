@@ -6,6 +6,7 @@ from PIL import Image
 from torch import Tensor
 
 from distill.data.datasets import load_images
+from distill.data.resize import Rule
 from distill.data.sources import Source, open_unlabelled
 
 
@@ -43,7 +44,9 @@ class ConcatSource:
 
 
 @lru_cache(maxsize=4)
-def unlabelled_table(spec: str, channels: int, height: int, width: int) -> Tensor:
+def unlabelled_table(
+    spec: str, channels: int, height: int, width: int, rule: Rule = "squash"
+) -> Tensor:
     """Decode all images of an unlabelled source, once per process.
 
     Args:
@@ -51,6 +54,7 @@ def unlabelled_table(spec: str, channels: int, height: int, width: int) -> Tenso
         channels: 1 or 3.
         height: In pixels, of the resized images.
         width: In pixels, of the resized images.
+        rule: How they are resized.
 
     Returns:
         Images (n, c, h, w), uint8.
@@ -58,4 +62,4 @@ def unlabelled_table(spec: str, channels: int, height: int, width: int) -> Tenso
     Raises:
         ValueError: If an image cannot be read, with its name.
     """
-    return load_images(open_unlabelled(spec), channels, (height, width))
+    return load_images(open_unlabelled(spec), channels, (height, width), rule)

@@ -15,6 +15,7 @@ from distill.core.fingerprint import tensors_digest, view_hash
 from distill.core.randomness import fold, permutation, uniform
 from distill.data.decode import PIXELS
 from distill.data.image_cache import cached_images
+from distill.data.resize import Rule, resized, with_channels
 from distill.data.sources import USUAL, Columns, Source, open_source
 
 _HASHED_IMAGES = 64
@@ -72,15 +73,27 @@ class LazyImages(Dataset[Batch]):
         ids: Numbers of the images of this set (m,).
         size: Height and width of the result in pixels.
         channels: 1 or 3.
-        seed: For training views: a keyed random resized crop (scale 0.08..1, aspect 3/4..4/3).
-            None: the centre crop of evaluation, the shorter side resized to ``size / 0.875``.
+        seed: For the training views of ``crop``: a keyed random resized crop (scale 0.08..1, aspect
+            3/4..4/3). None: the views of evaluation.
+        rule: How they are resized.
     """
 
     def __init__(
-        self, source: Source, ids: Tensor, size: int, channels: int, seed: int | None = None
+        self,
+        source: Source,
+        ids: Tensor,
+        size: int,
+        channels: int,
+        seed: int | None = None,
+        rule: Rule = "crop",
     ) -> None:
         self.source, self.ids, self.targets = source, ids, source.targets
-        self._size, self._channels, self._seed = size, channels, seed
+        self._size, self._channels, self._seed, self.rule = size, channels, seed, rule
+
+    @property
+    def keyed_crops(self) -> bool:
+        """Whether its views differ from epoch to epoch."""
+        return self._seed is not None
 
     def __getitem__(self, key: BatchKey) -> Batch:
         """Decode the samples of a batch key."""
@@ -89,23 +102,42 @@ class LazyImages(Dataset[Batch]):
         return Batch(torch.stack(views), self.targets[samples], samples, key.epoch, key.step)
 
     def digest(self) -> str:
-        """Hash the number of images, some of the images, and the size of the crops."""
+        """Hash the number of images, some of the images, their size and how they are resized."""
         n = len(self.source.targets)
         some = permutation(fold("digest"), n)[:_HASHED_IMAGES]
         images = {str(i): TF.pil_to_tensor(self.source.image(int(i))) for i in some}
         shape = torch.tensor([n, self._size, self._channels])
-        return tensors_digest({"shape": shape, **images})
+        rule = {} if self.rule == "crop" else {self.rule: torch.empty(0)}
+        return tensors_digest({"shape": shape, **rule, **images})
 
     def _view(self, sample: int, epoch: int) -> Tensor:
-        image = TF.pil_to_tensor(_with_channels(self.source.image(sample), self._channels))
-        size = [self._size, self._size]
+        image = with_channels(self.source.image(sample), self._channels)
         if self._seed is None:
-            shorter = TF.resize(image, [round(self._size / 0.875)], antialias=True)
-            return cast(Tensor, TF.center_crop(shorter, size))
+            return resized(image, (self._size, self._size), self.rule)
         key = fold(self._seed, "resized crop", epoch)
-        top, left, height, width = _crop_box(key, sample, image.shape[-2], image.shape[-1])
-        view = TF.resized_crop(image, top, left, height, width, size, antialias=True)
+        box = _crop_box(key, sample, image.height, image.width)
+        size = [self._size, self._size]
+        view = TF.resized_crop(TF.pil_to_tensor(image), *box, size, antialias=True)
         return cast(Tensor, view)
+
+
+class DecodedSource:
+    """A source whose images are decoded once, all of them, and kept in their own sizes.
+
+    Raises:
+        ValueError: If an image cannot be read, with its name.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.classes, self.targets, self.name = source.classes, source.targets, source.name
+        self._images = [source.image(index) for index in range(len(source.targets))]
+
+    def image(self, index: int) -> Image.Image:
+        """Take image number ``index``."""
+        return self._images[index]
+
+    def stamp(self) -> None:
+        """No stamp: the images are decoded already."""
 
 
 @lru_cache(maxsize=4)
@@ -116,6 +148,7 @@ def load_table(
     size: int | None,
     channels: int,
     columns: Columns = USUAL,
+    rule: Rule = "squash",
 ) -> tuple[Tensor, Tensor, tuple[str, ...]]:
     """Decode a whole source once per process.
 
@@ -126,6 +159,7 @@ def load_table(
         size: Height and width to resize to, or None where all images have one size.
         channels: 1 or 3.
         columns: Of a table, see :func:`distill.data.sources.open_source`.
+        rule: How they are resized.
 
     Returns:
         Images (n, c, h, w) uint8, targets (n,), class names.
@@ -136,17 +170,20 @@ def load_table(
     source = open_source(spec, root, train, columns)
     if len(source.targets) == 0:
         raise ValueError(f"no images in {Path(spec)}")
-    images = load_images(source, channels, None if size is None else (size, size))
+    images = load_images(source, channels, None if size is None else (size, size), rule)
     return images, source.targets, source.classes
 
 
-def load_images(source: Source, channels: int, size: tuple[int, int] | None) -> Tensor:
+def load_images(
+    source: Source, channels: int, size: tuple[int, int] | None, rule: Rule = "squash"
+) -> Tensor:
     """Load all images of a source: from the image cache, or decoded.
 
     Args:
         source: Of the images.
         channels: 1 or 3.
         size: Height and width to resize to, or None where all images have one size.
+        rule: How they are resized.
 
     Returns:
         Images (n, c, h, w), uint8.
@@ -155,17 +192,18 @@ def load_images(source: Source, channels: int, size: tuple[int, int] | None) -> 
         ValueError: If an image cannot be read or differs in size, with its name.
     """
     stamp = source.stamp()
-    depends_on = None if stamp is None else f"{stamp} {channels} {size} {PIXELS}"
-    return cached_images(depends_on, lambda: _decode_all(source, channels, size))
+    way = "" if rule == "squash" else f" {rule}"
+    depends_on = None if stamp is None else f"{stamp} {channels} {size} {PIXELS}{way}"
+    return cached_images(depends_on, lambda: _decode_all(source, channels, size, rule))
 
 
-def _decode_all(source: Source, channels: int, size: tuple[int, int] | None) -> Tensor:
+def _decode_all(
+    source: Source, channels: int, size: tuple[int, int] | None, rule: Rule
+) -> Tensor:
     table = torch.empty(0)
     for index in range(len(source.targets)):
-        image = _with_channels(source.image(index), channels)
-        if size is not None and image.size != size[::-1]:
-            image = image.resize(size[::-1], Image.Resampling.BILINEAR)
-        pixels = TF.pil_to_tensor(image)
+        image = with_channels(source.image(index), channels)
+        pixels = TF.pil_to_tensor(image) if size is None else resized(image, size, rule)
         if index == 0:
             table = torch.empty((len(source.targets), *pixels.shape), dtype=torch.uint8)
         if pixels.shape != table.shape[1:]:
@@ -180,11 +218,6 @@ def _decode_all(source: Source, channels: int, size: tuple[int, int] | None) -> 
 
 def _size(pixels: Tensor) -> str:
     return f"{pixels.shape[-1]} x {pixels.shape[-2]}"
-
-
-def _with_channels(image: Image.Image, channels: int) -> Image.Image:
-    mode = "L" if channels == 1 else "RGB"
-    return image if image.mode == mode else image.convert(mode)
 
 
 def _crop_box(key: int, sample: int, height: int, width: int) -> tuple[int, int, int, int]:

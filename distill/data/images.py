@@ -8,9 +8,16 @@ from torch import Tensor, nn
 from distill.core.randomness import fold
 from distill.core.suggest import difference
 from distill.data.classes import renumbered
-from distill.data.datasets import InMemoryImages, LazyImages, Samples, load_table
+from distill.data.datasets import (
+    DecodedSource,
+    InMemoryImages,
+    LazyImages,
+    Samples,
+    load_table,
+)
 from distill.data.keyed import KeyedData
 from distill.data.pipeline import Pipeline, split_validation, subsample
+from distill.data.resize import Rule
 from distill.data.sources import Columns, open_source
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -34,9 +41,11 @@ class Images(KeyedData):
             means greyscale images.
         std: Per-channel standard deviation.
         image_size: Height and width in pixels; None where all images have one size.
-        in_memory: Decode everything once and keep it as uint8. False decodes in the workers, with
-            keyed random resized crops for training and centre crops for evaluation, and needs
-            ``image_size``.
+        resize: How images of other sizes become images of this one. ``squash``: whatever their
+            shape; ``letterbox``: as large as fits, the rest black; ``crop``: keyed random resized
+            crops for training, the centre for evaluation; it needs ``image_size``.
+        in_memory: Decode everything once and keep it. False decodes in the workers, every time, and
+            needs ``image_size``. The pixels are the same.
         root: Folder of torchvision sets, also for downloads.
         workers: Loader processes.
         seed: Determines the order of samples and their augmentation; None: the run's seed.
@@ -61,6 +70,7 @@ class Images(KeyedData):
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
         image_size: int | None = None,
+        resize: Rule = "squash",
         in_memory: bool = True,
         root: str = "data",
         workers: int = 0,
@@ -75,11 +85,13 @@ class Images(KeyedData):
             raise ValueError(f"val must be a source or a share between 0 and 1, got {val}")
         if not in_memory and image_size is None:
             raise ValueError("image_size must be given where in_memory is false")
+        if resize == "crop" and image_size is None:
+            raise ValueError("image_size must be given where resize is crop")
         if len(mean) != len(std) or len(mean) not in (1, 3):
             raise ValueError(f"mean and std must have 1 or 3 channels, got {mean} and {std}")
         self._train, self._val, self._test = train, val, test
         self._train_samples, self._root = train_samples, root
-        self._image_size, self._in_memory = image_size, in_memory
+        self._image_size, self._in_memory, self.resize = image_size, in_memory, resize
         self.mean, self.std = tuple(mean), tuple(std)
         self._columns = Columns(image_column, label_column)
         self.classes: tuple[str, ...] = tuple(classes or ())
@@ -108,17 +120,21 @@ class Images(KeyedData):
             self.pipeline.test = self._open(self._test, train=False)
 
     def _open(self, spec: str, train: bool, views: int | None = None) -> Samples:
-        channels = len(self.mean)
-        if self._in_memory:
+        channels, rule = len(self.mean), self.resize
+        crops = rule == "crop" and views is not None
+        if self._in_memory and not crops:
             images, targets, classes = load_table(
-                spec, self._root, train, self._image_size, channels, self._columns
+                spec, self._root, train, self._image_size, channels, self._columns, rule
             )
             targets = self._numbered(spec, targets, classes)
             return InMemoryImages(images, targets, torch.arange(len(targets)))
         source = open_source(spec, self._root, train, self._columns)
+        if self._in_memory:
+            source = DecodedSource(source)
         source.targets = self._numbered(spec, source.targets, source.classes)
         ids = torch.arange(len(source.targets))
-        return LazyImages(source, ids, self._image_size or 0, channels, views)
+        seed = views if crops else None
+        return LazyImages(source, ids, self._image_size or 0, channels, seed, rule)
 
     def _subset(self, spec: str, samples: Samples, ids: Tensor) -> Samples:
         subset = self._open(spec, train=True)

@@ -5,6 +5,7 @@ import pytorch_lightning as pl
 from distill.core.batch import Batch
 from distill.data.loader import KeyedLoader
 from distill.data.pipeline import Pipeline
+from distill.data.resize import Rule
 from distill.tasks import Classification, Task
 
 
@@ -19,12 +20,14 @@ class KeyedData(pl.LightningDataModule):
         classes: Names of the classes.
         mean: Per channel, of images in 0..1.
         std: Per channel.
+        resize: How images of other sizes become images of this one.
     """
 
     task: Task = Classification()
     classes: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    resize: Rule = "squash"
 
     def __init__(self, pipeline: Pipeline) -> None:
         super().__init__()

@@ -64,7 +64,7 @@ class PartlyLabelled(KeyedData):
         self._labeled_ids = self._unlabeled_ids = torch.arange(0)
         self._used_ids = torch.arange(0)
         self.task, self.classes = images.task, images.classes
-        self.mean, self.std = images.mean, images.std
+        self.mean, self.std, self.resize = images.mean, images.std, images.resize
 
     def setup(self, stage: str) -> None:
         """Open the sources that the stage needs, and hide labels.
@@ -87,7 +87,7 @@ class PartlyLabelled(KeyedData):
         if isinstance(train, InMemoryImages):
             return InMemoryImages(train.images, train.targets, self._unlabeled_ids)
         channels, size, _ = _shape(train)
-        return LazyImages(train.source, self._unlabeled_ids, size, channels)
+        return LazyImages(train.source, self._unlabeled_ids, size, channels, None, train.rule)
 
     def pool_digest(self) -> str:
         """Hash the unlabelled images, selected or not, in their order."""
@@ -129,10 +129,11 @@ class PartlyLabelled(KeyedData):
         channels, height, width = _shape(base)
         if isinstance(base, LazyImages):
             source = ConcatSource(base.source, more, targets)
-            return LazyImages(source, base.ids, height, channels, self.pipeline.key_seed)
+            seed = self.pipeline.key_seed if base.keyed_crops else None
+            return LazyImages(source, base.ids, height, channels, seed, base.rule)
         images = base.images
         if self._unlabeled is not None:
-            table = unlabelled_table(self._unlabeled, channels, height, width)
+            table = unlabelled_table(self._unlabeled, channels, height, width, self.resize)
             images = torch.cat([images, table])
         return InMemoryImages(images, targets, base.ids)
 

@@ -76,7 +76,7 @@ class Pipeline:
 
     def views(self) -> Views:
         """Make the views of training."""
-        keyed_crops = isinstance(self.train, LazyImages)
+        keyed_crops = isinstance(self.train, LazyImages) and self.train.keyed_crops
         return Views(self.augment, self.key_seed, self.repeat, keyed_crops)
 
     def train_loader(self, trainer: pl.Trainer | None) -> KeyedLoader:

@@ -35,7 +35,12 @@ def batches(images: Path, in_memory: bool) -> Callable[[], None]:
     """Loads and augments an epoch as a run does."""
     augment = [RandomCrop(padding=4), RandomHorizontalFlip()] if in_memory else []
     data = Images(
-        str(images), batch_size=BATCH, augment=augment, image_size=32, in_memory=in_memory
+        str(images),
+        batch_size=BATCH,
+        augment=augment,
+        image_size=32,
+        resize="squash" if in_memory else "crop",
+        in_memory=in_memory,
     )
     data.setup("fit")
     loader = data.pipeline.train_loader(None)

@@ -85,7 +85,7 @@ def test_validation_and_test_images_may_be_sources_of_their_own(tmp_path: Path) 
 def test_decoding_on_demand_gives_the_same_sets(tmp_path: Path) -> None:
     train = folder(tmp_path)
     table = ready(train, val=0.2).pipeline
-    images = ready(train, val=0.2, in_memory=False, image_size=14)
+    images = ready(train, val=0.2, in_memory=False, image_size=14, resize="crop")
     assert images.pipeline.train.ids.tolist() == table.train.ids.tolist()
     assert images.pipeline.val.ids.tolist() == table.val.ids.tolist()
     for number, (image, _) in by_number(images, "val").items():
@@ -95,7 +95,7 @@ def test_decoding_on_demand_gives_the_same_sets(tmp_path: Path) -> None:
 def test_views_decoded_on_demand_follow_the_runs_seed(tmp_path: Path) -> None:
     train = folder(tmp_path)
     views = [
-        ready(train, in_memory=False, image_size=14, seed=seed).example(8).image
+        ready(train, in_memory=False, image_size=14, resize="crop", seed=seed).example(8).image
         for seed in (1, 1, 2)
     ]
     assert torch.equal(views[0], views[1])
@@ -152,6 +152,52 @@ def test_a_share_of_less_than_one_image_is_refused(tmp_path: Path, in_memory: bo
     train = folder(tmp_path, each=2)
     with pytest.raises(ValueError, match=r"^data\.val must give .* it gives 0 of 6$"):
         ready(train, val=0.05, in_memory=in_memory, image_size=16)
+
+
+def shapes(path: Path) -> str:
+    """Pictures of different shapes."""
+    for number, size in enumerate([(30, 20), (20, 30), (16, 16), (9, 40), (40, 9), (14, 14)] * 3):
+        own = path / "abc"[number % 3]
+        own.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture(number)).resize(size).save(own / f"{number}.png")
+    return str(path)
+
+
+@pytest.mark.parametrize("resize", ["squash", "crop", "letterbox"])
+def test_keeping_images_in_memory_changes_no_pixel(tmp_path: Path, resize: str) -> None:
+    """In training, and in evaluation: bitwise the same batches, in the same order."""
+    train = shapes(tmp_path / "set")
+    sets = [
+        ready(train, val=0.3, test=train, image_size=14, resize=resize, in_memory=in_memory)
+        for in_memory in (True, False)
+    ]
+    for loader in ("train", "val", "test"):
+        pairs = list(zip(*(getattr(each, f"{loader}_dataloader")() for each in sets), strict=True))
+        assert pairs
+        for kept, decoded in pairs:
+            assert torch.equal(kept.image, decoded.image)
+            assert torch.equal(kept.index, decoded.index)
+            assert torch.equal(kept.target, decoded.target)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("resize", ["squash", "crop", "letterbox"])
+def test_training_sees_other_pixels_than_evaluation_where_they_are_cropped_alone(
+    tmp_path: Path, resize: str, in_memory: bool
+) -> None:
+    train = shapes(tmp_path / "set")
+    images = ready(
+        train, test=train, image_size=14, resize=resize, in_memory=in_memory, augment=[]
+    )
+    seen, tested = by_number(images, "train"), by_number(images, "test")
+    same = [np.array_equal(seen[number][0], tested[number][0]) for number in seen]
+    assert not any(same) if resize == "crop" else all(same)
+    assert images.pipeline.views().fixed == (resize != "crop")
+
+
+def test_a_crop_needs_a_size() -> None:
+    with pytest.raises(ValueError, match="image_size must be given where resize is crop"):
+        Images("nowhere", resize="crop")
 
 
 def test_decoding_on_demand_needs_a_size() -> None:

@@ -141,7 +141,7 @@ def test_its_cache_knows_what_is_in_a_batch_where_images_are_mixed() -> None:
 
 def test_images_decoded_on_demand_are_seen_in_keyed_crops(tmp_path: Path) -> None:
     path = more(tmp_path / "more")
-    images = own(tmp_path, in_memory=False, image_size=8)
+    images = own(tmp_path, in_memory=False, image_size=8, resize="crop")
     data = ready(images, unlabelled=path)
     assert data.pipeline.views().keyed_crops
     train, pool, sample = data.pipeline.train, data.pool(), torch.tensor([33])
