@@ -104,6 +104,29 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--trust", action="append", default=[], metavar="PACKAGE")
     export.set_defaults(command=commands.export)
 
+    predict = kinds.add_parser(
+        "predict", help="what a finished run's student says of images", allow_abbrev=False
+    )
+    predict.add_argument("run_dir", type=Path)
+    predict.add_argument(
+        "images", nargs="+", metavar="IMAGES", help="files, folders, 'patterns*', archives, tables"
+    )
+    predict.add_argument(
+        "--out", type=Path, help="FILE.csv, FILE.jsonl, or a folder for pictures (default: print)"
+    )
+    predict.add_argument("--top", type=int, default=5, help="classes to tell of each image")
+    predict.add_argument("--trust", action="append", default=[], metavar="PACKAGE")
+    predict.set_defaults(command=commands.predict)
+
+    push = kinds.add_parser(
+        "push", help="a finished run to the Hugging Face hub", allow_abbrev=False
+    )
+    push.description = "The token is read from HF_TOKEN in the environment."
+    push.add_argument("run_dir", type=Path)
+    push.add_argument("repo", metavar="OWNER/NAME")
+    push.add_argument("--private", action="store_true", help="where the repository is a new one")
+    push.set_defaults(command=commands.push)
+
     bench = kinds.add_parser("bench", help="compare recipes over seeds", allow_abbrev=False)
     bench.add_argument("bench", type=Path, metavar="BENCH.yaml")
     bench.add_argument(

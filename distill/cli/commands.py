@@ -61,6 +61,20 @@ def export(options: argparse.Namespace) -> None:
     export(options.run_dir, options.out, options.trust)
 
 
+def predict(options: argparse.Namespace) -> None:
+    """Tell what a finished run's student says of images."""
+    from distill.tools.predict import predict
+
+    predict(options.run_dir, options.images, options.out, options.top, options.trust)
+
+
+def push(options: argparse.Namespace) -> None:
+    """Upload a finished run to the hub."""
+    from distill.tools.push import push
+
+    sys.stdout.write(f"{push(options.run_dir, options.repo, options.private)}\n")
+
+
 def bench(options: argparse.Namespace) -> None:
     """Compare recipes over seeds."""
     from distill.bench import RunsFailedError, bench

@@ -40,9 +40,12 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_bytes(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write a safetensors file."""
-    write_bytes(path, save({name: value.contiguous() for name, value in tensors.items()}))
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write a safetensors file, with texts by name in its head."""
+    contiguous = {name: value.contiguous() for name, value in tensors.items()}
+    write_bytes(path, save(contiguous, metadata))
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:

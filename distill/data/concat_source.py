@@ -5,8 +5,8 @@ from functools import lru_cache
 from PIL import Image
 from torch import Tensor
 
+from distill.core.preprocessing import Rule
 from distill.data.datasets import load_images
-from distill.data.resize import Rule
 from distill.data.sources import Source, open_unlabelled
 
 

@@ -12,10 +12,11 @@ from torch.utils.data import Dataset
 
 from distill.core.batch import Batch
 from distill.core.fingerprint import tensors_digest, view_hash
+from distill.core.preprocessing import Rule
 from distill.core.randomness import fold, permutation, uniform
 from distill.data.decode import PIXELS
 from distill.data.image_cache import cached_images
-from distill.data.resize import Rule, resized, with_channels
+from distill.data.resize import resized, with_channels
 from distill.data.sources import USUAL, Columns, Source, open_source
 
 _HASHED_IMAGES = 64
@@ -107,8 +108,9 @@ class LazyImages(Dataset[Batch]):
         some = permutation(fold("digest"), n)[:_HASHED_IMAGES]
         images = {str(i): TF.pil_to_tensor(self.source.image(int(i))) for i in some}
         shape = torch.tensor([n, self._size, self._channels])
-        rule = {} if self.rule == "crop" else {self.rule: torch.empty(0)}
-        return tensors_digest({"shape": shape, **rule, **images})
+        if self.rule != "crop":
+            images[self.rule] = torch.empty(0)
+        return tensors_digest({"shape": shape, **images})
 
     def _view(self, sample: int, epoch: int) -> Tensor:
         image = with_channels(self.source.image(sample), self._channels)
@@ -197,9 +199,7 @@ def load_images(
     return cached_images(depends_on, lambda: _decode_all(source, channels, size, rule))
 
 
-def _decode_all(
-    source: Source, channels: int, size: tuple[int, int] | None, rule: Rule
-) -> Tensor:
+def _decode_all(source: Source, channels: int, size: tuple[int, int] | None, rule: Rule) -> Tensor:
     table = torch.empty(0)
     for index in range(len(source.targets)):
         image = with_channels(source.image(index), channels)

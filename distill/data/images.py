@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from distill.core.preprocessing import Rule
 from distill.core.randomness import fold
 from distill.core.suggest import difference
 from distill.data.classes import renumbered
@@ -17,7 +18,6 @@ from distill.data.datasets import (
 )
 from distill.data.keyed import KeyedData
 from distill.data.pipeline import Pipeline, split_validation, subsample
-from distill.data.resize import Rule
 from distill.data.sources import Columns, open_source
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -3,9 +3,9 @@
 import pytorch_lightning as pl
 
 from distill.core.batch import Batch
+from distill.core.preprocessing import Rule
 from distill.data.loader import KeyedLoader
 from distill.data.pipeline import Pipeline
-from distill.data.resize import Rule
 from distill.tasks import Classification, Task
 
 

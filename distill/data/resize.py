@@ -3,18 +3,13 @@
 Training, evaluation, ``distill test``, ``distill predict`` and exports take it from the recipe.
 """
 
-from typing import Literal, cast
+from typing import cast
 
 import torchvision.transforms.v2.functional as TF
 from PIL import Image, ImageOps
 from torch import Tensor
 
-Rule = Literal["squash", "crop", "letterbox"]
-"""``squash``: to the size, whatever the image's shape. ``letterbox``: as large as fits, its shape
-kept, the rest black. ``crop``: the centre, the shorter side being ``size / 0.875`` before; a random
-resized crop in training."""
-CROPPED = 0.875
-"""What the centre crop of ``crop`` keeps of the shorter side."""
+from distill.core.preprocessing import CROPPED, Rule
 
 
 def resized(image: Image.Image, size: tuple[int, int], rule: Rule) -> Tensor:

@@ -16,9 +16,11 @@ from torch import nn
 from distill.core.echo import short
 from distill.core.errors import RecipeError
 from distill.core.files import sha256
+from distill.core.preprocessing import FILE as PREPROCESS
 from distill.core.rank import first_process
 from distill.core.stopping import Stopped
 from distill.recipes import Recipe, read
+from distill.results.model_card import FILE as CARD
 from distill.runs.checkpoint_io import latest_valid_checkpoint, newest_valid
 
 STAGES = "stages"
@@ -33,6 +35,8 @@ _WRITTEN = (
     "teacher.safetensors",
     "validation.safetensors",
     "validations.json",
+    PREPROCESS,
+    CARD,
     "error.txt",
     "checkpoints/*.ckpt",
     "checkpoints/*.ckpt.sha256",

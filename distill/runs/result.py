@@ -14,8 +14,11 @@ from torch import nn
 from distill.cache import TeacherCache
 from distill.callbacks import CKA, GradientCosine
 from distill.core.files import sha256, write_json, write_tensors
+from distill.core.preprocessing import FILE as PREPROCESS
+from distill.core.preprocessing import Preprocessing, Rule
 from distill.core.protocols import SavesNetworks
 from distill.core.rank import first_process
+from distill.results.model_card import write_card
 from distill.results.scores import scores_of
 from distill.runs.checkpoint_io import SafeCheckpointIO
 from distill.runs.diagnostics import cost, run_diagnostics
@@ -23,6 +26,7 @@ from distill.runs.directory import WEIGHTS
 from distill.runs.progress import RunRecord, parameters
 from distill.runs.session import Session
 from distill.runs.wandb.results import log_results
+from distill.tasks import Tells
 
 Result = dict[str, Any]
 
@@ -31,6 +35,13 @@ class HoldsCache(Protocol):
     """What holds a teacher's outputs in training."""
 
     cache: TeacherCache | None
+
+
+@runtime_checkable
+class Resizes(Protocol):
+    """A datamodule that says how it resizes images."""
+
+    resize: Rule
 
 
 @runtime_checkable
@@ -43,8 +54,8 @@ class Taught(Protocol):
 def write_result(session: Session, trainer: pl.Trainer, record: RunRecord, name: str) -> Result:
     """Write what a run leaves, testing where there are test images.
 
-    ``student.safetensors`` and whatever other networks the module leaves,
-    ``validation.safetensors`` (its predictions) and ``result.json``.
+    ``student.safetensors`` and whatever other networks the module leaves, ``preprocess.json``,
+    ``validation.safetensors`` (its predictions), ``result.json`` and a model card, ``README.md``.
 
     Args:
         session: What was trained.
@@ -58,7 +69,10 @@ def write_result(session: Session, trainer: pl.Trainer, record: RunRecord, name:
     run_dir = session.run_dir
     diagnostics = run_diagnostics(session, trainer)
     if first_process():
-        save_weights(session.model.student, run_dir / WEIGHTS)
+        preprocessing = _preprocessing(session)
+        write_json(run_dir / PREPROCESS, preprocessing.facts())
+        metadata = {"preprocess": preprocessing.text()}
+        save_weights(session.model.student, run_dir / WEIGHTS, metadata)
         if isinstance(session.model, SavesNetworks):
             for file, network in session.model.saved_networks.items():
                 save_weights(network, run_dir / file)
@@ -71,14 +85,15 @@ def write_result(session: Session, trainer: pl.Trainer, record: RunRecord, name:
     if first_process():
         result["sha256"] = {WEIGHTS: sha256(run_dir / WEIGHTS)}
         write_json(run_dir / "result.json", result)
+        write_card(run_dir, result)
         log_results(trainer.loggers, result, run_dir, diagnostics.predictions)
     return result
 
 
-def save_weights(network: nn.Module, path: Path) -> None:
-    """Write a network's weights as safetensors."""
+def save_weights(network: nn.Module, path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write a network's weights as safetensors, with texts by name in its head."""
     path.parent.mkdir(exist_ok=True)
-    write_tensors(path, network.state_dict())
+    write_tensors(path, network.state_dict(), metadata)
 
 
 def measure(trainer: pl.Trainer, session: Session) -> dict[str, float]:
@@ -115,6 +130,20 @@ class _Costs:
         return size | cost(network, self.shape) | {self.metric: dict(scores)}
 
 
+def _preprocessing(session: Session) -> Preprocessing:
+    channels, height, width = session.data.example(1).image.shape[1:]
+    normalization = session.model.networks.normalization["student"]
+    return Preprocessing(
+        task=type(session.task).__name__,
+        classes=tuple(session.data.classes),
+        channels=channels,
+        size=(height, width),
+        resize=session.data.resize if isinstance(session.data, Resizes) else None,
+        mean=tuple(normalization.mean),
+        std=tuple(normalization.std),
+    )
+
+
 def _facts(session: Session, trainer: pl.Trainer, record: RunRecord, name: str) -> Result:
     """What was trained, how well and how fast, but for the test."""
     model, data, task = session.model, session.data, session.task
@@ -132,6 +161,7 @@ def _facts(session: Session, trainer: pl.Trainer, record: RunRecord, name: str) 
         "task": type(task).__name__,
         "metric": task.metric,
         "goal": task.goal,
+        "pipeline_tag": task.pipeline_tag if isinstance(task, Tells) else None,
         "dataset": {
             "class": type(data).__name__,
             "classes": list(data.classes),

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from distill.core.files import write_json
+from distill.core.preprocessing import FILE as PREPROCESS
 from distill.core.rank import first_process
+from distill.results.model_card import write_card
 from distill.results.predictions import FILE as PREDICTIONS
 from distill.results.scores import metric_of, scores_of
 from distill.runs.directory import STAGES, WEIGHTS
@@ -35,12 +37,13 @@ def merge_stage_results(results: Mapping[str, Result], run_dir: Path) -> Result:
     if first_process():
         _write(results, run_dir)
         write_json(run_dir / "result.json", result)
+        write_card(run_dir, result)
     return result
 
 
 def _write(results: Mapping[str, Result], run_dir: Path) -> None:
     folders = [run_dir / STAGES / name for name in results]
-    for name in (WEIGHTS, PREDICTIONS):
+    for name in (WEIGHTS, PREDICTIONS, PREPROCESS):
         if (folders[-1] / name).is_file():
             shutil.copyfile(folders[-1] / name, run_dir / name)
     _join_metrics(folders, list(results.values()), run_dir / "metrics.csv")

@@ -5,6 +5,7 @@ from distill.tasks.detection import Detection, detections
 from distill.tasks.multi_label import MultiLabel
 from distill.tasks.segmentation import Segmentation
 from distill.tasks.task import ImageData, Task
+from distill.tasks.tells import Tells
 from distill.tasks.text_lines import TextLines
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "MultiLabel",
     "Segmentation",
     "Task",
+    "Tells",
     "TextLines",
     "detections",
 ]

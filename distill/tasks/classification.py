@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch.nn.functional as F
+from PIL.Image import Image
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
@@ -12,6 +13,7 @@ from distill.core.batch import Batch
 from distill.core.outputs import LOGITS, Outputs, logits_of
 from distill.metrics import AgreementMetrics
 from distill.tasks.task import Comparison, ImageData
+from distill.tasks.tells import Row, captioned
 from distill.wiring.keys import CLASSIFIED
 
 
@@ -25,6 +27,11 @@ class Classification:
     goal: Literal["maximize", "minimize"] = "maximize"
     outputs: tuple[str, ...] = (LOGITS,)
     sources: Mapping[str, str] = CLASSIFIED
+    pipeline_tag = "image-classification"
+    numpy_code = """\
+shares = np.exp(logits - logits.max())
+for k in shares.argsort()[::-1][:5]:
+    print(f"{classes[k]}  {shares[k] / shares.sum():.4f}")"""
 
     def check_outputs(self, outputs: Outputs, data: ImageData) -> None:
         """Check that there is a logit for each class.
@@ -66,6 +73,19 @@ class Classification:
         largest = sorted(shares.items(), key=lambda item: -item[1])[:2]
         return " + ".join(f"{label} ({share:.2f})" for label, share in largest)
 
+    def rows(self, outputs: Outputs, classes: Sequence[str], most: int) -> list[Row]:
+        """The most probable classes and their probabilities, best first."""
+        values, places = self.predicted(outputs).softmax(1).topk(min(most, len(classes)))
+        return [
+            _ranked([classes[k] for k in row], shares)
+            for row, shares in zip(places.tolist(), values.tolist(), strict=True)
+        ]
+
+    def pictures(self, images: Tensor, outputs: Outputs, classes: Sequence[str]) -> list[Image]:
+        """The most probable class below each image."""
+        rows = self.rows(outputs, classes, 1)
+        return captioned(images, [f"{row['class']} {row['probability']:.2f}" for row in rows])
+
 
 def check_logits(outputs: Outputs, form: str, rank: int, classes: int) -> Tensor:
     """The logits of a network, of so many dimensions and classes.
@@ -78,6 +98,14 @@ def check_logits(outputs: Outputs, form: str, rank: int, classes: int) -> Tensor
         needed = f"needs logits {form}, one per class of the data"
         raise ValueError(f"{needed}, gives {tuple(logits.shape)}")
     return logits
+
+
+def _ranked(names: Sequence[str], shares: Sequence[float]) -> Row:
+    row: Row = {}
+    for place, (name, share) in enumerate(zip(names, shares, strict=True), 1):
+        end = f"_{place}" if place > 1 else ""
+        row |= {f"class{end}": name, f"probability{end}": share}
+    return row
 
 
 def _name(number: int, classes: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch.nn.functional as F
+from PIL.Image import Image
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import (
@@ -17,6 +18,7 @@ from distill.core.outputs import LOGITS, Outputs, logits_of
 from distill.metrics.labels import LabelComparison
 from distill.tasks.classification import check_logits
 from distill.tasks.task import ImageData
+from distill.tasks.tells import Row, captioned
 from distill.wiring.keys import CLASSIFIED
 
 
@@ -32,6 +34,11 @@ class MultiLabel:
     goal: Literal["maximize", "minimize"] = "maximize"
     outputs: tuple[str, ...] = (LOGITS,)
     sources: Mapping[str, str] = CLASSIFIED
+    pipeline_tag = "image-classification"
+    numpy_code = """\
+shares = 1 / (1 + np.exp(-logits))
+for k in np.flatnonzero(shares > 0.5):
+    print(f"{classes[k]}  {shares[k]:.4f}")"""
 
     def check_outputs(self, outputs: Outputs, data: ImageData) -> None:
         """Check that there is a logit for each class.
@@ -76,3 +83,17 @@ class MultiLabel:
         """The classes that are there."""
         there = [name for name, value in zip(classes, target.tolist(), strict=False) if value > 0.5]
         return ", ".join(there) or "none"
+
+    def rows(self, outputs: Outputs, classes: Sequence[str], most: int) -> list[Row]:
+        """All classes with a probability above one half, most probable first, whatever ``most``."""
+        values, places = self.predicted(outputs).sort(1, descending=True)
+        found: list[Row] = []
+        for shares, numbers in zip(values.tolist(), places.tolist(), strict=True):
+            there = [(classes[k], p) for k, p in zip(numbers, shares, strict=True) if p > 0.5]
+            found.append({"labels": [n for n, _ in there], "probabilities": [p for _, p in there]})
+        return found
+
+    def pictures(self, images: Tensor, outputs: Outputs, classes: Sequence[str]) -> list[Image]:
+        """The classes that are there below each image."""
+        there = self.predicted(outputs)
+        return captioned(images, [self.caption(row, classes) for row in there])

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from PIL.Image import Image
 from torch import Tensor
 from torchmetrics import Metric
 
@@ -10,8 +11,10 @@ from distill.core.batch import Batch
 from distill.core.outputs import LOGITS, Outputs, logits_of
 from distill.losses import ctc_loss
 from distill.metrics import LineAccuracy, LineComparison
+from distill.metrics.lines import read_lines
 from distill.tasks.classification import check_logits
 from distill.tasks.task import ImageData
+from distill.tasks.tells import Row, captioned
 from distill.wiring.keys import CLASSIFIED
 
 
@@ -25,6 +28,10 @@ class TextLines:
     goal: Literal["maximize", "minimize"] = "maximize"
     outputs: tuple[str, ...] = (LOGITS,)
     sources: Mapping[str, str] = CLASSIFIED
+    pipeline_tag = "image-to-text"
+    numpy_code = """\
+path = logits.argmax(1)
+print("".join(classes[k] for k, before in zip(path, [0, *path]) if k not in (0, before)))"""
 
     def check_outputs(self, outputs: Outputs, data: ImageData) -> None:
         """Check that there are logits for each class, at enough steps for the longest line.
@@ -66,3 +73,14 @@ class TextLines:
     def caption(self, target: Tensor, classes: Sequence[str]) -> str:
         """The line."""
         return "".join(classes[number] for number in target.tolist() if number)
+
+    def rows(self, outputs: Outputs, classes: Sequence[str], most: int) -> list[Row]:
+        """The text of each line, by the best path."""
+        return [{"text": text} for text in self._texts(outputs, classes)]
+
+    def pictures(self, images: Tensor, outputs: Outputs, classes: Sequence[str]) -> list[Image]:
+        """The text below each line."""
+        return captioned(images, self._texts(outputs, classes))
+
+    def _texts(self, outputs: Outputs, classes: Sequence[str]) -> list[str]:
+        return [self.caption(line, classes) for line in read_lines(self.predicted(outputs))]

@@ -4,58 +4,27 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
 from torch import Tensor, nn
 
 from distill.core.errors import RecipeError
+from distill.core.files import write_bytes
+from distill.core.preprocessing import FILE as PREPROCESS
 from distill.core.randomness import fold, uniform
-from distill.recipes import Recipe
-from distill.recipes.stages import last_stage
-from distill.runs.directory import load_weights, read_finished
+from distill.runs.directory import read_finished
 from distill.runs.result import Result
-from distill.runs.session import Session, quiet_lightning
+from distill.runs.session import quiet_lightning
+from distill.tools.snippet import FILE as SNIPPET
+from distill.tools.snippet import snippet
+from distill.tools.student import open_student
 
 _Network = Callable[[Tensor], Tensor]
-_Writer = Callable[[nn.Module, Tensor, Path], None]
+_Writer = Callable[[nn.Module, Tensor, Path, str], None]
 _Reader = Callable[[Path], _Network]
 _TOLERANCE = 1e-3
-_DOWNLOADING = {
-    "students.timm_model": ("pretrained", False),
-    "students.torchvision_model": ("weights", None),
-}
 _ANY_BATCH = {"image": {0: torch.export.Dim("b")}}
-
-
-class Deployed(nn.Module):
-    """A student with its normalisation inside.
-
-    Args:
-        student: Maps normalised images (b, c, h, w) to logits.
-        mean: Of each channel, for images in 0..1.
-        std: Of each channel.
-
-    Example:
-        >>> halved = Deployed(nn.Flatten(), mean=[0.0], std=[2.0])
-        >>> halved(torch.ones(1, 1, 1, 2))
-        tensor([[0.5000, 0.5000]])
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, student: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        self.student = student
-        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Logits (b, k) for float32 images (b, c, h, w) in 0..1."""
-        logits: Tensor = self.student((image - self.mean) / self.std)
-        return logits
 
 
 @torch.no_grad()
@@ -71,7 +40,9 @@ def export(
     normalisation is inside, c, h and w are those of the run's images, and the k classes are those
     of its ``result.json``; for text lines logits are (b, t, k), for lines as wide as the run's.
     Neither the images nor the teacher are needed (but SimKD's, whose classifier is in the student),
-    and the weights are float32 whatever precision the run had.
+    and the weights are float32 whatever precision the run had. How an image becomes an input stands
+    in the file: as ``preprocess`` in ONNX's metadata, as the extra file ``preprocess.json`` of a
+    program. Beside an ONNX file a short program, ``run_onnx.py``, shows how it is run.
 
     Args:
         run_dir: The run.
@@ -89,25 +60,30 @@ def export(
     """
     out = out or run_dir / "student.onnx"
     write, read = _format(out)
-    recipe, result = read_finished(run_dir)
+    _, result = read_finished(run_dir)
     if "shape" not in result["dataset"]:
         told = "does not say the images' shape: an earlier version wrote it"
         raise RecipeError(str(run_dir / "result.json"), told)
-    student = trained_student(last_stage(recipe), run_dir, trusted)
-    program = Deployed(student, **result["normalization"]).eval()
+    trained = open_student(run_dir, trusted)
+    program, described = trained.network, trained.preprocessing
     image = _images(3, result["dataset"]["shape"])
     temporary = out.with_name(f"{out.stem}.tmp{out.suffix}")
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         with quiet_lightning(), export_errors(run_dir):
-            write(program, image[:2], temporary)
+            write(program, image[:2], temporary, described.text(inside=True))
             off = max(_off(program, read(temporary), image[:n]) for n in (1, 3))
         if not off <= _TOLERANCE:
             raise RecipeError(str(run_dir), f"the file's logits are off by {off:.1g} of their size")
         temporary.replace(out)
     finally:
         temporary.unlink(missing_ok=True)
-    _print_summary(console or Console(), out, result, off)
+    console = console or Console()
+    _print_summary(console, out, result, off)
+    if out.suffix == ".onnx":
+        shown = out.with_name(SNIPPET)
+        write_bytes(shown, snippet(out.name, described, trained.task).encode())
+        console.print(f"run      python {shown} IMAGE", highlight=False, soft_wrap=True)
     return out
 
 
@@ -125,53 +101,25 @@ def _format(path: Path) -> tuple[_Writer, _Reader]:
     return _write_onnx, _read_onnx
 
 
-def trained_student(recipe: Recipe, run_dir: Path, trusted: Sequence[str]) -> nn.Module:
-    """A run's trained student, built without its teacher and its data.
-
-    Args:
-        recipe: The run's; of several stages, the last one's.
-        run_dir: The run.
-        trusted: Further packages whose classes the recipe may name.
-
-    Raises:
-        RecipeError: If it cannot be built, or its weights do not fit.
-    """
-    student = _untrained(recipe.get("model.student"))
-    alone = {"teacher": None, "student": student, "losses": {}}
-    model = {"class_path": "distill.modules.Distillation", "init_args": alone}
-    session = Session(Recipe({"model": model, "data": recipe.get("data")}), run_dir, trusted)
-    network = session.model.student
-    load_weights(network, run_dir / "student.safetensors")
-    return network.float()
-
-
-def _untrained(spec: Any) -> Any:  # noqa: ANN401 - any value of a recipe
-    """A network's part of a recipe, without weights to begin with that would be downloaded."""
-    if not isinstance(spec, dict):
-        return spec
-    spec = {key: _untrained(value) for key, value in spec.items()}
-    if spec.get("class_path") in _DOWNLOADING:
-        name, none = _DOWNLOADING[spec["class_path"]]
-        spec["init_args"][name] = none
-    return spec
-
-
 def _images(n: int, shape: Sequence[int]) -> Tensor:
     pixels = torch.Size(shape).numel()
     return uniform(fold("export"), torch.arange(n), pixels).view(n, *shape)
 
 
-def _write_onnx(program: nn.Module, image: Tensor, path: Path) -> None:
-    torch.onnx.export(
+def _write_onnx(program: nn.Module, image: Tensor, path: Path, described: str) -> None:
+    exported = torch.onnx.export(
         program,
         (image,),
-        path,
         input_names=["image"],
         output_names=["logits"],
         dynamic_shapes=_ANY_BATCH,
-        external_data=False,
+        dynamo=True,
         verbose=False,
     )
+    if exported is None:
+        raise RuntimeError("torch gave no program")
+    exported.model.metadata_props["preprocess"] = described
+    exported.save(path, external_data=False)
 
 
 def _read_onnx(path: Path) -> _Network:
@@ -181,9 +129,9 @@ def _read_onnx(path: Path) -> _Network:
     return lambda image: torch.from_numpy(session.run(None, {"image": image.numpy()})[0])
 
 
-def _write_pt2(program: nn.Module, image: Tensor, path: Path) -> None:
+def _write_pt2(program: nn.Module, image: Tensor, path: Path, described: str) -> None:
     exported = torch.export.export(program, (image,), dynamic_shapes=_ANY_BATCH)
-    torch.export.save(exported, path)
+    torch.export.save(exported, path, extra_files={PREPROCESS: described})
 
 
 def _read_pt2(path: Path) -> _Network:

@@ -2,21 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
-from distill.core.errors import RecipeError
 from distill.core.outputs import logits_of
 from distill.modules.loaders import beyond_unit
 from distill.modules.networks import Normalization
-from distill.recipes.stages import last_stage
-from distill.runs.directory import read_finished
 from distill.runs.session import quiet_lightning
-from distill.tools.export import trained_student
+from distill.tools.student import open_student
 
 
 class Student(nn.Module):
@@ -100,23 +96,10 @@ def load_student(
         distill.core.errors.RecipeError: runs/none/student.safetensors: is missing: not the \
 directory of a finished run
     """
-    run_dir = Path(run_dir)
-    recipe, result = read_finished(run_dir)
-    normalization, classes, size = _facts(run_dir, result)
     with quiet_lightning(), isolate_rng():
-        network = trained_student(last_stage(recipe), run_dir, trusted)
-    return Student(network, normalization, classes, size, resize).eval()
-
-
-def _facts(
-    run_dir: Path, result: dict[str, Any]
-) -> tuple[Normalization, tuple[str, ...], tuple[int, int]]:
-    """What a run's result says of its images."""
-    match result:
-        case {
-            "dataset": {"classes": list(names), "shape": [int(), int(height), int(width)]},
-            "normalization": {"mean": list(mean), "std": list(std)},
-        }:
-            return Normalization(mean, std), tuple(map(str, names)), (height, width)
-    told = "does not say the images' shape and normalisation: an earlier version wrote it"
-    raise RecipeError(str(run_dir / "result.json"), told)
+        trained = open_student(Path(run_dir), trusted)
+    about = trained.preprocessing
+    normalization = Normalization(about.mean, about.std)
+    return Student(
+        trained.network.student, normalization, about.classes, about.size, resize
+    ).eval()

@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors import safe_open
 
-from distill.core.files import write_csv, write_json
+from distill.core.files import write_csv, write_json, write_tensors
 
 
 def test_a_table_has_its_columns_in_order_and_none_as_nothing(tmp_path: Path) -> None:
@@ -33,3 +35,11 @@ def test_a_full_disk_is_told_with_the_file(tmp_path: Path, monkeypatch: pytest.M
         write_json(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["t.json"]
+
+
+def test_tensors_carry_texts_in_their_head(tmp_path: Path) -> None:
+    path = tmp_path / "t.safetensors"
+    write_tensors(path, {"a": torch.eye(2).T}, {"of": "me"})
+    with safe_open(path, "pt") as file:
+        assert file.metadata() == {"of": "me"}
+        assert torch.equal(file.get_tensor("a"), torch.eye(2))

@@ -186,9 +186,7 @@ def test_training_sees_other_pixels_than_evaluation_where_they_are_cropped_alone
     tmp_path: Path, resize: str, in_memory: bool
 ) -> None:
     train = shapes(tmp_path / "set")
-    images = ready(
-        train, test=train, image_size=14, resize=resize, in_memory=in_memory, augment=[]
-    )
+    images = ready(train, test=train, image_size=14, resize=resize, in_memory=in_memory, augment=[])
     seen, tested = by_number(images, "train"), by_number(images, "test")
     same = [np.array_equal(seen[number][0], tested[number][0]) for number in seen]
     assert not any(same) if resize == "crop" else all(same)

@@ -62,6 +62,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_run_directory_is_complete(finished: Path) -> None:
     files = {str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file()}
     expected = {"config.yaml", "metrics.csv", "result.json", "student.safetensors"}
+    expected |= {"README.md", "preprocess.json"}
     assert expected | {"checkpoints/best.ckpt", "checkpoints/last.ckpt"} <= files
 
 
@@ -75,6 +76,15 @@ def test_the_result_tells_what_was_measured(finished: Path) -> None:
     assert 0 <= student["top1"]["val"]["last"] <= student["top1"]["val"]["best"] <= 100
     assert set(student["top1"]["test"]) == {"last", "best"}
     assert set(result["teacher"]["top1"]) == {"val", "test"}
+
+
+def test_the_preprocessing_is_that_of_the_student(finished: Path) -> None:
+    found = json.loads((finished / "preprocess.json").read_text())
+    assert (found["task"], found["resize"]) == ("Classification", "squash")
+    assert (found["channels"], found["size"]) == (1, [8, 8])
+    result = json.loads((finished / "result.json").read_text())
+    assert {"mean": found["mean"], "std": found["std"]} == result["normalization"]
+    assert found["classes"] == result["dataset"]["classes"]
 
 
 def test_the_accuracy_is_the_one_of_the_saved_weights(finished: Path) -> None:

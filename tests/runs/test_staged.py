@@ -191,8 +191,9 @@ def test_the_run_is_told_as_one(whole: Path) -> None:
     assert [int(row["step"]) for row in rows] == list(range(6))
     assert [int(row["epoch"]) for row in rows] == [0, 0, 1, 1, 2, 2]
     assert [row.keys() >= {"train/loss/ce"} for row in rows] == [False] * 2 + [True] * 4
-    for name in ("student.safetensors", "validation.safetensors"):
+    for name in ("student.safetensors", "validation.safetensors", "preprocess.json"):
         assert (whole / name).read_bytes() == (whole / "stages/student" / name).read_bytes()
+    assert "3 epochs, 6 steps" in (whole / "README.md").read_text()
 
 
 def test_the_run_can_be_tested_and_teach(whole: Path) -> None:

@@ -6,7 +6,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from distill.core.batch import Batch
 from distill.data import Digits
 from distill.metrics import AgreementMetrics
-from distill.tasks import Classification
+from distill.tasks import Classification, Tells
 
 TASK = Classification()
 
@@ -52,3 +52,23 @@ def test_captions_are_class_names_or_shares() -> None:
     assert TASK.caption(torch.tensor(1), ()) == "1"
     assert TASK.caption(torch.tensor(-100), names) == "no label"
     assert TASK.caption(torch.tensor([0.75, 0.25]), names) == "cat (0.75) + dog (0.25)"
+
+
+def test_rows_have_the_most_probable_classes_first() -> None:
+    logits = torch.tensor([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]])
+    shares = logits.double().exp() / logits.double().exp().sum(1, keepdim=True)
+    rows = TASK.rows({"logits": logits}, ("cat", "dog", "cow"), 2)
+    assert [list(row) for row in rows] == [["class", "probability", "class_2", "probability_2"]] * 2
+    assert [row["class"] for row in rows] == ["dog", "cat"]
+    assert rows[0]["class_2"] == "cow"
+    assert rows[0]["probability"] == pytest.approx(shares[0, 1].item())
+    assert rows[0]["probability_2"] == pytest.approx(shares[0, 2].item())
+    assert len(TASK.rows(logits, ("cat", "dog", "cow"), 9)[0]) == 6
+
+
+def test_a_picture_for_each_image() -> None:
+    images = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
+    pictures = TASK.pictures(images, torch.eye(2), ("cat", "dog"))
+    assert len(pictures) == 2
+    assert pictures[0].tobytes() != pictures[1].tobytes()  # another caption
+    assert isinstance(TASK, Tells)

@@ -17,7 +17,7 @@ from distill.core.batch import Batch
 from distill.core.errors import RecipeError
 from distill.data import MultiLabelImages
 from distill.recipes import Recipe
-from distill.tasks import MultiLabel
+from distill.tasks import MultiLabel, Tells
 
 TASK = MultiLabel()
 QUIET = Console(quiet=True)
@@ -185,3 +185,16 @@ def test_a_student_of_other_classes_is_told_before_training(tmp_path: Path) -> N
     wrong = recipe("teacher", folder(tmp_path / "images"), **{"model.student.num_classes": 4})
     with pytest.raises(RecipeError, match=r"^model\.student: needs logits \(b, 3\).*\(2, 4\)$"):
         runs.fit(wrong, tmp_path / "run", console=QUIET)
+
+
+def test_rows_have_the_classes_above_one_half() -> None:
+    logits = torch.tensor([[0.1, -1.0, 2.0], [-3.0, -2.0, 0.0]])
+    first, none = TASK.rows(logits, NAMES, 1)
+    assert first["labels"] == ["blue", "red"]
+    expected = 1 / (1 + np.exp([-2.0, -0.1]))
+    assert first["probabilities"] == pytest.approx(expected.tolist())
+    assert none == {"labels": [], "probabilities": []}
+    images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+    pictures = TASK.pictures(images, logits, NAMES)
+    assert pictures[0].tobytes() != pictures[1].tobytes()
+    assert isinstance(TASK, Tells)

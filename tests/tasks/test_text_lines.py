@@ -43,3 +43,12 @@ def test_there_must_be_a_step_for_every_character_and_the_blanks_between(data: T
 def test_a_caption_is_the_line() -> None:
     names = ["", *"0123456789"]
     assert TASK.caption(torch.tensor([10, 10, 1, 0]), names) == "990"
+
+
+def test_rows_have_the_texts() -> None:
+    steps = torch.nn.functional.one_hot(torch.tensor([[2, 2, 0, 2, 1], [0, 0, 0, 0, 0]]), 3).float()
+    assert TASK.rows(steps, ("", "a", "b"), 5) == [{"text": "bba"}, {"text": ""}]
+    images = torch.zeros(2, 1, 4, 12, dtype=torch.uint8)
+    read, empty = TASK.pictures(images, steps, ("", "a", "b"))
+    assert read.tobytes() != empty.tobytes()
+    assert isinstance(TASK, tasks.Tells)

@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 from rich.console import Console
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -17,7 +18,7 @@ from distill import runs
 from distill.cli import main
 from distill.core.errors import RecipeError
 from distill.runs.directory import read_finished
-from distill.tools.export import _untrained, export
+from distill.tools.export import export
 from tests.fixtures.networks import tiny
 from tests.fixtures.recipes import RECIPE
 
@@ -53,14 +54,50 @@ def logits_of_saved_weights(run_dir: Path, image: Tensor) -> Tensor:
         return student((image - known["mean"][0]) / known["std"][0])
 
 
-@pytest.mark.parametrize("b", [1, 5])
-def test_an_onnx_file_says_what_the_student_says(finished: Path, b: int) -> None:
+@pytest.fixture(scope="module")
+def onnx_file(finished: Path) -> Path:
     path = export(finished, trusted=("tests",), console=QUIET)
     assert path == finished / "student.onnx"
+    return path
+
+
+@pytest.mark.parametrize("b", [1, 5])
+def test_an_onnx_file_says_what_the_student_says(finished: Path, onnx_file: Path, b: int) -> None:
+    path = onnx_file
     image = torch.rand(b, 1, 8, 8, generator=torch.Generator().manual_seed(b))
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     found = session.run(["logits"], {"image": image.numpy()})[0]
     torch.testing.assert_close(torch.from_numpy(found), logits_of_saved_weights(finished, image))
+
+
+def facts(run_dir: Path) -> dict[str, object]:
+    """What a run knows of its images, with the normalisation inside."""
+    found = json.loads((run_dir / "preprocess.json").read_text())
+    assert found["normalization"] == "outside"
+    return found | {"normalization": "inside"}
+
+
+def test_an_onnx_file_says_how_an_image_becomes_an_input(finished: Path, onnx_file: Path) -> None:
+    metadata = onnxruntime.InferenceSession(onnx_file).get_modelmeta().custom_metadata_map
+    assert json.loads(metadata["preprocess"]) == facts(finished)
+    assert facts(finished)["classes"] == list("0123456789")
+    assert (finished / "run_onnx.py").is_file()
+
+
+def test_a_program_of_torch_says_how_an_image_becomes_an_input(
+    finished: Path, tmp_path: Path
+) -> None:
+    path = export(finished, tmp_path / "student.pt2", ("tests",), QUIET)
+    found = {"preprocess.json": ""}
+    torch.export.load(path, extra_files=found)
+    assert json.loads(found["preprocess.json"]) == facts(finished)
+    assert not (tmp_path / "run_onnx.py").exists()
+
+
+def test_the_runs_own_weights_say_it_too(finished: Path) -> None:
+    with safe_open(finished / "student.safetensors", "pt") as file:
+        metadata = file.metadata()
+    assert json.loads(metadata["preprocess"]) | {"normalization": "inside"} == facts(finished)
 
 
 @pytest.mark.parametrize("b", [1, 5])
@@ -140,15 +177,6 @@ def test_a_folder_is_no_file(finished: Path, tmp_path: Path) -> None:
     folder.mkdir()
     with pytest.raises(RecipeError, match=r"--out: must be a file, .* is a folder"):
         export(finished, folder)
-
-
-def test_weights_that_a_student_began_with_are_not_fetched_again() -> None:
-    timm = {"class_path": "students.timm_model", "init_args": {"name": "x", "pretrained": True}}
-    own = {"class_path": "mine.Net", "init_args": {"backbone": timm, "weights": [1, 2]}}
-    found = _untrained(own)["init_args"]
-    assert found["backbone"]["init_args"] == {"name": "x", "pretrained": False}
-    assert found["weights"] == [1, 2]
-    assert timm["init_args"]["pretrained"]
 
 
 def test_a_run_that_does_not_know_its_images_is_refused(finished: Path, tmp_path: Path) -> None:
