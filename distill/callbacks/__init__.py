@@ -3,5 +3,6 @@
 from distill.callbacks.cka import CKA
 from distill.callbacks.gradient_cosine import GradientCosine
 from distill.callbacks.train_only import TrainOnly
+from distill.callbacks.warm_start import WarmStart
 
-__all__ = ["CKA", "GradientCosine", "TrainOnly"]
+__all__ = ["CKA", "GradientCosine", "TrainOnly", "WarmStart"]

@@ -66,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument(
         "--config", type=Path, action="append", default=[], help="a file of trainer settings"
     )
+    fit.add_argument(
+        "--warm_start", type=Path, metavar="RUN_DIR", help="begin with the weights of this run"
+    )
     fit.set_defaults(command=commands.fit)
 
     tune = kinds.add_parser(

@@ -20,6 +20,8 @@ def fit(options: argparse.Namespace) -> None:
     recipe = Recipe(recipes.load(path, options.overrides, options.config))
     if options.seed is not None:
         recipe = recipe.put("seed_everything", options.seed)
+    if options.warm_start is not None:
+        recipe = _warm_started(recipe, options.warm_start)
     name = _name(path)
     run_dir = options.run_dir or _run_dir(name, recipe.get("seed_everything", 0))
     fit(recipe, run_dir, name=name, trusted=options.trust)
@@ -191,6 +193,15 @@ def show(options: argparse.Namespace) -> None:
 def copy(options: argparse.Namespace) -> None:
     """Copy a recipe."""
     sys.stdout.write(f"{recipes.copy(options.name, options.file)}\n")
+
+
+def _warm_started(recipe: Recipe, run_dir: Path) -> Recipe:
+    from distill.runs.directory import read_finished
+
+    if recipe.staged:
+        raise RecipeError("--warm_start", "takes a recipe without stages: those hand weights on")
+    read_finished(run_dir)
+    return recipe.with_callback("distill.callbacks.WarmStart", run_dir=str(run_dir))
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:

@@ -46,7 +46,8 @@ def _check_schedule(key: str, recipe: Recipe) -> None:
     for place, value in _leaves(recipe.get("model.scheduler")):
         name = place.rsplit(".", 1)[-1]
         if name in _LENGTHS and value is not None:
-            told = f"the run's schedule has {name} {value} and would not follow: train anew"
+            told = f"the run's schedule has {name} {value} and would not follow: begin a new run"
+            told += " where it ended, with `distill fit RECIPE --warm_start RUN_DIR`"
             raise RecipeError(key, told)
 
 
