@@ -6,6 +6,7 @@ from students.crnn import crnn
 from students.deformable import deform_resnet8, deform_resnet20
 from students.detector import detector
 from students.googlenet32 import googlenet32
+from students.headless import headless
 from students.inception import googlenet, inception_v3
 from students.layer_attention import layer_attention_resnet8, layer_attention_resnet20
 from students.lenet import lenet5
@@ -43,6 +44,7 @@ __all__ = [
     "detector",
     "googlenet",
     "googlenet32",
+    "headless",
     "inception_v3",
     "layer_attention_resnet8",
     "layer_attention_resnet20",

@@ -1,6 +1,7 @@
 """Teachers: finished runs, checkpoints, models of timm, ensembles, or a virtual one."""
 
 from teachers.cached import Cached
+from teachers.embeddings import Embeddings
 from teachers.ensemble import Ensemble
 from teachers.from_checkpoint import from_checkpoint
 from teachers.from_run import from_run
@@ -11,6 +12,7 @@ from teachers.zoo import timm_model
 
 __all__ = [
     "Cached",
+    "Embeddings",
     "Ensemble",
     "OneOutput",
     "Resized",

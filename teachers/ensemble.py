@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-Normalization = tuple[tuple[float, ...], tuple[float, ...]]
+from teachers.members import common_normalization, normalized, own_normalizations
 
 
 class Ensemble(nn.Module):
@@ -43,8 +43,7 @@ class Ensemble(nn.Module):
         combine: Literal["mean", "most_confident"] = "mean",
     ) -> None:
         super().__init__()
-        if not members:
-            raise ValueError("members must name at least one network, got none")
+        self._own = own_normalizations(members)
         weights = [1.0] * len(members) if weights is None else weights
         if len(weights) != len(members):
             raise ValueError(f"weights must be {len(members)}, one per member, got {weights}")
@@ -52,8 +51,7 @@ class Ensemble(nn.Module):
             raise ValueError(f"weights must be positive and finite, got {weights}")
         if combine not in ("mean", "most_confident"):
             raise ValueError(f"combine must be mean or most_confident, got {combine!r}")
-        self._own = _own_normalizations(members)
-        carried = _carried(members, self._own)
+        carried = common_normalization(members, self._own)
         if carried is not None:
             self.input_normalization = carried
         self.members = nn.ModuleList(members)
@@ -67,7 +65,7 @@ class Ensemble(nn.Module):
             ValueError: If the members' logits differ in shape or are not of shape (b, k).
         """
         logits = [
-            member(image if own is None else _normalized(image, own))
+            member(image if own is None else normalized(image, own))
             for member, own in zip(self.members, self._own, strict=True)
         ]
         shapes = [tuple(each.shape) for each in logits]
@@ -80,41 +78,6 @@ class Ensemble(nn.Module):
             return torch.logsumexp(predicted + log_weights, dim=0)
         best = (predicted + log_weights).amax(dim=2).argmax(dim=0)
         return predicted[best, torch.arange(len(best), device=best.device)]
-
-
-def _own_normalizations(members: Sequence[nn.Module]) -> list[Normalization | None]:
-    """List the normalization that each member applies; None where all share one."""
-    carried = [getattr(member, "input_normalization", None) for member in members]
-    found = {normalization for normalization in carried if normalization is not None}
-    if len(found) < 2:
-        return [None] * len(members)
-    if None in carried:
-        shown = " and ".join(str(normalization) for normalization in sorted(found))
-        missing = f"member {carried.index(None)} carries none"
-        raise ValueError(
-            f"members must all carry their input_normalization: {missing}, got {shown}"
-        )
-    channels = [len(mean) for mean, _ in found]
-    if len(set(channels)) > 1:
-        counts = " and ".join(str(count) for count in sorted(set(channels)))
-        raise ValueError(f"members must take images of the same channels, got {counts}")
-    return carried
-
-
-def _carried(
-    members: Sequence[nn.Module], own: Sequence[Normalization | None]
-) -> Normalization | None:
-    """Choose the ensemble's normalization: none where members normalize, else theirs."""
-    if own[0] is not None:
-        channels = len(own[0][0])
-        return (0.0,) * channels, (1.0,) * channels
-    carried = [getattr(member, "input_normalization", None) for member in members]
-    return next((found for found in carried if found is not None), None)
-
-
-def _normalized(image: Tensor, normalization: Normalization) -> Tensor:
-    mean, std = (image.new_tensor(values).view(-1, 1, 1) for values in normalization)
-    return (image - mean) / std
 
 
 def _at_least_float32(tensor: Tensor) -> Tensor:

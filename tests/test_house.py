@@ -29,7 +29,7 @@ OPTIONAL = {"huggingface_hub", "matplotlib", "onnxruntime", "optuna", "pandas", 
 # as may those that the pages of a report are made with, which the file asks for together,
 OPTIONAL_TOGETHER = {("distill/report/write.py", "distill")}
 # and these take seconds.
-SLOW = {"timm", "torchvision", "wandb"}
+SLOW = {"sklearn", "timm", "torchvision", "wandb"}
 # They import what recipes name.
 BY_NAME = {"distill/core/class_paths.py"}
 # What distill names of the packages that it never imports.

@@ -58,6 +58,7 @@ class Batch:
         mask: The class of every pixel (b, h, w), integers; 255 where it is not known.
         boxes: Labelled boxes.
         keyed: Whether images have such keys; those of a plain loader have none.
+        bank: Whether an image is a labelled one that others are classified by (b,), bool.
 
     Raises:
         ValueError: If the mask has another size than the images.
@@ -71,6 +72,7 @@ class Batch:
     mask: Tensor | None = None
     boxes: Boxes | None = None
     keyed: bool = True
+    bank: Tensor | None = None
 
     def __post_init__(self) -> None:
         expected = (len(self.image), *self.image.shape[-2:])

@@ -5,11 +5,15 @@ from collections.abc import Mapping
 from torch import Tensor
 
 Outputs = Tensor | Mapping[str, Tensor]
-LOGITS = "logits"
+LOGITS, EMBEDDING = "logits", "embedding"
 
 
-def by_name(outputs: Outputs) -> dict[str, Tensor]:
-    """The tensors of a network's output by name; one alone is its ``logits``, a tuple is counted.
+def by_name(outputs: Outputs, alone: str = LOGITS) -> dict[str, Tensor]:
+    """The tensors of a network's output by name; a tuple is counted.
+
+    Args:
+        outputs: What the network gave.
+        alone: The name of one tensor that is all.
 
     Raises:
         ValueError: If it is something else, with its type.
@@ -20,7 +24,7 @@ def by_name(outputs: Outputs) -> dict[str, Tensor]:
         ['logits']
     """
     if isinstance(outputs, Tensor):
-        return {LOGITS: outputs}
+        return {alone: outputs}
     if isinstance(outputs, Mapping):
         found = {str(name): value for name, value in outputs.items()}
     elif isinstance(outputs, (list, tuple)):
@@ -39,8 +43,21 @@ def logits_of(outputs: Outputs) -> Tensor:
     Raises:
         ValueError: If it has none, with the names that it has.
     """
-    found = by_name(outputs)
-    if LOGITS not in found:
+    return _named(outputs, LOGITS, "one tensor of logits")
+
+
+def embedding_of(outputs: Outputs) -> Tensor:
+    """The embedding in a network's output; one tensor alone is it.
+
+    Raises:
+        ValueError: If it has none, with the names that it has.
+    """
+    return _named(outputs, EMBEDDING, "an embedding")
+
+
+def _named(outputs: Outputs, name: str, needed: str) -> Tensor:
+    found = by_name(outputs, name)
+    if name not in found:
         kind, names = type(outputs).__name__, ", ".join(found)
-        raise ValueError(f"needs one tensor of logits, gives a {kind} with {names or 'nothing'}")
-    return found[LOGITS]
+        raise ValueError(f"needs {needed}, gives a {kind} with {names or 'nothing'}")
+    return found[name]

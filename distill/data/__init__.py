@@ -7,5 +7,15 @@ from distill.data.multi_label import MultiLabelImages
 from distill.data.partly_labelled import PartlyLabelled
 from distill.data.scenes import Scenes
 from distill.data.text_lines import TextLines
+from distill.data.unlabelled import Unlabelled
 
-__all__ = ["Batch", "Digits", "Images", "MultiLabelImages", "PartlyLabelled", "Scenes", "TextLines"]
+__all__ = [
+    "Batch",
+    "Digits",
+    "Images",
+    "MultiLabelImages",
+    "PartlyLabelled",
+    "Scenes",
+    "TextLines",
+    "Unlabelled",
+]

@@ -9,6 +9,7 @@ from distill.losses.feature.adaptor import MapAdaptor, to_map
 from distill.losses.feature.at import ATLoss, at_loss
 from distill.losses.feature.crd import CRDLoss, crd_loss
 from distill.losses.feature.cwd import CWDLoss, cwd_loss
+from distill.losses.feature.embedding import EmbeddingLoss, embedding_loss
 from distill.losses.feature.fgd import FGDLoss, fgd_loss
 from distill.losses.feature.fsp import FSPLoss, fsp_loss
 from distill.losses.feature.ft import FTLoss, ft_loss
@@ -72,6 +73,7 @@ __all__ = [
     "DKDLoss",
     "DiceLoss",
     "DistributionFocalLoss",
+    "EmbeddingLoss",
     "FGDLoss",
     "FSPLoss",
     "FTLoss",
@@ -114,6 +116,7 @@ __all__ = [
     "dist_loss",
     "distribution_focal_loss",
     "dkd_loss",
+    "embedding_loss",
     "fgd_loss",
     "focal_loss",
     "fsp_loss",

@@ -80,8 +80,8 @@ class Evaluation(nn.Module):
         for name in self._due(stage):
             outputs = outputs_of(name, batch)
             self._metric(name).update(task.predicted(outputs), task.target(batch))
-            if name != _TEACHER:
-                loss = task.label_loss(outputs, batch)
+            loss = task.label_loss(outputs, batch) if name != _TEACHER else None
+            if loss is not None:
                 several = module.trainer.world_size > 1
                 curve = _curve(f"{stage}/loss", name)
                 module.log(curve, loss, batch_size=n, sync_dist=several)

@@ -2,6 +2,7 @@
 
 from distill.tasks.classification import Classification
 from distill.tasks.detection import Detection, detections
+from distill.tasks.embedding import Embedding
 from distill.tasks.multi_label import MultiLabel
 from distill.tasks.segmentation import Segmentation
 from distill.tasks.task import ImageData, Task
@@ -11,6 +12,7 @@ from distill.tasks.text_lines import TextLines
 __all__ = [
     "Classification",
     "Detection",
+    "Embedding",
     "ImageData",
     "MultiLabel",
     "Segmentation",

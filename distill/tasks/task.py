@@ -30,7 +30,7 @@ class Task(Protocol):
         metric: The headline figure: it is logged as ``val/<metric>``, chooses ``best.ckpt`` and
             heads benches, sweeps and reports.
         goal: Whether more or less of it is better.
-        outputs: Names of what a network gives; one tensor alone is called ``logits``.
+        outputs: Names of what a network gives; one tensor alone has the first of them.
         sources: What a term may read of a batch: its key, and the attribute of ``Batch``.
     """
 
@@ -58,8 +58,8 @@ class Task(Protocol):
     def target(self, batch: Batch) -> Any:  # noqa: ANN401 - whatever its metrics take
         """What metrics are given for a batch's labels."""
 
-    def label_loss(self, outputs: Outputs, batch: Batch) -> Tensor:
-        """The usual loss on the labels, a scalar: the ``val/loss`` of every method."""
+    def label_loss(self, outputs: Outputs, batch: Batch) -> Tensor | None:
+        """The usual loss on the labels, a scalar: the ``val/loss`` of every method; None: none."""
 
     def comparison(self, data: "ImageData", with_teacher: bool) -> Comparison:
         """What sets student and teacher side by side after training."""

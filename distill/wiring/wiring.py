@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from distill.core.batch import Batch
 from distill.core.errors import RecipeError
-from distill.core.outputs import LOGITS, Outputs, by_name
+from distill.core.outputs import Outputs, by_name
 from distill.wiring.gather import gathered
 from distill.wiring.keys import BATCH, Key, Sources, split_key
 from distill.wiring.regions import Places, no_rows, share_of_mean
@@ -60,7 +60,7 @@ class Wiring:
 
     def outputs_of(self, network: str, outputs: Outputs) -> Context:
         """What the terms read from one network, by key, of the pass that gave these outputs."""
-        found = self._captured(network) | _by_key(network, outputs)
+        found = self._captured(network) | _by_key(network, outputs, self._sources)
         return {key: found[key] for key in self.keys_of(network)}
 
     def context(
@@ -81,7 +81,7 @@ class Wiring:
         """
         found: Context = {}
         for name, given in outputs.items():
-            found |= _by_key(name, given)
+            found |= _by_key(name, given, self._sources)
         for name in self._taps:
             found |= self._captured(name)
         found |= known or {}
@@ -237,10 +237,9 @@ def _rows_of(term: Term, context: Context) -> Tensor | None:
     return next((context[key] for key in keys), None)
 
 
-def _by_key(network: str, outputs: Outputs) -> Context:
-    if isinstance(outputs, Tensor):
-        return {f"{network}.{LOGITS}": outputs}
-    return {f"{network}.{name}": value for name, value in by_name(outputs).items()}
+def _by_key(network: str, outputs: Outputs, sources: Sources) -> Context:
+    found = by_name(outputs, alone=sources.outputs[0])
+    return {f"{network}.{name}": value for name, value in found.items()}
 
 
 def _value(placed: PlacedTerm, context: Context) -> Tensor:

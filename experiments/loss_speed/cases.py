@@ -135,6 +135,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[int], Fed]]] = {
     "DIoULoss": (losses.DIoULoss, boxes),
     "DKDLoss": (losses.DKDLoss, labelled_logits),
     "DiceLoss": (losses.DiceLoss, pixels),
+    "EmbeddingLoss": (partial(losses.EmbeddingLoss, 512, 512), embeddings),
     "FSPLoss": (losses.FSPLoss, stage),
     "FTLoss": (partial(losses.FTLoss, 64, 256), maps),
     "FocalLoss": (losses.FocalLoss, classified),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from distill.data.labels import select_labelled
+from distill.data.labels import select_labelled, select_per_class
 
 TARGETS = torch.from_numpy(np.random.default_rng(0).choice(4, 400, p=[0.6, 0.3, 0.09, 0.01]))
 IDS = torch.arange(7, 807, 2)
@@ -35,3 +35,12 @@ def test_global_generators_do_not_matter() -> None:
     first = kept(0.1)
     torch.manual_seed(3)
     assert kept(0.1) == first
+
+
+@pytest.mark.parametrize("n", [1, 5, 30])
+def test_so_many_of_each_class_are_those_of_a_share_of_that_size(n: int) -> None:
+    chosen = set(select_per_class(IDS, TARGETS, n).tolist())
+    for number in range(4):
+        own = {int(i) for i, t in zip(IDS, TARGETS, strict=True) if t == number}
+        assert len(chosen & own) == min(n, len(own))
+        assert chosen & own == kept(min(n, len(own)) / len(own)) & own

@@ -20,8 +20,14 @@ from distill.runs.directory import write_config
 from distill.tasks import MultiLabel
 
 NAMES = recipes.names()
-# They wrap another datamodule, and one needs a selection: tests/ssld/test_recipes.py.
-APART = ("digits/ssld_pipeline", "digits/ssld_semi")
+# They wrap another datamodule: tests/ssld/test_recipes.py and tests/tasks/test_embedding.py.
+APART = (
+    "digits/embed",
+    "digits/embed_fine_tune",
+    "digits/embed_several",
+    "digits/ssld_pipeline",
+    "digits/ssld_semi",
+)
 DIGITS = [name for name in NAMES if name.startswith("digits/") and name not in APART]
 # Text lines and scenes are drawn, not downloaded: tests/runs/test_text_lines.py, test_dense.py.
 DRAWN = ("digits/", "text_lines/", "scenes/")
@@ -48,14 +54,19 @@ def load(name: str, runs: Runs) -> dict[str, Any]:
             arguments["run_dir"] = run_dir
         elif "weights" in arguments:
             arguments["weights"] = None
+    student = tree["model"]["init_args"].get("student", {}).get("init_args", {})
+    if "path" in student:
+        run_name = Path(student["path"]).parent.name
+        student["path"] = str(runs(f"{name.split('/')[0]}/{run_name}") / "student.safetensors")
     return tree
 
 
 def _networks(spec: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """A teacher's spec, or those of the members of several."""
+    """A teacher's spec, that of the network it wraps, or those of the members of several."""
     if spec is None:
         return []
-    return spec.get("init_args", {}).get("members") or [spec]
+    arguments = spec.get("init_args", {})
+    return arguments.get("members") or [arguments.get("network", spec)]
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +76,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     @cache
     def run_of(recipe: str) -> Path:
         folder = tmp_path_factory.mktemp("teacher")
-        built = build(recipes.load(recipes.find(recipe)), str(folder))
+        built = build(load(recipe, run_of), str(folder))
         write_config(folder, built.config, "")
         weights = built.model.student.state_dict()
         save_file({k: v.contiguous() for k, v in weights.items()}, folder / "student.safetensors")
