@@ -20,6 +20,7 @@ SOURCES = sorted(
 START_UP = {
     ("distill/__init__.py", "distill"),
     ("distill/__main__.py", "distill"),
+    ("distill/cli/aids.py", "distill"),
     ("distill/cli/app.py", "distill"),
     ("distill/cli/commands.py", "distill"),
     ("distill/core/walk.py", "torch"),

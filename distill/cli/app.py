@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from distill import __version__
-from distill.cli import commands
+from distill.cli import aids, commands
+from distill.cli.purposes import by_purpose
+from distill.cli.trust import add_trust, on_the_path
 from distill.core.errors import Interrupted, NonFiniteError, RecipeError
 from distill.core.stopping import Stopped, stoppable
 
@@ -30,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with stoppable():
             if rest:
                 options.overrides = _overrides(rest)
+            on_the_path(getattr(options, "trust", ()))
             options.command(options)
     except (RecipeError, NonFiniteError, Interrupted, Stopped) as error:
         return _ended(error)
@@ -55,10 +58,16 @@ def _ended(error: BaseException) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "distill", description=__doc__, epilog=_EPILOG, allow_abbrev=False
+        "distill",
+        usage="distill COMMAND ...",
+        description="Knowledge distillation. `distill help COMMAND` says more on each command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=__version__)
-    kinds = parser.add_subparsers(required=True, metavar="COMMAND")
+    kinds = parser.add_subparsers(
+        required=True, prog="distill", metavar="COMMAND", help=argparse.SUPPRESS
+    )
 
     fit = kinds.add_parser("fit", help="train what a recipe describes", allow_abbrev=False)
     fit.add_argument("recipe", help="a file, or a name from `distill ls`")
@@ -87,13 +96,13 @@ def _parser() -> argparse.ArgumentParser:
     for command in (fit, tune, resume):
         given = "RUN_DIR" if command is resume else "RECIPE"
         command.usage = f"{command.prog} {given} [--dotted.key=value ...]"
-        command.add_argument("--trust", action="append", default=[], metavar="PACKAGE")
+        add_trust(command)
         command.set_defaults(overrides=[])
     fit.add_argument("--run_dir", type=Path, help="where the run's files go (default: under runs/)")
 
     test = kinds.add_parser("test", help="test the student of a finished run", allow_abbrev=False)
     test.add_argument("run_dir", type=Path)
-    test.add_argument("--trust", action="append", default=[], metavar="PACKAGE")
+    add_trust(test)
     test.add_argument("--data.test", dest="source", metavar="SOURCE", help="other test images")
     test.set_defaults(command=commands.test)
 
@@ -104,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--out", type=Path, help="FILE.onnx or FILE.pt2 (default: RUN_DIR/student.onnx)"
     )
-    export.add_argument("--trust", action="append", default=[], metavar="PACKAGE")
+    add_trust(export)
     export.set_defaults(command=commands.export)
 
     predict = kinds.add_parser(
@@ -137,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     bench.add_argument("--jobs", type=int, default=1, help="runs at once (default: 1)")
     bench.usage = f"{bench.prog} BENCH.yaml [--out DIR] [--jobs N] [--dotted.key=value ...]"
-    bench.add_argument("--trust", action="append", default=[], metavar="PACKAGE")
+    add_trust(bench)
     bench.set_defaults(command=commands.bench, overrides=[])
 
     sweep = kinds.add_parser("sweep", help="search hyper-parameters", allow_abbrev=False)
@@ -146,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--jobs", type=int, default=1, help="trials at once (default: 1)")
     sweep.add_argument("--seed", type=int, default=0, help="of the search (default: 0)")
     sweep.add_argument("--ray", metavar="ADDRESS", help="a Ray cluster: HOST:PORT, auto or local")
-    sweep.add_argument("--trust", action="append", default=[], metavar="PACKAGE")
+    add_trust(sweep)
     options = "[--out DIR] [--jobs N] [--seed N] [--ray ADDRESS]"
     sweep.usage = f"{sweep.prog} SWEEP.yaml {options} [--dotted.key=value ...]"
     sweep.set_defaults(command=commands.sweep, overrides=[])
@@ -158,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     cache.description = "RECIPE: fills its cache, `model.cache` or one in runs/cache"
     cache.add_argument("what", metavar="RECIPE", help="a file or a name; or `ls`, or `rm`")
     cache.add_argument("names", nargs="*", metavar="NAME", help="of `rm`: the cache; the folder")
-    cache.add_argument("--trust", action="append", default=[], metavar="PACKAGE")
+    add_trust(cache)
     cache.set_defaults(command=commands.cache, overrides=[])
 
     report = kinds.add_parser(
@@ -175,7 +184,7 @@ def _parser() -> argparse.ArgumentParser:
     chain.add_argument("recipe", help="a file, or a name from `distill ls`")
     chain.add_argument("--generations", type=int, default=3, help="students after the first")
     chain.add_argument("--run_dir", type=Path, help="where the runs go (default: under runs/)")
-    chain.add_argument("--trust", action="append", default=[], metavar="PACKAGE")
+    add_trust(chain)
     chain.set_defaults(command=commands.chain, overrides=[])
 
     ssld = kinds.add_parser(
@@ -189,7 +198,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     options = "[--bits N] [--from STEP] [--dotted.key=value ...]"
     ssld.usage = f"{ssld.prog} RECIPE --top_k N {options}"
-    ssld.add_argument("--trust", action="append", default=[], metavar="PACKAGE")
+    add_trust(ssld)
     ssld.set_defaults(command=commands.ssld, overrides=[])
 
     augment = kinds.add_parser("augment", help="look at a recipe's augmentations")
@@ -203,17 +212,13 @@ def _parser() -> argparse.ArgumentParser:
     views.add_argument("--out", type=Path, default=Path("augment.png"), help="the picture's file")
     views.add_argument("--rows", type=int, default=8, help="samples, one below the other")
     views.add_argument("--views", type=int, default=6, help="epochs, side by side")
-    views.add_argument("--trust", action="append", default=[], metavar="PACKAGE")
+    add_trust(views)
     views.set_defaults(command=commands.augment_show, overrides=[])
 
-    kinds.add_parser("ls", help="list the recipes").set_defaults(command=commands.ls)
-    show = kinds.add_parser("show", help="print a recipe")
-    show.add_argument("name")
-    show.set_defaults(command=commands.show)
-    copy = kinds.add_parser("cp", help="copy a recipe to a file of your own")
-    copy.add_argument("name")
-    copy.add_argument("file")
-    copy.set_defaults(command=commands.copy)
+    aids.add_commands(kinds)
+    for name in ("help", "completion"):
+        kinds.choices[name].set_defaults(whole=parser)
+    parser.epilog = f"{by_purpose(kinds)}\n\n{_EPILOG}"
     return parser
 
 

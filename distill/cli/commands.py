@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 from distill import recipes
+from distill.core.echo import short
 from distill.core.errors import RecipeError
+from distill.core.suggest import nearest
 from distill.recipes import Recipe
 
 _RUN_DIR = "DISTILL_RUN_DIR"
@@ -179,10 +181,26 @@ def augment_show(options: argparse.Namespace) -> None:
 
 
 def ls(options: argparse.Namespace) -> None:
-    """List the recipes."""
-    for name in recipes.names():
-        first = (recipes.root() / f"{name}.yaml").read_text().split("\n", 1)[0]
-        sys.stdout.write(f"{name:42}{first.lstrip('# ')}\n")
+    """List the recipes whose name or title has a word; in a terminal, by data set."""
+    titles = {name: _title(name) for name in recipes.names()}
+    word = options.word.lower()
+    found = [name for name in titles if word in f"{name} {titles[name]}".lower()]
+    if not found:
+        hint = nearest(options.word[:80], titles)
+        raise RecipeError(short(options.word), f"no recipe has this in its name or title{hint}")
+    before = ""
+    for name in found:
+        folder, _, short_name = name.rpartition("/")
+        if folder != before and sys.stdout.isatty():
+            of_it = sum(other.startswith(f"{folder}/") for other in found)
+            sys.stdout.write(f"{folder} ({of_it})\n")
+        shown = f"  {folder}/{short_name}" if sys.stdout.isatty() else name
+        sys.stdout.write(f"{shown:42}{titles[name]}\n")
+        before = folder
+
+
+def _title(name: str) -> str:
+    return (recipes.root() / f"{name}.yaml").read_text().split("\n", 1)[0].lstrip("# ")
 
 
 def show(options: argparse.Namespace) -> None:

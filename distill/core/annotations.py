@@ -39,6 +39,13 @@ class Argument(typing.NamedTuple):
     needed: bool
 
 
+class Described(typing.NamedTuple):
+    """An argument as it is told to people: its default, and its line of the docstring."""
+
+    default: object
+    told: str
+
+
 def check_finite(key: str, value: object) -> None:
     """Refuse infinities, NaN, and whole numbers of more than 64 bits."""
     if isinstance(value, float) and not math.isfinite(value):
@@ -215,8 +222,7 @@ def arguments_of(target: Callable[..., Any]) -> dict[str, Argument]:
     Those that it hands on to another function as ``**kwargs`` are among them, where that can be
     read from its source; positional ones without a name are not.
     """
-    parts = get_signature_parameters(target, "__init__" if inspect.isclass(target) else None)
-    empty, positional = inspect.Parameter.empty, inspect.Parameter.VAR_POSITIONAL
+    empty = inspect.Parameter.empty
     return {
         part.name: Argument(
             object
@@ -224,9 +230,19 @@ def arguments_of(target: Callable[..., Any]) -> dict[str, Argument]:
             else part.annotation,
             part.default is empty,
         )
-        for part in parts
-        if part.kind not in (positional, inspect.Parameter.VAR_KEYWORD)
+        for part in _named_parts(target)
     }
+
+
+def described(target: Callable[..., Any]) -> dict[str, Described]:
+    """The defaults of the same arguments, and what docstrings say of them."""
+    return {part.name: Described(part.default, part.doc or "") for part in _named_parts(target)}
+
+
+def _named_parts(target: Callable[..., Any]) -> list[Any]:
+    parts = get_signature_parameters(target, "__init__" if inspect.isclass(target) else None)
+    unnamed = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [part for part in parts if part.kind not in unnamed]
 
 
 def spell(annotation: Any) -> str:  # noqa: ANN401

@@ -114,8 +114,10 @@ def _found(key: str, path: str, trusted: Sequence[str]) -> object:
 def _imported(key: str, module: str) -> types.ModuleType:
     try:
         return importlib.import_module(module)
-    except ImportError as error:
-        raise RecipeError(key, f"{module} cannot be imported: {short(str(error), 200)}") from error
+    except Exception as error:  # whatever the code of somebody's module may raise
+        told = short(str(error), 200)
+        kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
+        raise RecipeError(key, f"{module} cannot be imported: {kind}{told}") from error
 
 
 def _is_there(module: str) -> bool:

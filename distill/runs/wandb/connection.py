@@ -36,12 +36,28 @@ def offline_if_unreachable(arguments: dict[str, Any], seconds: float = 4.0) -> N
     mode = os.environ.get("WANDB_MODE", "online")
     if arguments.get("offline") or mode in ("offline", "disabled"):
         return
-    server = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").rstrip("/")
+    server = _server()
     key = _key(urlsplit(server).hostname or "")
     problem = _problem(server, key, seconds) if key else "no API key"
     if problem:
         arguments["offline"] = True
         warnings.warn(f"W&B: {problem}; {_LATER}", stacklevel=2)
+
+
+def wandb_state(seconds: float = 2.0) -> str:
+    """Whether the server can be used, and whether there is a key, in words; never the key.
+
+    Args:
+        seconds: How long to wait for an answer.
+    """
+    server = _server()
+    host = urlsplit(server).hostname or ""
+    key = _key(host)
+    problem = _problem(server, key, seconds)
+    if key:
+        return problem or f"{host} takes the API key"
+    answers = problem if "refuses" not in problem else f"{host} is reached"
+    return f"{answers}; no API key: runs would be kept offline"
 
 
 def with_reachable_loggers(recipe: Recipe) -> Recipe:
@@ -73,6 +89,10 @@ def finish() -> None:
     wandb = sys.modules.get("wandb")
     if wandb is not None and wandb.run is not None:
         wandb.finish()
+
+
+def _server() -> str:
+    return os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").rstrip("/")
 
 
 def _key(host: str) -> str:
