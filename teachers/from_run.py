@@ -30,7 +30,8 @@ def from_run(run_dir: str) -> nn.Module:
     teacher (``--trust``; in Python ``distill.core.trust.trusting``).
 
     Args:
-        run_dir: What ``distill fit`` left behind.
+        run_dir: What ``distill fit`` left behind, or a folder with one such run in it, as
+            ``distill fit`` without ``--run_dir`` makes it.
 
     Raises:
         ValueError: If there is no finished run, if its recipe names something other than a network
@@ -68,12 +69,26 @@ def _files(run_dir: str) -> list[Path]:
     folder, command = Path(run_dir), f"`distill fit ... --run_dir {run_dir}`"
     if not folder.is_dir():
         raise ValueError(f"no run at {run_dir}: train it first with {command}")
+    if not (folder / "config.yaml").is_file():
+        folder = _only_run(folder)
     files = [folder / name for name in ("config.yaml", "student.safetensors", "result.json")]
     for file in files:
         if not file.is_file():
             told = f"no finished run at {run_dir}, which has no {file.name}"
             raise ValueError(f"{told}: train it first with {command}")
     return files
+
+
+def _only_run(folder: Path) -> Path:
+    """The finished run inside a folder, such as ``seed0``; the folder itself where there is none.
+
+    Raises:
+        ValueError: If there are several: which one is meant must not change when one is added.
+    """
+    runs = sorted(path.parent for path in folder.glob("*/result.json"))
+    if len(runs) > 1:
+        raise ValueError(f"{folder} holds several runs, name one: {', '.join(map(str, runs))}")
+    return runs[0] if runs else folder
 
 
 def _network(config: Path) -> nn.Module:

@@ -10,6 +10,7 @@ from rich.table import Table
 from distill.results.compare import MethodComparison, Row, compare, headline, teacher_accuracy
 from distill.results.numbers import p_value, plus_minus
 from distill.results.statistics import Difference, spread
+from distill.results.weak_teacher import weak_in_bench
 
 COLUMNS = (
     "method",
@@ -142,4 +143,4 @@ def _caption(rows: Sequence[Row]) -> str:
     teacher = [f"{value:.2f} % {split}" for split, value in found.items() if value is not None]
     suffix = f"; teacher {', '.join(teacher)}" if teacher else ""
     over = "one seed" if seeds == 1 else f"mean and standard deviation over {seeds} seeds"
-    return f"Last epoch, {over}{suffix}."
+    return " ".join([f"Last epoch, {over}{suffix}.", *weak_in_bench(rows)])

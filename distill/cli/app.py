@@ -78,6 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument(
         "--warm_start", type=Path, metavar="RUN_DIR", help="begin with the weights of this run"
     )
+    fit.add_argument(
+        "--overwrite", action="store_true", help="start anew in a RUN_DIR that holds a run"
+    )
     fit.set_defaults(command=commands.fit)
 
     tune = kinds.add_parser(

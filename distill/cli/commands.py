@@ -26,7 +26,7 @@ def fit(options: argparse.Namespace) -> None:
         recipe = _warm_started(recipe, options.warm_start)
     name = _name(path)
     run_dir = options.run_dir or _run_dir(name, recipe.get("seed_everything", 0))
-    fit(recipe, run_dir, name=name, trusted=options.trust)
+    fit(recipe, run_dir, name=name, trusted=options.trust, overwrite=options.overwrite)
 
 
 def tune(options: argparse.Namespace) -> None:

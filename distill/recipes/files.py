@@ -47,7 +47,8 @@ def find(name: str) -> Path:
         with suppress(OSError):  # a name too long for a file
             if path.is_file():
                 return path
-    raise RecipeError(short(name), f"no such recipe{nearest(named[:80], names())}")
+    kind = "file, and no recipe of this name" if name.endswith(".yaml") else "recipe"
+    raise RecipeError(short(name), f"no such {kind}{nearest(named[:80], names())}")
 
 
 def name_of(path: Path) -> str:

@@ -22,6 +22,7 @@ from distill.report.tradeoff import Point
 from distill.results.compare import MethodComparison, compare, headline, teacher_accuracy
 from distill.results.numbers import p_value, plus_minus
 from distill.results.study import FinishedRun, Study
+from distill.results.weak_teacher import weak_in_bench
 
 _MOST_DRAWN = 6
 _LEVEL = 0.05
@@ -92,7 +93,7 @@ def _answer(bench: _Bench) -> list[str]:
     over = f" (mean and standard deviation over {seeds} seeds)" if seeds > 1 else " (one seed)"
     lead = f"{bench.best} did best on the validation images: {accuracy} % on the {images} images"
     found = [*_how_sure(bench, best), *_against_the_baseline(bench, best)]
-    return [f"{lead}{over}.", *found, *_at_what_cost(bench)]
+    return [f"{lead}{over}.", *weak_in_bench(bench.study.rows), *found, *_at_what_cost(bench)]
 
 
 def _how_sure(bench: _Bench, best: MethodComparison) -> list[str]:

@@ -14,6 +14,7 @@ from distill.report.numbers import number, percent, share, short
 from distill.report.tradeoff import COSTS, Point
 from distill.results.scores import scores_of
 from distill.results.study import FinishedRun, Study
+from distill.results.weak_teacher import weak_in_run
 
 
 def run_page(study: Study) -> Page:
@@ -55,6 +56,7 @@ def _answer(run: FinishedRun) -> list[str]:
                 f"Both give the same class on {percent(100 * agreement)} of the validation images."
             )
     sentences[0] += "."
+    sentences += weak_in_run(run.result)
     sentences.append("One run has no spread: compare methods over seeds with distill bench.")
     return sentences
 

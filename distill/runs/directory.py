@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,9 +20,11 @@ from distill.core.files import sha256
 from distill.core.preprocessing import FILE as PREPROCESS
 from distill.core.rank import first_process
 from distill.core.stopping import Stopped
+from distill.core.trust import further
 from distill.recipes import Recipe, read
 from distill.results.model_card import FILE as CARD
 from distill.runs.checkpoint_io import latest_valid_checkpoint, newest_valid
+from distill.runs.overwrite import ASIDE, drop, put_aside, put_back
 
 STAGES = "stages"
 """The folder in which a run of several stages keeps theirs."""
@@ -49,14 +52,16 @@ _NAME = "# recipe: "
 
 
 @contextmanager
-def lock_run_dir(run_dir: Path, again: str = "go on with: distill resume {}") -> Iterator[None]:
+def lock_run_dir(run_dir: Path, again: str = "", overwrite: bool = False) -> Iterator[None]:
     """Own a run directory; what was written for a recipe that turns out wrong is removed.
 
     Once some work was done, everything is kept. Of a run's processes the first owns it for all.
 
     Args:
         run_dir: The directory; made if need be.
-        again: What to say after a signal that came outside of training, where work was done.
+        again: What to say after a signal that came outside of training, where work was done;
+            by default how to resume.
+        overwrite: Put a run that is there aside, until the new one has done some work.
 
     Raises:
         RecipeError: If another process owns it, with its number.
@@ -65,6 +70,33 @@ def lock_run_dir(run_dir: Path, again: str = "go on with: distill resume {}") ->
         yield
         return
     made = [folder for folder in (run_dir, *run_dir.parents) if not folder.exists()]
+    lock, owner = _owned(run_dir), run_dir / ".pid"
+    if overwrite:
+        put_aside(run_dir, [*_WRITTEN, *(f"{STAGES}/*/{pattern}" for pattern in _WRITTEN)])
+    held_a_run = (run_dir / "config.yaml").exists()
+    before = set(run_dir.rglob("*"))
+    try:
+        owner.write_text(str(os.getpid()))
+        yield
+    except (RecipeError, Stopped) as error:
+        anew = not held_a_run and not _holds_work(run_dir)
+        if isinstance(error, Stopped):
+            hint = again.format(run_dir) or f"go on with: {resume_command(run_dir)}"
+            error.hint = "nothing was saved yet" if anew else hint
+        if anew:
+            clear_run(run_dir, before)
+            put_back(run_dir)
+            owner.unlink(missing_ok=True)
+            _remove_made(run_dir, made)
+        raise
+    finally:
+        drop(run_dir)
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def _owned(run_dir: Path) -> FileLock:
+    """Make a directory if need be, and own it."""
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError, ValueError) as error:
@@ -75,31 +107,14 @@ def lock_run_dir(run_dir: Path, again: str = "go on with: distill resume {}") ->
     except Timeout as error:
         pid = owner.read_text() if owner.exists() else "unknown"
         raise RecipeError(str(run_dir), f"is in use by process {pid}") from error
-    held_a_run = (run_dir / "config.yaml").exists()
-    before = set(run_dir.rglob("*"))
-    try:
-        owner.write_text(str(os.getpid()))
-        yield
-    except (RecipeError, Stopped) as error:
-        anew = not held_a_run and not _holds_work(run_dir)
-        if isinstance(error, Stopped):
-            error.hint = "nothing was saved yet" if anew else again.format(run_dir)
-        if anew:
-            clear_run(run_dir, before)
-            owner.unlink(missing_ok=True)
-            if made:
-                (run_dir / ".lock").unlink(missing_ok=True)
-                _remove_empty(made)
-        raise
-    finally:
-        owner.unlink(missing_ok=True)
-        lock.release()
+    return lock
 
 
 def _holds_work(run_dir: Path) -> bool:
     """Whether it came as far as a checkpoint, a result or a manifest."""
     patterns = ("**/*.ckpt", "*.json", f"{STAGES}/*/*.json")
-    return any(any(run_dir.glob(pattern)) for pattern in patterns)
+    found = (path for pattern in patterns for path in run_dir.glob(pattern))
+    return any(ASIDE not in path.parts for path in found)
 
 
 def clear_run(run_dir: Path, kept: Collection[Path] = ()) -> None:
@@ -121,8 +136,11 @@ def clear_run(run_dir: Path, kept: Collection[Path] = ()) -> None:
             folder.rmdir()
 
 
-def _remove_empty(folders: list[Path]) -> None:
-    for folder in folders:
+def _remove_made(run_dir: Path, made: list[Path]) -> None:
+    """Remove folders that were made for a run, from the inside out, while they are empty."""
+    if made:
+        (run_dir / ".lock").unlink(missing_ok=True)
+    for folder in made:
         if any(folder.iterdir()):
             return
         folder.rmdir()
@@ -134,9 +152,26 @@ def refuse_second_run(run_dir: Path) -> None:
     Raises:
         RecipeError: If it does.
     """
-    if any(any(run_dir.glob(pattern)) for pattern in (*_WRITTEN, f"{STAGES}/*")):
-        message = f"is not empty: use `distill resume {run_dir}` or another --run_dir"
-        raise RecipeError(str(run_dir), message)
+    if not any(any(run_dir.glob(pattern)) for pattern in (*_WRITTEN, f"{STAGES}/*")):
+        return
+    advice = "use another --run_dir"
+    if (run_dir / "config.yaml").is_file():
+        advice += ", or --overwrite, which removes the run in it"
+        if resumable(run_dir) or not _saved(run_dir):
+            advice = f"use `{resume_command(run_dir)}`, {advice.removeprefix('use ')}"
+    raise RecipeError(str(run_dir), f"is not empty: {advice}")
+
+
+def _saved(run_dir: Path) -> bool:
+    """Whether a run came as far as a checkpoint, be it damaged now."""
+    places = ("checkpoints", f"{STAGES}/*/checkpoints")
+    return any(any(run_dir.glob(f"{place}/*.ckpt")) for place in places)
+
+
+def resume_command(run_dir: Path) -> str:
+    """The command that goes on with a run, with the trust that this one was given."""
+    trust = f" --trust {','.join(further())}" if further() else ""
+    return f"distill resume {shlex.quote(str(run_dir))}{trust}"
 
 
 def checkpoint_to_resume(run_dir: Path) -> Path | None:
@@ -153,7 +188,8 @@ def checkpoint_to_resume(run_dir: Path) -> Path | None:
     try:
         return latest_valid_checkpoint(run_dir / "checkpoints")
     except ValueError as error:
-        raise RecipeError(str(run_dir), str(error)) from error
+        told = f"{error}; `distill fit RECIPE --run_dir {run_dir} --overwrite` starts anew"
+        raise RecipeError(str(run_dir), told) from error
 
 
 def resumable(run_dir: Path) -> bool:

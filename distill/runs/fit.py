@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from distill.core.rank import first_process
+from distill.core.trust import trusting
 from distill.recipes import Recipe, Tree
 from distill.runs.result import Result
 from distill.runs.single import fit_single
@@ -20,6 +21,7 @@ def fit(
     resume: bool = False,
     trusted: Sequence[str] = (),
     console: Console | None = None,
+    overwrite: bool = False,
 ) -> Result:
     """Train what a recipe describes, in stages if it has some.
 
@@ -30,6 +32,8 @@ def fit(
         resume: Go on from the newest valid checkpoint in ``run_dir``.
         trusted: Further packages whose classes the recipe may name.
         console: Where to print.
+        overwrite: Start anew where ``run_dir`` holds a run: what that wrote is removed, no other
+            file is, and nothing if the recipe turns out wrong.
 
     Returns:
         What was written to ``result.json``.
@@ -42,4 +46,5 @@ def fit(
     recipe = Recipe.of(recipe)
     console = console or Console(quiet=not first_process())
     train = fit_stages if recipe.staged else fit_single
-    return train(recipe, run_dir, name, resume, trusted, console)
+    with trusting(trusted):
+        return train(recipe, run_dir, name, resume, trusted, console, overwrite)

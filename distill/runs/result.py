@@ -20,6 +20,7 @@ from distill.core.protocols import SavesNetworks
 from distill.core.rank import first_process
 from distill.results.model_card import write_card
 from distill.results.scores import scores_of
+from distill.results.weak_teacher import weak_in_run
 from distill.runs.checkpoint_io import SafeCheckpointIO
 from distill.runs.diagnostics import cost, run_diagnostics
 from distill.runs.directory import WEIGHTS
@@ -114,6 +115,8 @@ def print_summary(console: Console, result: Result, run_dir: Path) -> None:
                 if values
             ]
             console.print(f"{network:8} {', '.join(figures)}", highlight=False)
+    for told in weak_in_run(result):
+        console.print(f"warning  {told}", highlight=False, soft_wrap=True)
     files = "result.json, student.safetensors, metrics.csv, checkpoints/"
     console.print(f"run      {run_dir}: {files}", highlight=False, soft_wrap=True)
 

@@ -11,6 +11,7 @@ from torch.distributed import distributed_c10d
 
 from distill.core.errors import Interrupted
 from distill.core.stopping import handled_signals
+from distill.runs.directory import resume_command
 
 STOP_STEP = "distill/stop"
 """Key of the step after which all processes stop, in the store that they share."""
@@ -102,5 +103,5 @@ class StopOnSignal(Checkpoint):
 
     def _stop(self, what: str) -> None:
         name = signal.Signals(self._agreed).name
-        resume = f"continue with: distill resume {self._folder.parent}"
+        resume = f"continue with: {resume_command(self._folder.parent)}"
         raise Interrupted(self._agreed, f"{name}: {what}; {resume}")

@@ -34,9 +34,10 @@ def fit_single(
     resume: bool,
     trusted: Sequence[str],
     console: Console,
+    overwrite: bool = False,
 ) -> Result:
     """Train a recipe without stages; the arguments are those of ``runs.fit``."""
-    with quiet_lightning(), lock_run_dir(run_dir):
+    with quiet_lightning(), lock_run_dir(run_dir, overwrite=overwrite):
         if not resume and first_process():
             refuse_second_run(run_dir)
         session = Session(with_reachable_loggers(recipe), run_dir, trusted, console)

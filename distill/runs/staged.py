@@ -12,7 +12,14 @@ from distill.core.errors import Interrupted
 from distill.core.rank import first_process
 from distill.recipes import Recipe
 from distill.recipes.stages import check_stages, in_stage, last_stage, stages
-from distill.runs.directory import STAGES, clear_run, lock_run_dir, refuse_second_run, write_config
+from distill.runs.directory import (
+    STAGES,
+    clear_run,
+    lock_run_dir,
+    refuse_second_run,
+    resume_command,
+    write_config,
+)
 from distill.runs.result import Result
 from distill.runs.single import fit_single
 from distill.runs.staged_check import validate_stages
@@ -28,6 +35,7 @@ def fit_stages(
     resume: bool,
     trusted: Sequence[str],
     console: Console,
+    overwrite: bool = False,
 ) -> Result:
     """Train a recipe with stages; the arguments are those of ``runs.fit``.
 
@@ -35,7 +43,7 @@ def fit_stages(
     kept, and the one that was stopped goes on from its newest checkpoint.
     """
     check_stages(recipe, trusted)
-    with lock_run_dir(run_dir):
+    with lock_run_dir(run_dir, overwrite=overwrite):
         if not resume:
             if first_process():
                 refuse_second_run(run_dir)
@@ -94,5 +102,5 @@ def _resumed_as_a_whole(folder: Path, run_dir: Path) -> Iterator[None]:
     try:
         yield
     except Interrupted as error:
-        message = str(error).replace(f"distill resume {folder}", f"distill resume {run_dir}")
+        message = str(error).replace(resume_command(folder), resume_command(run_dir))
         raise Interrupted(error.signum, message) from error

@@ -5,8 +5,16 @@ from pathlib import Path
 import pytest
 
 from distill.core.errors import RecipeError
+from distill.core.trust import trusting
 from distill.recipes import Recipe, read
-from distill.runs.directory import lock_run_dir, recipe_name, write_config
+from distill.runs.directory import (
+    checkpoint_to_resume,
+    lock_run_dir,
+    recipe_name,
+    refuse_second_run,
+    resume_command,
+    write_config,
+)
 
 
 def _fail_in(run_dir: Path, *files: str) -> None:
@@ -65,3 +73,20 @@ def test_a_directory_in_use_is_told_with_its_owner(tmp_path: Path) -> None:
         lock_run_dir(tmp_path),
     ):
         pass
+
+
+def test_a_way_out_is_offered_that_works(tmp_path: Path) -> None:
+    """Never resume where resume would refuse, and resume with the trust that was given."""
+    (tmp_path / "config.yaml").write_text("model: {}\n")
+    with trusting(["mynet", "other"]), pytest.raises(RecipeError) as begun:
+        refuse_second_run(tmp_path)
+    assert f"`distill resume {tmp_path} --trust mynet,other`" in str(begun.value)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").write_text("torn")
+    with pytest.raises(RecipeError) as damaged:
+        refuse_second_run(tmp_path)
+    assert "distill resume" not in str(damaged.value)
+    assert "--overwrite" in str(damaged.value)
+    with pytest.raises(RecipeError, match="--overwrite` starts anew"):
+        checkpoint_to_resume(tmp_path)
+    assert resume_command(Path("my runs/a")) == "distill resume 'my runs/a'"

@@ -266,3 +266,17 @@ def test_arguments_that_do_not_fit_are_refused_by_key(tmp_path: Path) -> None:
 def test_student_without_a_class_path_is_refused(tmp_path: Path, spec: object) -> None:
     with pytest.raises(ValueError, match=r"student(\.class_path)?: needs a (class_|dotted )path"):
         from_run(write_run(tmp_path, spec, nn.Linear(3, 2)))
+
+
+def test_a_folder_with_one_run_stands_for_it_and_one_with_several_is_refused(
+    tmp_path: Path,
+) -> None:
+    student = students.lenet5(4, in_channels=1)
+    for name in ("seed0", "seed1"):
+        (tmp_path / name).mkdir()
+    write_run(tmp_path / "seed0", LENET, student)
+    image = torch.randn(2, 1, 32, 32)
+    assert torch.equal(from_run(str(tmp_path))(image), student(image))
+    write_run(tmp_path / "seed1", LENET, student)
+    with pytest.raises(ValueError, match=r"holds several runs, name one: .*seed0, .*seed1"):
+        from_run(str(tmp_path))
