@@ -93,7 +93,8 @@ def _answer(bench: _Bench) -> list[str]:
     over = f" (mean and standard deviation over {seeds} seeds)" if seeds > 1 else " (one seed)"
     lead = f"{bench.best} did best on the validation images: {accuracy} % on the {images} images"
     found = [*_how_sure(bench, best), *_against_the_baseline(bench, best)]
-    return [f"{lead}{over}.", *weak_in_bench(bench.study.rows), *found, *_at_what_cost(bench)]
+    weak = weak_in_bench(bench.study.rows)
+    return [f"{lead}{over}.", *found, *_at_what_cost(bench), *weak]
 
 
 def _how_sure(bench: _Bench, best: MethodComparison) -> list[str]:
