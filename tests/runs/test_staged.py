@@ -225,7 +225,8 @@ def test_a_run_stopped_in_every_stage_ends_bitwise_the_same(
         sender = {"signum": int(signal.SIGTERM), "step": step, "in_validation": in_validation}
         callback = {"class_path": "tests.fixtures.runs.SendSignal", "init_args": sender}
         tree["stages"][stage]["trainer.callbacks"] = [callback]
-    with pytest.raises(Interrupted, match=f"SIGTERM: saved .* distill resume {run_dir}$"):
+    resume = f"distill resume {run_dir} --trust tests"
+    with pytest.raises(Interrupted, match=f"SIGTERM: saved .* {resume}$"):
         fit(tree, run_dir)
     assert not (run_dir / "stages/student").exists()
     silent = [f"--stages.{stage}.trainer.callbacks=null" for stage in STAGES]
