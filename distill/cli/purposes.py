@@ -7,7 +7,7 @@ PURPOSES = {
     "begin": ("init", "ls", "show", "cp", "help", "augment"),
     "train": ("fit", "resume", "chain", "tune", "cache", "ssld"),
     "look at results": ("runs", "test", "report"),
-    "use a student": ("export",),
+    "use a student": ("predict", "export", "push"),
     "study": ("bench", "sweep"),
     "housekeeping": ("doctor", "completion"),
 }
