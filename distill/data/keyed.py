@@ -66,6 +66,10 @@ class KeyedData(pl.LightningDataModule):
         """Make a batch of the first ``n`` training (or test) samples, not augmented."""
         return self.pipeline.example(n)
 
+    def val_example(self, n: int) -> Batch:
+        """Make a batch of the first ``n`` validation samples."""
+        return self.pipeline.val_example(n)
+
     def fingerprint(self, of_batch: bool = False) -> dict[str, str]:
         """List what training views, or views in their batches, depend on, by dotted key."""
         return self.pipeline.fingerprint(self.trainer, of_batch)

@@ -119,6 +119,11 @@ class Pipeline:
         samples = _require(self.train or self.test, "train")
         return samples[BatchKey(0, samples.ids[:n])]
 
+    def val_example(self, n: int) -> Batch:
+        """Make a batch of the first ``n`` validation samples."""
+        samples = _require(self.val, "val")
+        return samples[BatchKey(0, samples.ids[:n])]
+
     def batch(self, key: BatchKey) -> Batch:
         """Make the batch of training samples that a key names, not augmented."""
         return _require(self.train, "train")[key]

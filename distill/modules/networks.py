@@ -11,6 +11,7 @@ from pytorch_lightning.utilities import move_data_to_device
 from torch import Tensor, nn
 
 from distill.core.batch import Batch
+from distill.core.echo import short
 from distill.core.errors import RecipeError
 from distill.core.outputs import Outputs
 from distill.core.suggest import difference
@@ -201,8 +202,8 @@ def dry_run_batch(data: ImageData, device: torch.device) -> Batch:
     batch: Batch = move_data_to_device(data.example(2), device)
     try:
         return data.on_after_batch_transfer(batch, 0)
-    except ValueError as error:
-        raise RecipeError("data.augment", str(error)) from error
+    except Exception as error:  # of augmentations of any kind
+        raise RecipeError("data.augment", short(str(error), 300)) from error
 
 
 def checked_outputs(
@@ -252,7 +253,7 @@ def _forward(
 ) -> Outputs:
     try:
         return run(image)
-    except (ValueError, RuntimeError, AssertionError) as error:  # the last from timm
+    except Exception as error:  # of networks of any kind
         problem = (str(error).strip() or type(error).__name__).splitlines()[0]
         message = f"{type(network).__name__} does not take images {tuple(image.shape)}: {problem}"
         raise RecipeError(key, message) from error

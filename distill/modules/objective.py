@@ -106,6 +106,7 @@ class Objective:
         self._networks = found
         self._wiring = Wiring(self.terms, found, sources, self._watched)
         _check_sizes(self.terms.values(), data)
+        _check_reach(self.terms.values(), self._trained)
 
     def unread(self, network: str) -> list[str]:
         """The network, if no term reads its outputs; layers inside it may be read."""
@@ -189,6 +190,15 @@ def _check_sizes(terms: Iterable[PlacedTerm], data: object) -> None:
                     part.check_data(len(data.classes), data.highest_index() + 1)
                 except ValueError as error:
                     raise RecipeError(placed.where, str(error)) from error
+
+
+def _check_reach(terms: Iterable[PlacedTerm], trained: Sequence[str]) -> None:
+    """Check that each term depends on something that is trained."""
+    for placed in terms:
+        heads = {split_key(key).head for key in placed.term.sources()}
+        weights = any(each.requires_grad for each in placed.term.loss.parameters())
+        if placed.term.weight and not weights and heads.isdisjoint(trained):
+            raise RecipeError(f"{placed.where}.inputs", "reads nothing of what is trained")
 
 
 def placed_terms(losses: Mapping[str, Term]) -> dict[str, PlacedTerm]:

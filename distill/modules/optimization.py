@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from pytorch_lightning.cli import ReduceLROnPlateau as NamedPlateau
 from torch import nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau, StepLR
 
 from distill.core.errors import RecipeError
 from distill.tasks import ImageData
@@ -54,10 +54,12 @@ class Optimization:
         try:
             shapes = ((1, 1), (1,))
             made = self._made([nn.Parameter(torch.zeros(shape)) for shape in shapes])
+            if isinstance(made, torch.optim.LBFGS):
+                raise ValueError("LBFGS is not for batches: it sees each several times in a step")
             if self._scheduler is not None:
                 key = "model.scheduler"
-                self._scheduler(made)
-        except (ValueError, TypeError, IndexError) as error:
+                _check_step_size(self._scheduler(made))
+        except Exception as error:
             raise RecipeError(key, str(error)) from error
 
     def configure(self, module: pl.LightningModule) -> Any:  # noqa: ANN401 - Lightning's union of eight types
@@ -80,6 +82,7 @@ class Optimization:
             # from that one would miss a step: an epoch's batches are counted instead.
             epoch = len(data.train_dataloader())  # type: ignore[attr-defined]
             every = epoch if self._interval == "epoch" else 1
+            _check_length(scheduler, module.trainer, epoch, every)
             config = {"scheduler": scheduler, "interval": "step", "frequency": every}
         else:  # plain loaders, which are resumed as Lightning does it
             config = {"scheduler": scheduler, "interval": self._interval}
@@ -138,6 +141,26 @@ class PlateauSteps(pl.Callback):
     def _note(self, trainer: pl.Trainer, found: Mapping[str, torch.Tensor]) -> None:
         names = {str(config.monitor) for config in trainer.lr_scheduler_configs}
         self._values |= {name: float(found[name]) for name in names & set(found)}
+
+
+def _check_step_size(scheduler: object) -> None:
+    size = scheduler.step_size if isinstance(scheduler, StepLR) else 1
+    if size < 1:
+        raise ValueError(f"step_size must be at least 1, got {size}")
+
+
+def _check_length(scheduler: LRScheduler, trainer: pl.Trainer, epoch: int, every: int) -> None:
+    """Check that a schedule of a given length is as long as training."""
+    total = getattr(scheduler, "total_steps", None)
+    if total is None or trainer.max_epochs is None or trainer.max_epochs < 0:
+        return
+    batches = trainer.max_epochs * epoch
+    if trainer.max_steps > 0:
+        batches = min(batches, trainer.max_steps * trainer.accumulate_grad_batches)
+    steps = batches // max(every, trainer.accumulate_grad_batches)
+    if steps > total:
+        told = f"{type(scheduler).__name__} has total_steps {total}, training takes {steps} of them"
+        raise RecipeError("model.scheduler", told)
 
 
 def _default_optimizer(parameters: Any) -> torch.optim.Optimizer:  # noqa: ANN401 - as torch's

@@ -1,5 +1,6 @@
 """Teachers as modules hold them: used, but in no optimizer and no module tree."""
 
+import copy
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -128,6 +129,10 @@ class MovingAverage(Frozen):
     def __init__(self, network: nn.Module, decay: float, mode: TeacherMode = "eval") -> None:
         super().__init__(network, mode)
         self._decay = decay
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "MovingAverage":
+        """With a network of its own: it follows the copy of the student."""
+        return MovingAverage(copy.deepcopy(self.network, memo), self._decay, self.mode)
 
     @torch.no_grad()
     def after_step(self, student: nn.Module, step: int) -> None:

@@ -39,6 +39,7 @@ class Teaching(pl.Callback):
 
     Attributes:
         teacher: The network's holder.
+        settings: Of its cache; None: nothing is kept.
         cache: The open cache, in training.
 
     Raises:
@@ -46,12 +47,12 @@ class Teaching(pl.Callback):
     """
 
     def __init__(self, network: nn.Module | None, mode: TeacherMode, cache: str | None) -> None:
-        self._settings = CacheSettings(cache) if cache is not None else None
+        self.settings = CacheSettings(cache) if cache is not None else None
         if isinstance(network, RequestsCache):
             if cache is not None:
                 raise ValueError("cache must not be given twice: the teacher is a Cached one")
             # Its network takes its place, so that the paths of layers are the same without it.
-            self._settings, network = network.cache_settings, network.network
+            self.settings, network = network.cache_settings, network.network
         self.teacher: Teacher | None = Frozen(network, mode) if network is not None else None
         self.cache: TeacherCache | None = None
 
@@ -78,7 +79,7 @@ class Teaching(pl.Callback):
     @property
     def stored(self) -> Callable[[str, Tensor], Tensor] | None:
         """What a cache gives back in place of an output, by its key."""
-        return Encoding(self._settings).round_trip if self._settings else None
+        return Encoding(self.settings).round_trip if self.settings else None
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Training begins."""
@@ -135,7 +136,7 @@ class Teaching(pl.Callback):
             RecipeError: If the outputs cannot be kept, or the file holds others.
         """
         self.cache = None
-        if self._settings is None or self.teacher is None or not keys:
+        if self.settings is None or self.teacher is None or not keys:
             return
         if not isinstance(data, Fingerprinted):
             needed = "needs a datamodule with a fingerprint, as those of distill.data"
@@ -154,7 +155,7 @@ class Teaching(pl.Callback):
         except ValueError as error:
             message = f"in mode {mode} a teacher's outputs depend on the batch, and {error}"
             raise RecipeError("model.cache", message) from error
-        self.cache = TeacherCache(self._settings, fields, keys)
+        self.cache = TeacherCache(self.settings, fields, keys)
 
     def notes(self) -> list[str]:
         """Where outputs are kept, if they are."""

@@ -5,19 +5,20 @@ import re
 import warnings
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from jsonargparse import ArgumentError, Namespace
+from jsonargparse import Namespace
 from pytorch_lightning.cli import LightningArgumentParser
 
 from distill.core.echo import short
 from distill.core.errors import RecipeError
 from distill.core.trust import trusting
-from distill.recipes.check import blame, check
+from distill.recipes.check import Node, blame, check
 from distill.recipes.files import Tree, parse
 from distill.recipes.recipe import Recipe
 
@@ -31,12 +32,14 @@ class Built:
         data: The LightningDataModule.
         trainer: Arguments of the Trainer.
         config: The whole recipe, resolved, defaults filled in.
+        nodes: The places where objects are built.
     """
 
     model: pl.LightningModule
     data: pl.LightningDataModule
     trainer: dict[str, Any]
     config: Recipe
+    nodes: list[Node] = field(default_factory=list)
 
 
 def build(recipe: Recipe | Tree, run_dir: str, trusted: Sequence[str] = ()) -> Built:
@@ -58,17 +61,17 @@ def build(recipe: Recipe | Tree, run_dir: str, trusted: Sequence[str] = ()) -> B
     parser = _parser()
     try:
         config = parser.parse_object(deepcopy(tree))
-    except (ArgumentError, ValueError, TypeError) as error:
+    except Exception as error:
         raise _short(error) from error
     _seed_generators(config.seed_everything)
     try:
         with trusting(trusted):
             built = parser.instantiate(config)
-    except (ValueError, TypeError, RuntimeError, LookupError, OSError, ImportError) as error:
+    except Exception as error:
         cause = _first_cause(error)
         raise RecipeError(blame(nodes, cause), " ".join(str(cause).split())) from error
     plain = Recipe(_plain(parser, config))
-    return Built(built.model, built.data, dict(vars(built.trainer)), plain)
+    return Built(built.model, built.data, dict(vars(built.trainer)), plain, nodes)
 
 
 def _seed_generators(seed: int) -> None:
@@ -100,6 +103,8 @@ def _plain(parser: LightningArgumentParser, config: Namespace) -> Tree:
     for key, value in config.items():
         if isinstance(value, (torch.device, torch.dtype)):
             config[key] = str(value).removeprefix("torch.")
+        if isinstance(value, Enum):
+            config[key] = value.value
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # It was checked when it was parsed.

@@ -7,6 +7,7 @@ the culprit.
 import inspect
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 import pytorch_lightning as pl
@@ -18,7 +19,7 @@ from distill.core.trust import TRUSTED
 from distill.core.walk import Node, Walk
 from distill.recipes.settings import check_settings, check_terms, check_workers
 
-__all__ = ["LARGEST_SEED", "Node", "blame", "check", "check_arguments"]
+__all__ = ["LARGEST_SEED", "Node", "blame", "check", "check_arguments", "culprit"]
 
 LARGEST_SEED = 2**32 - 1  # of numpy's generators
 _SECTIONS = ("model", "data", "trainer", "seed_everything")
@@ -90,6 +91,25 @@ def blame(nodes: Sequence[Node], error: BaseException) -> str:
         if argument in node.arguments and str(node.arguments[argument]) in message:
             return f"{node.key}.{argument}"
     return raisers[-1].key if raisers else "recipe"
+
+
+def culprit(nodes: Sequence[Node], error: BaseException) -> str:
+    """The dotted key of the innermost object of the recipe that an error came through.
+
+    Of several of one class it is the key of what holds them; ``trainer`` where none is at work.
+    """
+    for frame in reversed(list(_frames(error))):
+        kind = type(frame.f_locals.get("self"))
+        keys = [node.key for node in nodes if node.target is kind]
+        if keys:
+            return keys[0] if len(keys) == 1 else _common(keys)
+    return "trainer" if nodes else "recipe"
+
+
+def _common(keys: Sequence[str]) -> str:
+    split = [key.split(".") for key in keys]
+    same = takewhile(lambda parts: len(set(parts)) == 1, zip(*split, strict=False))
+    return ".".join(parts[0] for parts in same)
 
 
 def _codes(target: Callable[..., Any]) -> list[Any]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from PIL import Image
 from rich.console import Console
 
@@ -39,6 +38,7 @@ class Session:
         data: The datamodule.
         settings: Arguments of the Trainer, with the toolkit's defaults.
         config: The recipe, resolved, defaults filled in, with the precision that is used.
+        nodes: The places where its objects are built.
 
     Raises:
         RecipeError: If the recipe is wrong, or its module or datamodule lacks what a run needs.
@@ -57,7 +57,7 @@ class Session:
         note = resolve_precision(built)
         if note and console is not None:
             console.print(note)
-        self.config = built.config
+        self.config, self.nodes = built.config, built.nodes
         self.settings = trainer_kwargs(built.trainer, run_dir, _is_foreign(built.model))
         self.model: RunModule = _checked_module(built.model)
         self.data: ImageData = _checked_data(built.data)
@@ -105,7 +105,7 @@ class Session:
         """
         try:
             return pl.Trainer(**(self.settings | changes))
-        except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
+        except Exception as error:  # Lightning's own, and those of what it does not find
             raise RecipeError("trainer", " ".join(str(error).split())) from error
 
     def bare_trainer(self, **changes: Any) -> pl.Trainer:  # noqa: ANN401 - Lightning's

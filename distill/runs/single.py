@@ -18,13 +18,15 @@ from distill.runs.directory import (
     refuse_second_run,
     write_config,
 )
+from distill.runs.first_step import as_configuration
 from distill.runs.metrics_csv import metrics_file
 from distill.runs.progress import RunRecord
+from distill.runs.rehearsal import rehearse
 from distill.runs.result import Result, print_summary, write_result
 from distill.runs.session import Session, data_errors, listed, quiet_lightning
 from distill.runs.signals import StopOnSignal
 from distill.runs.wandb.config import WandbConfig
-from distill.runs.wandb.connection import start, with_reachable_loggers
+from distill.runs.wandb.connection import start, take_offline, with_reachable_loggers
 
 
 def fit_single(
@@ -40,8 +42,12 @@ def fit_single(
     with quiet_lightning(), lock_run_dir(run_dir, overwrite=overwrite):
         if not resume and first_process():
             refuse_second_run(run_dir)
-        session = Session(with_reachable_loggers(recipe), run_dir, trusted, console)
-        session.set_up_data()
+        with as_configuration([]):
+            session = Session(recipe, run_dir, trusted, console)
+            session.set_up_data()
+        rehearse(session)
+        session.config = with_reachable_loggers(session.config)
+        take_offline(listed(session.settings["logger"]), session.config)
         checkpoint = checkpoint_to_resume(run_dir) if resume else None
         if resume and checkpoint is None:
             console.print("note     no checkpoint was saved yet: the run starts anew")
@@ -49,7 +55,7 @@ def fit_single(
         trainer = _trainer(session, record, checkpoint)
         if first_process():
             write_config(run_dir, session.config, name)
-        with data_errors():
+        with data_errors(), as_configuration(session.nodes, lambda: trainer.global_step > 0):
             trainer.fit(session.module, session.datamodule, ckpt_path=checkpoint, weights_only=True)
         if checkpoint is not None and not record.trained:
             _end_as_trained(session, trainer, checkpoint)

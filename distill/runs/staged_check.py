@@ -6,12 +6,12 @@ from pathlib import Path
 from rich.console import Console
 from torch import Tensor
 
-from distill.callbacks import TrainOnly
 from distill.core.errors import RecipeError
 from distill.core.protocols import HasLosses
 from distill.recipes import Recipe
 from distill.recipes.stages import in_stage, stages
-from distill.runs.session import Session, listed, quiet_lightning
+from distill.runs.rehearsal import rehearse
+from distill.runs.session import Session, quiet_lightning
 from distill.runs.staged_weights import loss_state
 
 _Shapes = dict[str, tuple[int, ...]]
@@ -20,7 +20,7 @@ _Shapes = dict[str, tuple[int, ...]]
 def validate_stages(
     recipe: Recipe, run_dir: Path, trusted: Sequence[str], console: Console
 ) -> Recipe:
-    """Build every stage, with its data and a dry run, and check that earlier ones fit later ones.
+    """Build every stage, with its data and a rehearsal, and check that earlier ones fit later ones.
 
     Args:
         recipe: The recipe.
@@ -42,25 +42,12 @@ def validate_stages(
             if own.get("trainer.precision") is not None and used != own.get("trainer.precision"):
                 recipe = recipe.put(f"stages.{stage}.trainer.precision", used)
             session.set_up_data()
-            _dry_run(session)
+            rehearse(session)
             for term, shapes in _shapes(session).items():
                 if term in saved and saved[term][1] != shapes:
                     raise _mismatch(term, stage, shapes, *saved[term])
                 saved[term] = (stage, shapes)
     return recipe
-
-
-def _dry_run(session: Session) -> None:
-    given = listed(session.settings["callbacks"])
-    callbacks = [one for one in given if isinstance(one, TrainOnly)]
-    trainer = session.trainer(
-        callbacks=callbacks, enable_checkpointing=False, enable_progress_bar=False
-    )
-    trainer.datamodule = session.datamodule  # type: ignore[attr-defined]
-    session.module.trainer = session.datamodule.trainer = trainer
-    for callback in callbacks:
-        callback.setup(trainer, session.module, "fit")
-    session.module.setup("fit")
 
 
 def _shapes(session: Session) -> dict[str, _Shapes]:

@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from distill.core.suggest import nearest
 
@@ -75,9 +75,11 @@ def check_arguments(term: Term) -> None:
     """
     parameters = inspect.signature(term.loss.forward).parameters
     loss = type(term.loss).__name__
-    for name in term.inputs:
+    for name, keys in term.inputs.items():
         if name not in parameters:
             raise ValueError(f"{loss} has no argument {name!r}{nearest(name, parameters)}")
+        if isinstance(keys, list) and parameters[name].annotation is Tensor:
+            raise ValueError(f"{name} is one tensor: needs one key, got a list of {len(keys)}")
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name not in term.inputs:
             raise ValueError(f"{loss} needs its argument {name!r}")

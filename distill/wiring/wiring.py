@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.core.batch import Batch
+from distill.core.echo import short
 from distill.core.errors import RecipeError
 from distill.core.outputs import Outputs, by_name
 from distill.wiring.gather import gathered
@@ -278,10 +279,10 @@ def _try(placed: PlacedTerm, context: Context) -> None:
     """Evaluate a term, and say what does not fit in one line."""
     try:
         value = _value(placed, context)
-    except (ValueError, RuntimeError, IndexError, TypeError) as error:
+    except Exception as error:  # of losses of any kind
         keys = placed.term.sources()
         shapes = ", ".join(f"{key} {tuple(context[key].shape)}" for key in keys)
-        problem = str(error).strip().splitlines()[0]
+        problem = short(str(error) or type(error).__name__, 300)
         raise RecipeError(placed.where, f"{shapes}: {problem}") from error
     if value.shape != ():
         raise RecipeError(placed.where, f"must be a scalar, is {tuple(value.shape)}")

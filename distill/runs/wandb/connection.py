@@ -6,13 +6,14 @@ import os
 import sys
 import warnings
 from base64 import b64encode
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.loggers import Logger, WandbLogger
 
 from distill.recipes import Recipe
 
@@ -68,6 +69,13 @@ def with_reachable_loggers(recipe: Recipe) -> Recipe:
             os.environ.setdefault("WANDB_SILENT", "true")
             offline_if_unreachable(logger["init_args"])
     return recipe.with_loggers(loggers)
+
+
+def take_offline(loggers: Sequence[Logger], recipe: Recipe) -> None:
+    """Have loggers that are built already write offline where their recipe says so by now."""
+    for logger, spec in zip(loggers, recipe.loggers, strict=False):
+        if isinstance(logger, WandbLogger) and spec["init_args"].get("offline"):
+            logger._offline, logger._wandb_init["mode"] = True, "offline"
 
 
 def start(logger: WandbLogger) -> None:
