@@ -34,6 +34,8 @@ class CacheSettings:
     def __post_init__(self) -> None:
         if not self.file:
             raise ValueError("cache must be auto or the path of a file, got nothing")
+        if "\0" in self.file:
+            raise ValueError("cache must be the path of a file, got one with a null byte")
         if self.top_k is not None and self.top_k < 1:
             raise ValueError(f"top_k must be at least 1, got {self.top_k}")
 

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from distill.core.echo import short
+from distill.core.echo import short, shown
 from distill.core.errors import RecipeError
 from distill.core.files import sha256
 from distill.core.preprocessing import FILE as PREPROCESS
@@ -69,7 +69,7 @@ def lock_run_dir(run_dir: Path, again: str = "", overwrite: bool = False) -> Ite
     if not first_process():
         yield
         return
-    made = [folder for folder in (run_dir, *run_dir.parents) if not folder.exists()]
+    made = _make(run_dir)
     lock, owner = _owned(run_dir), run_dir / ".pid"
     if overwrite:
         put_aside(run_dir, [*_WRITTEN, *(f"{STAGES}/*/{pattern}" for pattern in _WRITTEN)])
@@ -96,11 +96,7 @@ def lock_run_dir(run_dir: Path, again: str = "", overwrite: bool = False) -> Ite
 
 
 def _owned(run_dir: Path) -> FileLock:
-    """Make a directory if need be, and own it."""
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError, ValueError) as error:
-        raise RecipeError(str(run_dir), "cannot be a folder: a file is in its place") from error
+    """Own a directory."""
     lock, owner = FileLock(run_dir / ".lock", timeout=0), run_dir / ".pid"
     try:
         lock.acquire()
@@ -108,6 +104,19 @@ def _owned(run_dir: Path) -> FileLock:
         pid = owner.read_text() if owner.exists() else "unknown"
         raise RecipeError(str(run_dir), f"is in use by process {pid}") from error
     return lock
+
+
+def _make(run_dir: Path) -> list[Path]:
+    """Make a directory; returns it and those above it that were not there."""
+    try:
+        missing = [folder for folder in (run_dir, *run_dir.parents) if not folder.exists()]
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise RecipeError(str(run_dir), "cannot be a folder: a file is in its place") from error
+    except (OSError, ValueError) as error:  # no such name, or nothing may be written there
+        told = f"cannot be a folder: {getattr(error, 'strerror', None) or error}"
+        raise RecipeError(shown(str(run_dir)), told) from error
+    return missing
 
 
 def _holds_work(run_dir: Path) -> bool:
