@@ -26,6 +26,7 @@ INTEGRATION = {
     "runs/test_cached_training.py",
     "runs/test_dense.py",
     "runs/test_exact_resume.py",
+    "runs/test_generated_runs.py",
     "runs/test_foreign.py",
     "runs/test_processes.py",
     "runs/test_resume.py",

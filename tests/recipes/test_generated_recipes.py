@@ -1,9 +1,7 @@
 """Recipes spoilt at random: each is checked, or refused in one line, and nothing else."""
 
 import copy
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -13,82 +11,20 @@ from hypothesis import strategies as st
 from distill import recipes
 from distill.core.errors import RecipeError
 from distill.recipes.stages import check
+from tests.fixtures.spoiling import (
+    NAMES,
+    TREES,
+    Spoil,
+    add,
+    drop,
+    nest,
+    places,
+    rename,
+    retype,
+    swap,
+)
 
-NAMES = recipes.names()
-TREES = {name: yaml.safe_load(recipes.find(name).read_text()) for name in NAMES}
 RECIPES = 2_000
-
-SCALARS = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.sampled_from([0, -1, 2**31, 2**63, 2**64, -(2**63) - 1, 10**300, 10**18]),
-    st.floats(),
-    st.text(max_size=20),
-    st.sampled_from(
-        ["", " ", "a.b", "torch.nn", "torch.nn.ReLU", "students.resnet8", "distill.losses.KDLoss"]
-    ),
-    st.sampled_from(
-        ["torch.optim.Adam", "x" * 5_000, "\0", "null", "1e3", "{a: 1}", "[1", "${a}", "${trainer}"]
-    ),
-    st.sampled_from(["../..", "/dev/null", "recipe.yaml", "class_path", "%s{}", "\ud800", "é"]),
-)
-KEYS = st.one_of(
-    st.text(max_size=10),
-    st.integers(),
-    st.sampled_from(
-        ["class_path", "init_args", "dict_kwargs", "__path__", "stages", "train", "", "a.b", "self"]
-    ),
-)
-VALUES = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
-    max_leaves=6,
-)
-Place = tuple[Any, Any]
-Spoil = Callable[[Any, Any, st.DataObject], None]
-
-
-def places(node: Any) -> list[Place]:
-    """Every container of a tree with each of its keys or indices."""
-    pairs = list(node.items()) if isinstance(node, dict) else list(enumerate(node))
-    found = [(node, key) for key, _ in pairs]
-    for _, item in pairs:
-        if isinstance(item, dict | list):
-            found += places(item)
-    return found
-
-
-def drop(node: Any, key: Any, data: st.DataObject) -> None:
-    del node[key]
-
-
-def retype(node: Any, key: Any, data: st.DataObject) -> None:
-    node[key] = data.draw(VALUES)
-
-
-def rename(node: Any, key: Any, data: st.DataObject) -> None:
-    if isinstance(node, dict):
-        node[data.draw(KEYS)] = node.pop(key)
-
-
-def nest(node: Any, key: Any, data: st.DataObject) -> None:
-    for _ in range(data.draw(st.sampled_from([1, 2, 5, 70, 300]))):
-        node[key] = [node[key]] if data.draw(st.booleans()) else {data.draw(KEYS): node[key]}
-
-
-def add(node: Any, key: Any, data: st.DataObject) -> None:
-    if isinstance(node, dict):
-        node[data.draw(KEYS)] = data.draw(VALUES)
-    else:
-        node.append(data.draw(VALUES))
-
-
-def swap(node: Any, key: Any, data: st.DataObject) -> None:
-    """With a value of another recipe."""
-    other = copy.deepcopy(TREES[data.draw(st.sampled_from(NAMES))])
-    container, its_key = data.draw(st.sampled_from(places(other)))
-    node[key] = container[its_key]
 
 
 @pytest.mark.slow

@@ -10,21 +10,7 @@ import torch
 from torch import nn
 
 from distill.cli import main
-
-RECIPE = """\
-model:
-  teacher: {class_path: tests.fixtures.networks.tiny, init_args: {width: 12}}
-  student: {class_path: tests.fixtures.networks.tiny, init_args: {width: 8}}
-  losses:
-    ce: {loss: torch.nn.CrossEntropyLoss, inputs: {input: student.logits, target: batch.target}}
-    kd:
-      loss: {class_path: distill.losses.KDLoss, init_args: {temperature: 4.0}}
-      weight: 0.9
-      inputs: {student: student.logits, teacher: teacher.logits}
-  optimizer: {class_path: torch.optim.SGD, init_args: {lr: 0.1}}
-data: {class_path: distill.data.Digits, init_args: {batch_size: 16, train_samples: 64}}
-trainer: {max_epochs: 1, accelerator: cpu}
-"""
+from tests.fixtures.small_recipe import RECIPE
 
 
 def from_file() -> nn.Module:

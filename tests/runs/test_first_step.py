@@ -11,7 +11,7 @@ from distill.cli import main
 from distill.core.errors import NonFiniteError, RecipeError, UnreadableImage
 from distill.recipes.check import Node
 from distill.runs.first_step import as_configuration
-from tests.recipes.test_malformed_recipes import RECIPE
+from tests.fixtures.small_recipe import RECIPE
 
 
 class Stumbles(pl.Callback):

@@ -23,7 +23,7 @@ import distill.losses
 import students
 from distill.cli import main
 from distill.runs.progress import RunRecord
-from tests.recipes.test_generated_recipes import (
+from tests.fixtures.spoiling import (
     TREES,
     Place,
     Spoil,

@@ -14,7 +14,7 @@ from distill.runs import single
 from distill.runs.rehearsal import rehearse
 from distill.runs.session import Session, quiet_lightning
 from tests.fixtures.networks import tiny
-from tests.recipes.test_malformed_recipes import RECIPE
+from tests.fixtures.small_recipe import RECIPE
 
 QUIET = Console(quiet=True)
 TRUSTED = ("tests", "students")
