@@ -100,6 +100,4 @@ directory of a finished run
         trained = open_student(Path(run_dir), trusted)
     about = trained.preprocessing
     normalization = Normalization(about.mean, about.std)
-    return Student(
-        trained.network.student, normalization, about.classes, about.size, resize
-    ).eval()
+    return Student(trained.network.student, normalization, about.classes, about.size, resize).eval()

@@ -121,6 +121,40 @@ def pixels(batch: int) -> Fed:
     return {"input": _trained(images, 21, 128, 128), "target": target}
 
 
+def points(batch: int) -> Fed:
+    """Logits (8, 5456, 80) at points, 1 in 50 of an object."""
+    images = max(1, batch // 16)
+    target = torch.randint(-49 * 80, 80, (images, 5456)).clamp_min(-1)
+    return {"input": _trained(images, 5456, 80), "target": target}
+
+
+def scores(batch: int) -> Fed:
+    """Logits (8, 5456, 80) at points and scores."""
+    found = points(batch)
+    return found | {"target": torch.rand_like(found["input"])}
+
+
+def edges(batch: int) -> Fed:
+    """Logits (1024, 4, 16) of edges and distances."""
+    rows = 8 * batch
+    return {"input": _trained(rows, 4, 16), "target": 15 * torch.rand(rows, 4)}
+
+
+def places(batch: int) -> Fed:
+    """Maps (8, 256, 32, 32)."""
+    images = max(1, batch // 16)
+    return {"student": _trained(images, 256, 32, 32), "teacher": torch.randn(images, 256, 32, 32)}
+
+
+def objects(batch: int) -> Fed:
+    """Maps (8, 256, 32, 32) and 5 boxes an image."""
+    found = places(batch)
+    images = len(found["teacher"])
+    corner, size = torch.rand(2, 5 * images, 2)
+    row = torch.arange(images).repeat_interleave(5)[:, None]
+    return found | {"boxes": torch.cat([row, corner, corner + size * (1 - corner)], 1)}
+
+
 CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[int], Fed]]] = {
     "ABLoss": (partial(losses.ABLoss, 64, 256), maps),
     "ATLoss": (losses.ATLoss, maps),
@@ -135,7 +169,9 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[int], Fed]]] = {
     "DIoULoss": (losses.DIoULoss, boxes),
     "DKDLoss": (losses.DKDLoss, labelled_logits),
     "DiceLoss": (losses.DiceLoss, pixels),
+    "DistributionFocalLoss": (losses.DistributionFocalLoss, edges),
     "EmbeddingLoss": (partial(losses.EmbeddingLoss, 512, 512), embeddings),
+    "FGDLoss": (partial(losses.FGDLoss, 256, 256), objects),
     "FSPLoss": (losses.FSPLoss, stage),
     "FTLoss": (partial(losses.FTLoss, 64, 256), maps),
     "FocalLoss": (losses.FocalLoss, classified),
@@ -154,12 +190,15 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[int], Fed]]] = {
     "MultiLabelKDLoss": (losses.MultiLabelKDLoss, logits),
     "NSTLoss": (losses.NSTLoss, maps),
     "OverhaulLoss": (partial(losses.OverhaulLoss, 64, 256), maps),
+    "PairwiseLoss": (losses.PairwiseLoss, places),
     "PKDLoss": (losses.PKDLoss, equal_maps),
     "PKTLoss": (losses.PKTLoss, embeddings),
+    "QualityFocalLoss": (losses.QualityFocalLoss, scores),
     "RKDAngleLoss": (losses.RKDAngleLoss, embeddings),
     "RKDDistanceLoss": (losses.RKDDistanceLoss, embeddings),
     "RKDLoss": (losses.RKDLoss, embeddings),
     "ReviewKDLoss": (partial(losses.ReviewKDLoss, [32, 64], [128, 256]), two_stages),
+    "SigmoidFocalLoss": (losses.SigmoidFocalLoss, points),
     "SPLoss": (losses.SPLoss, maps),
     "SSLDLoss": (losses.SSLDLoss, logits),
     "VIDLoss": (partial(losses.VIDLoss, 64, 256), maps),
