@@ -1,12 +1,11 @@
 """Lists and removes caches."""
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from distill.cache.store import connect
+from distill.cache.store import ForeignDatabaseError, connect, read_fields
 from distill.core.errors import RecipeError
 from distill.core.suggest import nearest
 
@@ -61,7 +60,7 @@ def remove(folder: Path, name: str) -> Path:
             why = f"fits {len(fitting)} caches" if fitting else f"is no cache{hint}"
             raise RecipeError(name, f"{why} in {folder}; `distill cache ls` lists them")
         path = fitting[0]
-    _read(path)  # refuses other files
+    _refuse_others(path)
     for file in (path, *(path.with_name(path.name + ending) for ending in _BESIDE)):
         file.unlink(missing_ok=True)
     return path
@@ -80,6 +79,16 @@ def rows(caches: Sequence[CacheFile]) -> list[tuple[str, str, str, str]]:
     ]
 
 
+def _refuse_others(path: Path) -> None:
+    """Refuse what no cache ever was; a damaged one has the lock beside it that it was made with."""
+    try:
+        _read(path)
+    except RecipeError as error:
+        damaged = not isinstance(error.__cause__, ForeignDatabaseError)
+        if not (damaged and path.with_name(f"{path.name}.lock").is_file()):
+            raise
+
+
 def _read(path: Path) -> CacheFile:
     try:
         connection = connect(path)
@@ -90,8 +99,9 @@ def _read(path: Path) -> CacheFile:
             ).fetchall()
         finally:
             connection.close()
-    except sqlite3.DatabaseError as error:
+        fields = read_fields(facts.get("fields", "{}"))
+    except (sqlite3.DatabaseError, ForeignDatabaseError, ValueError) as error:
         raise RecipeError(str(path), f"is not a usable cache: {error}") from error
     beside = [path.with_name(path.name + ending) for ending in _BESIDE]
     size = sum(file.stat().st_size for file in (path, *beside) if file.exists())
-    return CacheFile(path, size, dict(counts), json.loads(facts.get("fields", "{}")))
+    return CacheFile(path, size, dict(counts), fields)

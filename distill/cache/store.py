@@ -24,6 +24,13 @@ CREATE TABLE IF NOT EXISTS entries (
 """
 
 
+_NAMES = {"facts", "tensors", "entries"}
+
+
+class ForeignDatabaseError(Exception):
+    """A file is an SQLite database of something else."""
+
+
 class Entry(NamedTuple):
     """A teacher's output for one view.
 
@@ -63,7 +70,7 @@ class Store:
                 self._connection = connect(path)
                 self._connection.executescript(_TABLES)
                 self._claim(fields)
-        except (sqlite3.DatabaseError, OSError) as error:
+        except (sqlite3.DatabaseError, ForeignDatabaseError, OSError) as error:
             raise RecipeError(str(path), f"is not a usable cache: {error}") from error
 
     def read(self, tensor: str, view: int, samples: Sequence[int]) -> list[Entry | None]:
@@ -72,11 +79,11 @@ class Store:
         Raises:
             RecipeError: If an entry is damaged, naming it.
         """
-        first = self._first_key(tensor, view)
         marks = ",".join("?" * len(samples))
         query = f"SELECT key, seen, shape, data, checksum FROM entries WHERE key IN ({marks})"  # noqa: S608 - question marks
         found: dict[int, Entry] = {}
         try:
+            first = self._first_key(tensor, view)
             for key, pixel_hash, shape, data, checksum in self._connection.execute(
                 query, [first + sample for sample in samples]
             ):
@@ -84,7 +91,9 @@ class Store:
                     where = f"{tensor} of sample {key - first}, view {view}"
                     raise self._damaged(f"{where} does not match its checksum")
                 found[key - first] = Entry(pixel_hash, _shape(shape), data)
-        except sqlite3.DatabaseError as error:
+        except RecipeError:
+            raise
+        except (sqlite3.DatabaseError, TypeError, ValueError) as error:
             raise self._damaged(str(error)) from error
         return [found.get(sample) for sample in samples]
 
@@ -126,7 +135,7 @@ class Store:
                 str(self.path), f"is a cache of another format: {facts.get('format')}"
             )
         try:
-            stored: Fields = json.loads(facts["fields"])
+            stored = read_fields(facts["fields"])
         except (ValueError, KeyError) as error:
             raise self._damaged(f"its fields cannot be read: {error}") from error
         differs = difference(stored, fields)
@@ -152,11 +161,37 @@ class Store:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open a cache's file, with the write-ahead log, so a kill leaves it whole."""
+    """Open a cache's file, with the write-ahead log, so a kill leaves it whole.
+
+    Raises:
+        ForeignDatabaseError: If it is another SQLite database; not a byte of it is changed.
+    """
     connection = sqlite3.connect(path, timeout=_PATIENCE)
+    try:
+        rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        foreign = sorted(str(name) for (name,) in rows if name not in _NAMES)
+        if foreign:
+            raise ForeignDatabaseError(f"another program's database, with a table {foreign[0]}")
+    except BaseException:
+        connection.close()
+        raise
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     return connection
+
+
+def read_fields(text: object) -> dict[str, str]:
+    """Read the fields that a cache was made for.
+
+    Raises:
+        ValueError: If they are not texts by name.
+    """
+    if not isinstance(text, str):
+        raise ValueError("not a text")
+    fields = json.loads(text)
+    if not isinstance(fields, dict) or not all(isinstance(v, str) for v in fields.values()):
+        raise ValueError("not texts by name")
+    return fields
 
 
 def _checksum(key: int, pixel_hash: int, shape: str, data: bytes) -> int:

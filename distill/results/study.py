@@ -14,6 +14,7 @@ from distill.results.predictions import Predictions, load_predictions
 from distill.results.ranking import Metric
 
 Kind = Literal["run", "bench", "sweep"]
+_NEEDED = {"recipe", "seed", "dataset", "student"}
 _WORDS = ("method", "against", "state", "run_dir")
 """Columns that are text whatever they look like: a variant may be called 100."""
 
@@ -73,17 +74,23 @@ def read_run(folder: Path) -> FinishedRun:
     """Read a finished run.
 
     Raises:
-        RecipeError: If ``result.json`` is not readable.
+        RecipeError: If ``result.json`` or ``config.yaml`` is not readable.
     """
     path = folder / "result.json"
     try:
         result = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RecipeError(str(path), f"cannot be read: {error}") from error
+    if not isinstance(result, dict) or not _NEEDED <= result.keys():
+        raise RecipeError(str(path), "is not the result of a run")
     config, metrics = folder / "config.yaml", folder / "metrics.csv"
+    try:
+        recipe = config.read_text() if config.is_file() else ""
+    except (OSError, ValueError) as error:
+        raise RecipeError(str(config), f"cannot be read: {error}") from error
     return FinishedRun(
         result,
-        config.read_text() if config.is_file() else "",
+        recipe,
         [_numbers(row) for row in _rows(metrics)] if metrics.is_file() else [],
         load_predictions(folder),
     )

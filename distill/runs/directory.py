@@ -240,7 +240,7 @@ def read_finished(run_dir: Path) -> tuple[Recipe, dict[str, Any]]:
 def _read_result(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecipeError(str(path), f"cannot be read: {error}") from error
     match found:
         case {"dataset": {"classes": list()}}:

@@ -1,3 +1,4 @@
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,29 @@ def test_a_cache_is_removed_with_all_its_files(tmp_path: Path) -> None:
     assert remove(tmp_path, "abc") == path
     assert remove(tmp_path, str(other)) == other
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_cache_is_told_in_the_list_and_can_be_removed(tmp_path: Path) -> None:
+    for number, sign in enumerate([b"SQLite", b"data.seed"]):
+        path = Store(tmp_path / f"{number}.sqlite", {"data.seed": "0"}).path
+        path.write_bytes(path.read_bytes().replace(sign, b"\xff" * len(sign)))
+        for beside in ("-wal", "-shm"):
+            path.with_name(path.name + beside).unlink(missing_ok=True)
+        with pytest.raises(RecipeError, match=f"{path}: is not a usable cache"):
+            list_caches(tmp_path)
+        assert remove(tmp_path, str(path)) == path
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_programs_database_is_not_removed(tmp_path: Path) -> None:
+    path = tmp_path / "mine.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE photos (name TEXT)")
+    connection.close()
+    path.with_name("mine.sqlite.lock").touch()
+    with pytest.raises(RecipeError, match="another program's database, with a table photos"):
+        remove(tmp_path, "mine")
+    assert path.is_file()
 
 
 def test_what_is_no_cache_is_not_removed(tmp_path: Path) -> None:

@@ -74,6 +74,38 @@ def test_a_file_that_is_no_cache_is_refused_and_kept(tmp_path: Path) -> None:
     assert path.read_text().startswith("not a database")
 
 
+def test_another_programs_database_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "mine.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE photos (name TEXT)")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(RecipeError, match=r"another program's database, with a table photos$"):
+        Store(path, FIELDS)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("fields", ["[]", "3", "null", '{"data.seed": 0}', "{", b"{}"])
+def test_fields_of_another_type_are_told_as_damage(store: Store, fields: str | bytes) -> None:
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("UPDATE facts SET value = ? WHERE name = 'fields'", (fields,))
+    with pytest.raises(RecipeError, match=r"is damaged: its fields cannot be read: .*; remove it"):
+        Store(store.path, FIELDS)
+
+
+@pytest.mark.parametrize(("column", "value"), [("data", "text"), ("data", 7), ("seen", "text")])
+def test_an_entry_of_another_type_is_told_as_damage(
+    store: Store, column: str, value: str | int
+) -> None:
+    store.write("a", 0, [1], [entry(1)])
+    with sqlite3.connect(store.path) as connection:
+        connection.execute(f"UPDATE entries SET {column} = ?", (value,))  # noqa: S608 - constants
+    with pytest.raises(
+        RecipeError, match=r"sqlite: is damaged: [^;]*; remove it with `distill cache rm`$"
+    ):
+        store.read("a", 0, [1])
+
+
 def test_another_format_is_refused(store: Store) -> None:
     with sqlite3.connect(store.path) as connection:
         connection.execute("UPDATE facts SET value = '0' WHERE name = 'format'")

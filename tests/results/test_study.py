@@ -18,6 +18,24 @@ def test_a_run_is_read_with_its_numbers_as_numbers(tmp_path: Path) -> None:
     assert run.config.startswith("seed_everything: 0")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("result.json", b"[]", "is not the result of a run"),
+        ("result.json", b'{"dataset": null}', "is not the result of a run"),
+        ("result.json", b"[" * 100_000, "cannot be read"),
+        ("config.yaml", b"\xff\xfe", "cannot be read"),
+    ],
+)
+def test_a_damaged_file_of_a_run_is_named(
+    name: str, content: bytes, told: str, tmp_path: Path
+) -> None:
+    folder = write_run(tmp_path / "run")
+    (folder / name).write_bytes(content)
+    with pytest.raises(RecipeError, match=f"{folder / name}: {told}"):
+        read_study(folder)
+
+
 def test_the_runs_of_a_bench_are_found_where_they_lie_now(tmp_path: Path) -> None:
     folder = write_bench(tmp_path / "moved")
     study = read_study(folder)
