@@ -91,13 +91,16 @@ class Pipeline:
         if length == 0:
             have, want = len(samples.ids), self.batch_size * world
             raise ValueError(f"data.batch_size needs {want} training images, there are {have}")
+        if trainer and trainer.limit_train_batches is not None:
+            length = _limited(length, trainer.limit_train_batches)
+            trainer.limit_train_batches = length  # of this loader it would take the share again
         rank, self.current = trainer.global_rank if trainer else 0, self.views()
         sampler: Sampler[BatchKey] = KeyedSampler(
             samples.ids,
             self.batch_size,
             self.current,
             batches_started=partial(batches_started, trainer),
-            epoch_length=_limited(length, trainer.limit_train_batches if trainer else None),
+            epoch_length=length,
             rank=rank,
             world=world,
         )
@@ -207,7 +210,5 @@ def _require(samples: Samples | None, stage: str) -> Samples:
     return samples
 
 
-def _limited(length: int, limit: int | float | None) -> int:
-    if limit is None:
-        return length
+def _limited(length: int, limit: int | float) -> int:
     return min(length, limit) if isinstance(limit, int) else max(1, int(length * limit))

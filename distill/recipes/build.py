@@ -22,6 +22,8 @@ from distill.recipes.check import Node, blame, check
 from distill.recipes.files import Tree, parse
 from distill.recipes.recipe import Recipe
 
+_OF_TORCH = (torch.device, torch.dtype)
+
 
 @dataclass
 class Built:
@@ -100,15 +102,23 @@ def _read_no_files(parser: LightningArgumentParser) -> None:
 
 
 def _plain(parser: LightningArgumentParser, config: Namespace) -> Tree:
-    for key, value in config.items():
-        if isinstance(value, (torch.device, torch.dtype)):
-            config[key] = str(value).removeprefix("torch.")
-        if isinstance(value, Enum):
-            config[key] = value.value
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # It was checked when it was parsed.
-        return parse(parser.dump(config, skip_none=False, skip_check=True))
+        return parse(parser.dump(_spelled(config), skip_none=False, skip_check=True))
+
+
+def _spelled(value: Any) -> Any:  # noqa: ANN401 - any value of a recipe
+    """The value, with what only Python has, such as defaults of Lightning's, as plain text."""
+    if isinstance(value, Namespace):
+        return Namespace({key: _spelled(inner) for key, inner in vars(value).items()})  # type: ignore[no-untyped-call]
+    if isinstance(value, dict):
+        return {key: _spelled(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_spelled(inner) for inner in value]
+    if isinstance(value, Enum):
+        return value.value
+    return str(value).removeprefix("torch.") if isinstance(value, _OF_TORCH) else value
 
 
 def _with_folders(recipe: Recipe, run_dir: str) -> Recipe:

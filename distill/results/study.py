@@ -81,7 +81,7 @@ def read_run(folder: Path) -> FinishedRun:
         result = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error:
         raise RecipeError(str(path), f"cannot be read: {error}") from error
-    if not isinstance(result, dict) or not _NEEDED <= result.keys():
+    if not isinstance(result, dict) or not result.keys() >= _NEEDED:
         raise RecipeError(str(path), "is not the result of a run")
     config, metrics = folder / "config.yaml", folder / "metrics.csv"
     try:

@@ -12,6 +12,7 @@ from distill.core.batch import Batch
 from distill.core.errors import RecipeError
 from distill.core.protocols import RunModule
 from distill.results.scores import OLD_METRIC
+from distill.runs.ended_epoch import complete_epoch
 from distill.tasks import Task
 
 
@@ -61,7 +62,7 @@ class RunRecord(pl.Callback):
         self._task: Task | None = None
         self.wall_s = 0.0
         self.trained = False
-        self._stopped = False
+        self._stopped = self._between_epochs = False
         self._mark = 0.0
         self._images, self._training_s = 0, 0.0
 
@@ -90,6 +91,8 @@ class RunRecord(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note that something is trained; a run that was stopped for good does not go on."""
         self.trained = True
+        if self._between_epochs:
+            trainer.fit_loop.epoch_loop.restarting = False
         if self._stopped:
             trainer.should_stop = True
 
@@ -104,6 +107,7 @@ class RunRecord(pl.Callback):
     ) -> None:
         """Go on from there."""
         self._stopped = bool(checkpoint.get(_STOPPED, False))
+        self._between_epochs = complete_epoch(checkpoint)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Time steps from here."""

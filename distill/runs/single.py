@@ -18,6 +18,7 @@ from distill.runs.directory import (
     refuse_second_run,
     write_config,
 )
+from distill.runs.exact_callbacks import refuse_inexact
 from distill.runs.first_step import as_configuration
 from distill.runs.metrics_csv import metrics_file
 from distill.runs.progress import RunRecord
@@ -44,6 +45,7 @@ def fit_single(
             refuse_second_run(run_dir)
         with as_configuration([]):
             session = Session(recipe, run_dir, trusted, console)
+            refuse_inexact(listed(session.settings["callbacks"]))
             session.set_up_data()
         rehearse(session)
         session.config = with_reachable_loggers(session.config)

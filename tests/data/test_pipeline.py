@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
@@ -68,6 +69,14 @@ def test_an_epoch_is_limited_as_the_trainer_says(limit: float | None, length: in
     loader = pipeline().train_loader(trainer(limit=limit))
     assert len(loader) == length
     assert order(loader) == order(pipeline().train_loader(None))[:length]
+
+
+def test_a_share_is_taken_once() -> None:
+    """Lightning asks the trainer after the loader is made: 0.6 of 5 batches are 3, not 1."""
+    running = pl.Trainer(limit_train_batches=0.6, logger=False, enable_checkpointing=False)
+    loader = pipeline().train_loader(running)
+    assert running.limit_train_batches == len(loader) == 3
+    assert len(pipeline().train_loader(running)) == 3
 
 
 def test_a_limit_above_the_epoch_changes_nothing() -> None:

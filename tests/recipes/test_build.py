@@ -37,6 +37,22 @@ def test_any_logger_of_lightning_needs_no_folder(
     assert logger.save_dir == str(tmp_path)
 
 
+def test_defaults_that_only_python_has_are_written_as_text(tmp_path: Path) -> None:
+    timer = {
+        "class_path": "pytorch_lightning.callbacks.Timer",
+        "init_args": {"duration": "00:01:00:00"},
+    }
+    average = {
+        "class_path": "pytorch_lightning.callbacks.StochasticWeightAveraging",
+        "init_args": {"swa_lrs": 0.1},
+    }
+    config = built_with(tmp_path, callbacks=[timer, average]).config
+    told = [callback["init_args"] for callback in config.get("trainer.callbacks")]
+    assert told[0] == {"duration": "00:01:00:00", "interval": "step", "verbose": True}
+    assert told[1]["device"] == "cpu"
+    assert len(build(config, str(tmp_path), ("tests",)).trainer["callbacks"]) == 2
+
+
 def test_the_recipe_has_the_last_word_but_on_the_folder_and_the_sampler(tmp_path: Path) -> None:
     settings = trainer_kwargs(built_with(tmp_path).trainer, tmp_path)
     assert (settings["num_sanity_val_steps"], settings["enable_model_summary"]) == (0, False)

@@ -4,176 +4,173 @@ A signal comes in the middle of a step; the run then goes on from the checkpoint
 settings are tried at one place in the fast tier, all of them at every step in the slow one.
 """
 
-import copy
+import itertools
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
-from rich.console import Console
+from pytorch_lightning.callbacks import timer
 
-from distill import runs
-from distill.core.errors import Interrupted
+from distill.core.errors import RecipeError
 from tests.fixtures.runs import assert_same, final_state, train_rows
+from tests.fixtures.stopped import (
+    Clock,
+    assert_resumes,
+    assert_resumes_everywhere,
+    callback,
+    fit,
+    recipe,
+    scheduler,
+)
 
-QUIET = Console(quiet=True)
-SGD = {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1, "momentum": 0.9}}
-
-
-class SignalAt(pl.Callback):
-    """Sends a signal to this process in a batch, once; later runs of the folder are left alone."""
-
-    def __init__(self, batch: int, folder: str) -> None:
-        self._batch, self._sent = batch, Path(folder) / "sent"
-
-    def on_train_batch_start(self, trainer: pl.Trainer, *_: object) -> None:
-        here = trainer.fit_loop.epoch_loop.total_batch_idx
-        if here == self._batch and not self._sent.exists():
-            self._sent.touch()
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
-def scheduler(name: str, **arguments: Any) -> dict[str, Any]:
-    package = "pytorch_lightning.cli" if name == "ReduceLROnPlateau" else "torch.optim.lr_scheduler"
-    return {"class_path": f"{package}.{name}", "init_args": arguments}
-
-
-def callback(name: str, **arguments: Any) -> dict[str, Any]:
-    return {"class_path": f"pytorch_lightning.callbacks.{name}", "init_args": arguments}
-
-
+MONITORED = {"patience": 0, "threshold": 9.0}
 SCHEDULES = {
     "cosine": (scheduler("CosineAnnealingLR", T_max=3), "epoch"),
-    "steps": (scheduler("MultiStepLR", milestones=[1, 2]), "epoch"),
+    "cosine by steps": (scheduler("CosineAnnealingLR", T_max=15), "step"),
+    "milestones": (scheduler("MultiStepLR", milestones=[1, 2]), "epoch"),
+    "milestones by steps": (scheduler("MultiStepLR", milestones=[2, 9]), "step"),
     "one cycle": (scheduler("OneCycleLR", max_lr=0.1, total_steps=15), "step"),
-    "exponential": (scheduler("ExponentialLR", gamma=0.8), "step"),
-    "plateau": (
-        scheduler("ReduceLROnPlateau", monitor="val/loss", patience=0, threshold=9.0),
-        "epoch",
-    ),
+    "plateau": (scheduler("ReduceLROnPlateau", monitor="val/loss", **MONITORED), "epoch"),
     "plateau of training": (
-        scheduler("ReduceLROnPlateau", monitor="train/loss", patience=0, threshold=9.0),
+        scheduler("ReduceLROnPlateau", monitor="train/loss", **MONITORED),
         "epoch",
     ),
 }
+OTHERS = {
+    "StepLR": scheduler("StepLR", step_size=1, gamma=0.5),
+    "ConstantLR": scheduler("ConstantLR", factor=0.5, total_iters=2),
+    "LinearLR": scheduler("LinearLR", start_factor=0.5, total_iters=2),
+    "ExponentialLR": scheduler("ExponentialLR", gamma=0.8),
+    "PolynomialLR": scheduler("PolynomialLR", total_iters=4, power=2.0),
+    "WarmRestarts": scheduler("CosineAnnealingWarmRestarts", T_0=2),
+    "CyclicLR": scheduler("CyclicLR", base_lr=0.01, max_lr=0.1, step_size_up=2),
+    "OneCycleLR": scheduler("OneCycleLR", max_lr=0.1, total_steps=16),
+    "Warmup": {
+        "class_path": "distill.modules.Warmup",
+        "init_args": {"length": 2, "then": scheduler("CosineAnnealingLR", T_max=4)},
+    },
+}
+CLOCK = {"class_path": "tests.fixtures.stopped.Clock"}
 SETTINGS: dict[str, dict[str, Any]] = {
     "plain": {},
-    "accumulate 2": {"accumulate_grad_batches": 2},
-    "accumulate 4": {"accumulate_grad_batches": 4},
     "early stopping": {
         "callbacks": [callback("EarlyStopping", monitor="val/loss", min_delta=9.0, patience=1)]
     },
     "average": {"callbacks": [callback("EMAWeightAveraging", decay=0.5)]},
     "max_steps": {"max_steps": 11, "max_epochs": -1},
+    "max_steps beyond max_epochs": {"max_steps": 100},
+    "max_time": {"max_time": "00:00:00:07", "callbacks": [CLOCK]},
     "clipping": {"gradient_clip_val": 0.1},
     "validation twice an epoch": {"val_check_interval": 0.5},
     "fewer batches": {"limit_train_batches": 4},
+    "a share of the batches": {"limit_train_batches": 0.6},
     "validation every second epoch": {"check_val_every_n_epoch": 2},
 }
+CALLBACKS = {
+    "averages of some steps": callback(
+        "EMAWeightAveraging", decay=0.5, update_every_n_steps=2, update_starting_at_epoch=1
+    ),
+    "mean of weights": callback("WeightAveraging"),
+    "rates": callback("LearningRateMonitor"),
+    "checkpoints": callback("ModelCheckpoint", every_n_train_steps=2, save_top_k=-1),
+    "timer": callback("Timer", duration="00:00:00:08"),
+    "stopping on training": callback(
+        "EarlyStopping",
+        monitor="train/loss",
+        mode="max",
+        patience=1,
+        check_on_train_epoch_end=True,
+    ),
+    "parts": {"class_path": "distill.callbacks.TrainOnly", "init_args": {"train": ["student.fc"]}},
+}
 FAST = [
-    ("plateau", "plain", 6),
-    ("plateau of training", "plain", 6),
-    ("cosine", "accumulate 4", 6),
-    ("one cycle", "accumulate 2", 7),
-    ("cosine", "early stopping", 8),
-    ("steps", "max_steps", 7),
-    ("exponential", "validation twice an epoch", 8),
+    ("plateau", {}, 6),
+    ("plateau of training", {}, 6),
+    ("cosine", {"accumulate_grad_batches": 4}, 6),
+    ("one cycle", {"accumulate_grad_batches": 2}, 7),
+    ("cosine", SETTINGS["early stopping"], 8),
+    ("cosine", SETTINGS["max_steps beyond max_epochs"], 4),
+    ("milestones", SETTINGS["max_steps"], 10),
+    ("cosine by steps", SETTINGS["validation twice an epoch"], 8),
 ]
-ALL = [
-    (schedule, setting, step)
-    for schedule in SCHEDULES
-    for setting in SETTINGS
-    for step in range(1, 15, 2)
+PAIRS = [
+    pair
+    for pair in itertools.combinations(list(SETTINGS)[1:], 2)
+    if not (SETTINGS[pair[0]].keys() & SETTINGS[pair[1]].keys() - {"callbacks"})
 ]
 
 
-def recipe(schedule: str, setting: str, stop: list[Any]) -> dict[str, Any]:
-    spec, interval = SCHEDULES[schedule]
-    given = copy.deepcopy(SETTINGS[setting])
-    callbacks = [*given.pop("callbacks", []), *stop]
-    network = {"class_path": "tests.fixtures.networks.tiny", "init_args": {"width": 8}}
-    ce = {
-        "loss": "torch.nn.CrossEntropyLoss",
-        "inputs": {"input": "student.logits", "target": "batch.target"},
-    }
-    return {
-        "model": {
-            "class_path": "distill.modules.Distillation",
-            "init_args": {
-                "teacher": None,
-                "student": network,
-                "losses": {"ce": ce},
-                "optimizer": SGD,
-                "scheduler": copy.deepcopy(spec),
-                "scheduler_interval": interval,
-            },
-        },
-        "data": {
-            "class_path": "distill.data.Digits",
-            "init_args": {"batch_size": 16, "train_samples": 80, "val": 0.05, "test": 0.0},
-        },
-        "trainer": {"max_epochs": 3, "accelerator": "cpu", "log_every_n_steps": 1}
-        | given
-        | {"callbacks": callbacks},
-    }
+def of(schedule: str, setting: dict[str, Any]) -> dict[str, Any]:
+    return recipe(*SCHEDULES[schedule], setting)
 
 
-def fit(tree: dict[str, Any], run_dir: Path, **options: Any) -> dict[str, Any]:
-    return runs.fit(tree, run_dir, trusted=("tests",), console=QUIET, **options)
-
-
-def assert_resumes(schedule: str, setting: str, step: int, folder: Path) -> None:
-    whole = fit(recipe(schedule, setting, []), folder / "whole")
-    (folder / "notes").mkdir()
-    arguments = {"batch": step, "folder": str(folder / "notes")}
-    stop = [{"class_path": f"{__name__}.SignalAt", "init_args": arguments}]
-    tree = recipe(schedule, setting, stop)
-    if step < whole_batches(setting):
-        with pytest.raises(Interrupted, match="SIGTERM: saved"):
-            fit(tree, folder / "again")
-        resumed = fit(tree, folder / "again", resume=True)
-    else:
-        resumed = fit(tree, folder / "again")
-    assert_same(final_state(folder / "whole"), final_state(folder / "again"), f"{setting} {step}")
-    assert train_rows(folder / "again") == train_rows(folder / "whole")
-    for key in ("steps", "epochs", "student"):
-        same = (
-            {k: v for k, v in whole[key].items() if "latency" not in k} if key == "student" else 0
-        )
-        if key == "student":
-            assert same == {k: v for k, v in resumed[key].items() if "latency" not in k}
-        else:
-            assert whole[key] == resumed[key], key
-
-
-def whole_batches(setting: str) -> int:
-    """Batches after which nothing is left to be stopped."""
-    return {"early stopping": 10, "max_steps": 11, "fewer batches": 12}.get(setting, 15)
+@pytest.fixture
+def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timer, "time", Clock)
 
 
 @pytest.mark.parametrize(("schedule", "setting", "step"), FAST)
 def test_a_stopped_run_goes_on_to_the_same_bits(
-    schedule: str, setting: str, step: int, tmp_path: Path
+    schedule: str, setting: dict[str, Any], step: int, tmp_path: Path
 ) -> None:
-    assert_resumes(schedule, setting, step, tmp_path)
+    assert_resumes(of(schedule, setting), step, tmp_path)
+
+
+@pytest.mark.usefixtures("_clock")
+def test_a_run_that_its_time_ended_within_an_epoch_has_ended(tmp_path: Path) -> None:
+    assert_resumes(of("cosine", SETTINGS["max_time"]), 6, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("schedule", "setting", "step"), ALL)
-def test_every_setting_goes_on_from_every_second_step(
-    schedule: str, setting: str, step: int, tmp_path: Path
+@pytest.mark.usefixtures("_clock")
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("accumulate", [1, 2, 4])
+def test_every_setting_goes_on_from_each_step(
+    accumulate: int, schedule: str, setting: str, tmp_path: Path
 ) -> None:
-    assert_resumes(schedule, setting, step, tmp_path)
+    given = SETTINGS[setting] | {"accumulate_grad_batches": accumulate}
+    assert_resumes_everywhere(of(schedule, given), tmp_path, straight=4)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_clock")
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_two_settings_go_on_from_each_step(one: str, other: str, tmp_path: Path) -> None:
+    callbacks = [*SETTINGS[one].get("callbacks", []), *SETTINGS[other].get("callbacks", [])]
+    given = SETTINGS[one] | SETTINGS[other] | {"accumulate_grad_batches": 2, "callbacks": callbacks}
+    assert_resumes_everywhere(of("cosine", given), tmp_path, straight=4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("interval", ["epoch", "step"])
+@pytest.mark.parametrize("schedule", OTHERS.values(), ids=OTHERS)
+def test_every_schedule_goes_on_from_each_step(
+    schedule: dict[str, Any], interval: str, tmp_path: Path
+) -> None:
+    assert_resumes_everywhere(recipe(schedule, interval, {}), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_clock")
+@pytest.mark.parametrize("given", CALLBACKS.values(), ids=CALLBACKS)
+def test_every_callback_goes_on_from_each_step(given: dict[str, Any], tmp_path: Path) -> None:
+    assert_resumes_everywhere(of("cosine", {"callbacks": [given, CLOCK]}), tmp_path)
+
+
+def test_callbacks_that_no_run_could_go_on_with_are_refused_by_name(tmp_path: Path) -> None:
+    setting = {"callbacks": [callback("StochasticWeightAveraging", swa_lrs=0.05)]}
+    with pytest.raises(RecipeError, match=r"^trainer.callbacks: StochasticWeightAveraging: a stop"):
+        fit(of("cosine", setting), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("every", [2, 3])
 @pytest.mark.parametrize("damage", ["gone", "flipped", "truncated", "empty", "without a sidecar"])
 def test_any_valid_checkpoint_is_gone_on_from(every: int, damage: str, tmp_path: Path) -> None:
     """Validation is not in every epoch, so ``best.ckpt`` is older than ``last.ckpt``."""
-    tree = recipe("cosine", "plain", [])
+    tree = of("cosine", {})
     tree["trainer"] |= {"check_val_every_n_epoch": every, "max_epochs": 5}
     whole = fit(tree, tmp_path / "run")
     state, rows = final_state(tmp_path / "run"), train_rows(tmp_path / "run")
