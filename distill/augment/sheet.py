@@ -36,13 +36,14 @@ def contact_sheet(
         draw.text((left, _GAP // 2), title, fill="black")
         for row in range(len(batch.image)):
             top = _GAP + _LINE + row * (step + _LINE)
-            sheet.paste(_tile(batch, row, side), (left, top))
+            sheet.paste(tile(batch, row, side), (left, top))
             text = _shortened(caption(batch.target[row]), side, draw)
             draw.text((left, top + side), text, fill="black")
     return sheet
 
 
-def _tile(batch: Batch, row: int, side: int) -> Image.Image:
+def tile(batch: Batch, row: int, side: int) -> Image.Image:
+    """Draw a sample with its mask and boxes, its longer side at so many pixels."""
     levels = (as_float(batch.image[row]) * 255).round().cpu()
     levels = levels.expand(3, -1, -1) if len(levels) == 1 else levels[:3]
     if batch.mask is not None:

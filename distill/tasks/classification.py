@@ -28,6 +28,7 @@ class Classification:
     outputs: tuple[str, ...] = (LOGITS,)
     sources: Mapping[str, str] = CLASSIFIED
     pipeline_tag = "image-classification"
+    exported: tuple[str, ...] = (LOGITS,)
     numpy_code = """\
 shares = np.exp(logits - logits.max())
 for k in shares.argsort()[::-1][:5]:

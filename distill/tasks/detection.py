@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
+from PIL.Image import Image
 from torch import Tensor
 from torchmetrics import Metric
 from torchvision.ops import batched_nms, sigmoid_focal_loss
@@ -14,9 +15,11 @@ from distill.losses import giou_loss
 from distill.metrics.detection import BoxComparison, BoxFigures
 from distill.tasks.assign import IGNORED_POINT, assign, distances, valuable
 from distill.tasks.task import ImageData
+from distill.tasks.tells import Row, drawn
 from distill.wiring.gather import mean_over_processes
 
 POSITIVE, VALUABLE = "positive", "valuable"
+_SIDES, _SURE = ("left", "top", "right", "bottom"), 0.3
 _CLASSES, _BOXES, _EDGES, _COUNT = (f"assigned.{n}" for n in ("classes", "boxes", "edges", "count"))
 
 
@@ -51,6 +54,13 @@ class Detection:
     sources: Mapping[str, str] = {"batch.index": "index"}
     made: tuple[str, ...] = ("batch.boxes", _CLASSES, _BOXES, _EDGES, _COUNT)
     regions: tuple[str, ...] = (POSITIVE, VALUABLE)
+    pipeline_tag = "object-detection"
+    exported: tuple[str, ...] = ("scores", "boxes")
+    numpy_code = """\
+best = scores.max(1)
+for n in best.argsort()[::-1][:100]:
+    if best[n] > 0.3:  # boxes of one object: keep the best of those that overlap (NMS)
+        print(f"{best[n]:.4f}  {classes[scores[n].argmax()]}  {boxes[n].round(1).tolist()}")"""
 
     def check_outputs(self, outputs: Outputs, data: ImageData) -> None:
         """Check that there are classes and boxes at points.
@@ -117,6 +127,24 @@ class Detection:
         """Nothing: an image has no one class."""
         return ""
 
+    def rows(self, outputs: Outputs, classes: Sequence[str], most: int) -> list[Row]:
+        """The boxes of a score above 0.3, in pixels of the network's input, the best first."""
+        rows: list[Row] = []
+        for one in detections(outputs, least=_SURE):
+            row: Row = {"classes": [classes[k] for k in one["labels"].tolist()]}
+            row["scores"] = one["scores"].tolist()
+            row |= {side: one["boxes"][:, at].tolist() for at, side in enumerate(_SIDES)}
+            rows.append(row)
+        return rows
+
+    def pictures(self, images: Tensor, outputs: Outputs, classes: Sequence[str]) -> list[Image]:
+        """Images with the same boxes."""
+        found = detections(outputs, least=_SURE)
+        rows = [torch.full_like(one["labels"], row) for row, one in enumerate(found)]
+        parts = (torch.cat([one[name] for one in found]).cpu() for name in ("boxes", "labels"))
+        xyxy, labels = parts
+        return drawn(images.cpu(), boxes=Boxes(xyxy, torch.cat(rows).cpu(), labels))
+
     def make(
         self, batch: Batch, outputs: Mapping[str, Outputs], wanted: Collection[str]
     ) -> dict[str, Tensor]:
@@ -145,7 +173,7 @@ class Detection:
             found[VALUABLE] = valuable(points, boxes, owner)
         return found
 
-    def rows(self, value: Tensor, region: Tensor) -> Tensor:
+    def rows_at(self, value: Tensor, region: Tensor) -> Tensor:
         """The rows (m, ...) of a tensor (b, n, ...) at those points.
 
         Raises:

@@ -35,6 +35,7 @@ class MultiLabel:
     outputs: tuple[str, ...] = (LOGITS,)
     sources: Mapping[str, str] = CLASSIFIED
     pipeline_tag = "image-classification"
+    exported: tuple[str, ...] = (LOGITS,)
     numpy_code = """\
 shares = 1 / (1 + np.exp(-logits))
 for k in np.flatnonzero(shares > 0.5):

@@ -3,7 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
+from PIL.Image import Image
 from torch import Tensor
 from torchmetrics import Metric
 
@@ -11,6 +13,7 @@ from distill.core.batch import IGNORED, Batch
 from distill.core.outputs import LOGITS, Outputs, logits_of
 from distill.metrics.segmentation import PixelComparison, PixelFigures
 from distill.tasks.task import ImageData
+from distill.tasks.tells import Row, drawn
 
 KNOWN = "known"
 
@@ -29,6 +32,14 @@ class Segmentation:
     sources: Mapping[str, str] = {"batch.index": "index"}
     made: tuple[str, ...] = ("batch.mask",)
     regions: tuple[str, ...] = (KNOWN,)
+    pipeline_tag = "image-segmentation"
+    exported: tuple[str, ...] = (LOGITS,)
+    numpy_code = """\
+found = logits.argmax(0)
+shares = np.bincount(found.ravel(), minlength=len(classes)) / found.size
+for k in shares.argsort()[::-1]:
+    if shares[k]:
+        print(f"{shares[k]:.4f}  {classes[k]}")"""
 
     def check_outputs(self, outputs: Outputs, data: ImageData) -> None:
         """Check that there is a logit for each class at each pixel.
@@ -77,6 +88,21 @@ class Segmentation:
         """Nothing: an image has no one class."""
         return ""
 
+    def rows(self, outputs: Outputs, classes: Sequence[str], most: int) -> list[Row]:
+        """The classes of the largest areas, and their shares of the image, the largest first."""
+        found = self.predicted(outputs).argmax(1).flatten(1)
+        rows: list[Row] = []
+        for pixels in found.cpu():
+            shares = torch.bincount(pixels, minlength=len(classes)) / len(pixels)
+            values, places = shares.topk(min(most, int((shares > 0).sum())))
+            named = [classes[k] for k in places.tolist()]
+            rows.append({"classes": named, "shares": values.tolist()})
+        return rows
+
+    def pictures(self, images: Tensor, outputs: Outputs, classes: Sequence[str]) -> list[Image]:
+        """Images tinted by the classes of their pixels; the first class has no tint."""
+        return drawn(images.cpu(), masks=self.predicted(outputs).argmax(1).cpu())
+
     def make(
         self, batch: Batch, outputs: Mapping[str, Outputs], wanted: Collection[str]
     ) -> dict[str, Tensor]:
@@ -84,7 +110,7 @@ class Segmentation:
         mask = _mask(batch)
         return {"batch.mask": mask, KNOWN: mask != IGNORED}
 
-    def rows(self, value: Tensor, region: Tensor) -> Tensor:
+    def rows_at(self, value: Tensor, region: Tensor) -> Tensor:
         """The pixels (m,) of a mask (b, h, w), or (m, c) of maps (b, c, h, w), at those places.
 
         Raises:

@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 from torchvision.transforms.v2.functional import to_pil_image
 
+from distill.augment.sheet import tile
+from distill.core.batch import Batch, Boxes
 from distill.core.outputs import Outputs
 
 Row = dict[str, str | float | list[str] | list[float]]
@@ -22,11 +25,13 @@ class Tells(Protocol):
 
     Attributes:
         pipeline_tag: What the large hub calls the task.
-        numpy_code: Lines of Python that print what ``logits`` say, those of the only image in an
-            array of numpy, ``np``, by the names in ``classes``.
+        exported: Names of the outputs that an exported file gives.
+        numpy_code: Lines of Python that print what these outputs say, those of the only image,
+            arrays of numpy, ``np``, by the names in ``classes``; ``image`` is the image itself.
     """
 
     pipeline_tag: str
+    exported: tuple[str, ...]
     numpy_code: str
 
     def rows(self, outputs: Outputs, classes: Sequence[str], most: int) -> list[Row]:
@@ -47,6 +52,22 @@ def captioned(images: Tensor, captions: Sequence[str]) -> list[Image.Image]:
         (192, 212)
     """
     return [_captioned(to_pil_image(i.cpu()), c) for i, c in zip(images, captions, strict=True)]
+
+
+def drawn(
+    images: Tensor, masks: Tensor | None = None, boxes: Boxes | None = None
+) -> list[Image.Image]:
+    """Draw images (b, c, h, w), uint8, with masks (b, h, w) or boxes in them.
+
+    Example:
+        >>> import torch
+        >>> drawn(torch.zeros(1, 1, 8, 8, dtype=torch.uint8), masks=torch.ones(1, 8, 8))[0].size
+        (192, 192)
+    """
+    nothing = images.new_zeros(len(images), dtype=torch.int64)
+    batch = Batch(images, nothing, nothing, 0, mask=masks, boxes=boxes)
+    side = max(_SIDE, *images.shape[-2:])
+    return [tile(batch, row, side) for row in range(len(images))]
 
 
 def _captioned(image: Image.Image, caption: str) -> Image.Image:

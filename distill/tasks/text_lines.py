@@ -29,6 +29,7 @@ class TextLines:
     outputs: tuple[str, ...] = (LOGITS,)
     sources: Mapping[str, str] = CLASSIFIED
     pipeline_tag = "image-to-text"
+    exported: tuple[str, ...] = (LOGITS,)
     numpy_code = """\
 path = logits.argmax(1)
 print("".join(classes[k] for k, before in zip(path, [0, *path]) if k not in (0, before)))"""

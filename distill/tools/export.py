@@ -11,20 +11,40 @@ from torch import Tensor, nn
 
 from distill.core.errors import RecipeError
 from distill.core.files import write_bytes
+from distill.core.outputs import by_name
 from distill.core.preprocessing import FILE as PREPROCESS
 from distill.core.randomness import fold, uniform
 from distill.runs.directory import read_finished
 from distill.runs.result import Result
 from distill.runs.session import quiet_lightning
+from distill.tasks import Tells
 from distill.tools.snippet import FILE as SNIPPET
 from distill.tools.snippet import snippet
 from distill.tools.student import open_student
 
-_Network = Callable[[Tensor], Tensor]
-_Writer = Callable[[nn.Module, Tensor, Path, str], None]
+_Network = Callable[[Tensor], tuple[Tensor, ...]]
+_Writer = Callable[["Exported", Tensor, Path, str], None]
 _Reader = Callable[[Path], _Network]
-_TOLERANCE = 1e-3
+_TOLERANCE, _LEAST = 1e-3, torch.finfo(torch.float32).tiny
 _ANY_BATCH = {"image": {0: torch.export.Dim("b")}}
+
+
+class Exported(nn.Module):
+    """A student that gives some of its outputs, in order.
+
+    Args:
+        network: Maps images to a tensor, or to tensors by name.
+        names: Of the outputs.
+    """
+
+    def __init__(self, network: nn.Module, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.network, self.names = network, names
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """The outputs for float32 images (b, c, h, w) in 0..1."""
+        found = by_name(self.network(image), alone=self.names[0])
+        return tuple(found[name] for name in self.names)
 
 
 @torch.no_grad()
@@ -38,7 +58,9 @@ def export(
 
     The file maps ``image``, float32 (b, c, h, w) in 0..1, to ``logits`` (b, k), whatever b is; the
     normalisation is inside, c, h and w are those of the run's images, and the k classes are those
-    of its ``result.json``; for text lines logits are (b, t, k), for lines as wide as the run's.
+    of its ``result.json``; for text lines logits are (b, t, k), for lines as wide as the run's, of
+    segmenters (b, k, h, w). Detectors give ``scores`` (b, n, k) and ``boxes`` (b, n, 4), left, top,
+    right and bottom in pixels, of n points: which of them repeat each other is left to the reader.
     Neither the images nor the teacher are needed (but SimKD's, whose classifier is in the student),
     and the weights are float32 whatever precision the run had. How an image becomes an input stands
     in the file: as ``preprocess`` in ONNX's metadata, as the extra file ``preprocess.json`` of a
@@ -65,7 +87,9 @@ def export(
         told = "does not say the images' shape: an earlier version wrote it"
         raise RecipeError(str(run_dir / "result.json"), told)
     trained = open_student(run_dir, trusted)
-    program, described = trained.network, trained.preprocessing
+    task, described = trained.task, trained.preprocessing
+    names = task.exported if isinstance(task, Tells) else task.outputs[:1]
+    program = Exported(trained.network, names).eval()
     image = _images(3, result["dataset"]["shape"])
     temporary = out.with_name(f"{out.stem}.tmp{out.suffix}")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -74,15 +98,16 @@ def export(
             write(program, image[:2], temporary, described.text(inside=True))
             off = max(_off(program, read(temporary), image[:n]) for n in (1, 3))
         if not off <= _TOLERANCE:
-            raise RecipeError(str(run_dir), f"the file's logits are off by {off:.1g} of their size")
+            told = f"the file's {', '.join(names)} are off by {off:.1g} of their size"
+            raise RecipeError(str(run_dir), told)
         temporary.replace(out)
     finally:
         temporary.unlink(missing_ok=True)
     console = console or Console()
-    _print_summary(console, out, result, off)
+    _print_summary(console, out, result, names, off)
     if out.suffix == ".onnx":
         shown = out.with_name(SNIPPET)
-        write_bytes(shown, snippet(out.name, described, trained.task).encode())
+        write_bytes(shown, snippet(out.name, described, task).encode())
         console.print(f"run      python {shown} IMAGE", highlight=False, soft_wrap=True)
     return out
 
@@ -106,12 +131,12 @@ def _images(n: int, shape: Sequence[int]) -> Tensor:
     return uniform(fold("export"), torch.arange(n), pixels).view(n, *shape)
 
 
-def _write_onnx(program: nn.Module, image: Tensor, path: Path, described: str) -> None:
+def _write_onnx(program: Exported, image: Tensor, path: Path, described: str) -> None:
     exported = torch.onnx.export(
         program,
         (image,),
         input_names=["image"],
-        output_names=["logits"],
+        output_names=list(program.names),
         dynamic_shapes=_ANY_BATCH,
         dynamo=True,
         verbose=False,
@@ -126,10 +151,15 @@ def _read_onnx(path: Path) -> _Network:
     from onnxruntime import InferenceSession  # an optional package
 
     session = InferenceSession(path, providers=["CPUExecutionProvider"])
-    return lambda image: torch.from_numpy(session.run(None, {"image": image.numpy()})[0])
+
+    def run(image: Tensor) -> tuple[Tensor, ...]:
+        found = session.run(None, {"image": image.numpy()})
+        return tuple(torch.from_numpy(value) for value in found)
+
+    return run
 
 
-def _write_pt2(program: nn.Module, image: Tensor, path: Path, described: str) -> None:
+def _write_pt2(program: Exported, image: Tensor, path: Path, described: str) -> None:
     exported = torch.export.export(program, (image,), dynamic_shapes=_ANY_BATCH)
     torch.export.save(exported, path, extra_files={PREPROCESS: described})
 
@@ -139,10 +169,9 @@ def _read_pt2(path: Path) -> _Network:
 
 
 def _off(program: nn.Module, written: _Network, image: Tensor) -> float:
-    """The largest difference of any logit, as a share of the largest logit."""
-    expected = program(image)
-    gap = (written(image) - expected).abs().max()
-    return float(gap / expected.abs().max().clamp_min(torch.finfo(gap.dtype).tiny))
+    """The largest difference in any output, as a share of that output's largest value."""
+    pairs = zip(program(image), written(image), strict=True)
+    return max(float((b - a).abs().max() / a.abs().max().clamp_min(_LEAST)) for a, b in pairs)
 
 
 @contextmanager
@@ -155,12 +184,14 @@ def export_errors(run_dir: Path) -> Iterator[None]:
         raise RecipeError(str(run_dir), f"the student cannot be exported: {problem}") from error
 
 
-def _print_summary(console: Console, out: Path, result: Result, off: float) -> None:
+def _print_summary(
+    console: Console, out: Path, result: Result, names: tuple[str, ...], off: float
+) -> None:
     data = result["dataset"]
-    shape = ", ".join(str(n) for n in data["shape"])
+    shape, classes = ", ".join(str(n) for n in data["shape"]), len(data["classes"])
     for line in (
         f"input    image: float32 (b, {shape}) in 0..1; the normalisation is inside",
-        f"output   logits: {len(data['classes'])} classes; off by {off:.1e} of the largest",
+        f"output   {', '.join(names)}: {classes} classes; off by {off:.1e} of the largest",
         f"file     {out}: {out.stat().st_size / 1e6:.2f} MB",
     ):
         console.print(line, highlight=False, soft_wrap=True)

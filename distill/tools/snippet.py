@@ -34,7 +34,7 @@ classes, (height, width) = facts["classes"], facts["size"]
 image = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert(facts["mode"])
 {resized}
 pixels = np.asarray(image, np.float32).reshape(height, width, -1).transpose(2, 0, 1) / 255
-logits = session.run(["logits"], {{"image": pixels[None]}})[0][0]
+{given} = (each[0] for each in session.run({names}, {{"image": pixels[None]}}))
 {told}
 '''
 
@@ -47,6 +47,9 @@ def snippet(file: str, preprocessing: Preprocessing, task: Task) -> str:
         preprocessing: How an image becomes its input; the file's metadata has it too.
         task: Says what its outputs mean.
     """
-    told = task.numpy_code if isinstance(task, Tells) else "print(logits)"
+    names = task.exported if isinstance(task, Tells) else task.outputs[:1]
+    given = f"({', '.join(names)},)"
+    told = task.numpy_code if isinstance(task, Tells) else f"print({names[0]})"
     resized = _RESIZED[preprocessing.resize]
-    return _PROGRAM.format(file=json.dumps(file), name=FILE, resized=resized, told=told)
+    parts = {"name": FILE, "resized": resized, "given": given, "told": told}
+    return _PROGRAM.format(file=json.dumps(file), names=json.dumps(names), **parts)

@@ -34,7 +34,7 @@ class Places(Protocol):
             wanted: Some of ``made`` and ``regions``.
         """
 
-    def rows(self, value: Tensor, region: Tensor) -> Tensor:
+    def rows_at(self, value: Tensor, region: Tensor) -> Tensor:
         """The rows (m, ...) of a tensor at the places where a region is true.
 
         Raises:

@@ -96,7 +96,7 @@ class Wiring:
                 raise ValueError(f"{missing}: its layer did not run, or the data lack it")
             if key.region and self._sources.places is not None:
                 region = found[key.region]
-                found[str(key)] = self._sources.places.rows(found[key.whole], region)
+                found[str(key)] = self._sources.places.rows_at(found[key.whole], region)
         return {key: found[key] for key in self._keys}
 
     def evaluate(self, context: Context, names: Collection[str] | None = None) -> Context:

@@ -4,6 +4,8 @@ import copy
 import csv
 import json
 import os
+import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +14,18 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from onnxruntime import InferenceSession
 from safetensors.torch import load_file
+from torchvision.transforms.v2.functional import to_pil_image
 
 from distill import recipes, runs
 from distill.core.errors import RecipeError
+from distill.data.scenes import scenes
 from distill.recipes.build import build
+from distill.tasks import Detection
+from distill.tools.export import export
+from distill.tools.predict import predict
+from distill.tools.student import open_student
 from tests.fixtures.runs import QUIET, EveryStep, assert_same, final_state, resume_from, train_rows
 
 pytest.importorskip("faster_coco_eval", reason="needs the extra dense")
@@ -187,6 +196,61 @@ def test_a_wrong_recipe_is_told_in_a_line(
         runs.fit(tree, tmp_path / "run", console=QUIET)
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "run").exists()
+
+
+def picture(folder: Path) -> Path:
+    """A scene as a file."""
+    image = scenes("test", 1, 48, False).images[0]
+    to_pil_image(image).save(folder / "scene.png")
+    return folder / "scene.png"
+
+
+@pytest.mark.parametrize("kind", ["segment", "detect"])
+def test_a_student_is_exported_and_predicts(
+    kind: str,
+    teacher_of: dict[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run_dir, image = Path(teacher_of[kind]), picture(tmp_path)
+    assert predict(run_dir, [image], tmp_path / "told", console=QUIET).told == 1
+    with (tmp_path / "told" / "predictions.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (tmp_path / "told" / row["picture"]).is_file()
+    columns = {"segment": {"classes", "shares"}, "detect": {"classes", "scores", "left", "top"}}
+    assert columns[kind] <= row.keys()
+    for end in ("onnx", "pt2"):
+        export(run_dir, tmp_path / f"student.{end}", console=QUIET)
+    student = load_run(run_dir)
+    pixels = torch.rand(3, 1, 48, 48, generator=torch.Generator().manual_seed(0))
+    session = InferenceSession(tmp_path / "student.onnx")
+    names = [output.name for output in session.get_outputs()]
+    with torch.no_grad():
+        outputs = student(pixels)
+    expected = {"logits": outputs} if isinstance(outputs, torch.Tensor) else outputs
+    for name, value in zip(names, session.run(None, {"image": pixels.numpy()}), strict=True):
+        torch.testing.assert_close(torch.from_numpy(value), expected[name], atol=1e-3, rtol=1e-3)
+    monkeypatch.setattr(sys, "argv", ["run_onnx.py", str(image)])
+    runpy.run_path(str(tmp_path / "run_onnx.py"))
+    told = capsys.readouterr().out
+    assert kind == "detect" or re.match(r"0\.\d{4}  (ground|\d)\n", told)
+
+
+def test_what_a_detector_found_is_told_and_drawn() -> None:
+    box = torch.tensor([[[4.0, 4, 20, 20]]])
+    outputs = {"scores": torch.tensor([[[0.1, 0.9]]]), "boxes": box}
+    row, *_ = Detection().rows(outputs, ["cat", "dog"], 5)
+    assert row["classes"] == ["dog"]
+    assert [row[side] for side in ("left", "top", "right", "bottom")] == [[4], [4], [20], [20]]
+    image = torch.zeros(1, 1, 48, 48, dtype=torch.uint8)
+    (drawn,) = Detection().pictures(image, outputs, ["cat", "dog"])
+    assert drawn.getpixel((4 * 4, 10 * 4)) != (0, 0, 0)
+    assert drawn.getpixel((2, 2)) == (0, 0, 0)
+
+
+def load_run(run_dir: Path) -> torch.nn.Module:
+    return open_student(run_dir).network
 
 
 def test_weights_are_those_of_the_last_step(teacher_of: dict[str, str]) -> None:

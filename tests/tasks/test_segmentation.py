@@ -49,9 +49,9 @@ def test_what_terms_read() -> None:
     made = TASK.make(batch(mask, n=1, side=2), {}, ["known"])
     assert made["batch.mask"].dtype == torch.int64
     assert made["known"].tolist() == [[[True, False], [True, True]]]
-    assert TASK.rows(mask, made["known"]).tolist() == [0, 1, 2]
+    assert TASK.rows_at(mask, made["known"]).tolist() == [0, 1, 2]
     maps = torch.arange(8.0).view(1, 2, 2, 2)
-    assert TASK.rows(maps, made["known"]).tolist() == [[0, 4], [2, 6], [3, 7]]
+    assert TASK.rows_at(maps, made["known"]).tolist() == [[0, 4], [2, 6], [3, 7]]
 
 
 def test_no_mask_is_told() -> None:
