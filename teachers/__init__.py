@@ -1,4 +1,4 @@
-"""Teachers: finished runs, checkpoints, models of timm, ensembles, or a virtual one."""
+"""Teachers: runs, checkpoints, models of timm and transformers, ONNX files, ensembles, or none."""
 
 from teachers.cached import Cached
 from teachers.embeddings import Embeddings
@@ -6,7 +6,9 @@ from teachers.ensemble import Ensemble
 from teachers.from_checkpoint import from_checkpoint
 from teachers.from_run import from_run
 from teachers.one_output import OneOutput
+from teachers.onnx_model import onnx_model
 from teachers.resized import Resized
+from teachers.transformers_model import transformers_model
 from teachers.virtual import VirtualTeacher
 from teachers.zoo import timm_model
 
@@ -19,5 +21,7 @@ __all__ = [
     "VirtualTeacher",
     "from_checkpoint",
     "from_run",
+    "onnx_model",
     "timm_model",
+    "transformers_model",
 ]

@@ -26,7 +26,10 @@ START_UP = {
     ("distill/core/walk.py", "torch"),
 }
 # packages that come with an extra may be missing,
-OPTIONAL = {"huggingface_hub", "matplotlib", "onnxruntime", "optuna", "pandas", "pyarrow", "ray"}
+OPTIONAL = {
+    "huggingface_hub",
+    *("matplotlib", "onnx", "onnxruntime", "optuna", "pandas", "pyarrow", "ray", "transformers"),
+}
 # as may those that the pages of a report are made with, which the file asks for together,
 OPTIONAL_TOGETHER = {("distill/report/write.py", "distill")}
 # and these take seconds.

@@ -28,6 +28,7 @@ INTEGRATION = {
     "runs/test_exact_resume.py",
     "runs/test_generated_runs.py",
     "runs/test_foreign.py",
+    "runs/test_foreign_teachers.py",
     "runs/test_killed.py",
     "runs/test_processes.py",
     "runs/test_resume.py",
