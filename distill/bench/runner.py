@@ -19,8 +19,10 @@ from distill.recipes.stages import check_stages, last_stage
 from distill.results.compare import Row
 from distill.results.scores import scores_of
 from distill.runs.directory import lock_run_dir
-from distill.runs.repeatable import RepeatableRun, digest
+from distill.runs.repeatable import RepeatableRun, digest, is_signed, refuse_others
 from distill.runs.result import Result
+
+_TABLES = ("results.csv", "table.md", "plot.png")
 
 
 class RunsFailedError(RuntimeError):
@@ -69,6 +71,7 @@ def bench(
     with lock_run_dir(out, again="the same command goes on from here"):
         teacher = _teacher(spec, out, overrides, trusted)
         cells = _cells(spec, out, overrides, trusted, teacher)
+        _refuse_other_tables(out, [*([teacher] if teacher else []), *(cell.run for cell in cells)])
         if teacher is not None:
             _train_teacher(teacher, console)
         rows, failed = _run_cells(cells, out, console, jobs)
@@ -78,6 +81,13 @@ def bench(
         message = f"{failed} of {len(cells)} runs failed; the same command tries them again"
         raise RunsFailedError(message)
     return rows
+
+
+def _refuse_other_tables(out: Path, runs: Sequence[RepeatableRun]) -> None:
+    """Tables come after the first run: without one, they are somebody else's."""
+    earlier = (note.parent for note in out.glob("*/seed*/*.sha256"))
+    if not any(is_signed(folder) for folder in (*(run.run_dir for run in runs), *earlier)):
+        refuse_others(out, _TABLES)
 
 
 def _teacher(
@@ -196,8 +206,7 @@ def _scores(row: Row) -> str:
 
 
 def _record_failure(cell: _Cell, done: TaskResult, progress: Progress) -> None:
-    cell.run.run_dir.mkdir(parents=True, exist_ok=True)
-    (cell.run.run_dir / "error.txt").write_text(done.traceback or done.error)
+    cell.run.note_error(done.traceback or done.error)
     progress.ended(f"{cell.method:12} seed {cell.seed}  FAILED: {done.error}")
 
 

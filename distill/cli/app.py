@@ -107,6 +107,10 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("run_dir", type=Path)
     add_trust(test)
     test.add_argument("--data.test", dest="source", metavar="SOURCE", help="other test images")
+    test.add_argument(
+        "--data.image_size", dest="image_size", type=int, metavar="PIXELS", help="resize them to it"
+    )
+    test.usage = f"{test.prog} RUN_DIR [--data.test SOURCE] [--data.image_size PIXELS]"
     test.set_defaults(command=commands.test)
 
     export = kinds.add_parser(

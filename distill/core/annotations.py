@@ -108,6 +108,11 @@ def takes_numbers(annotation: Any) -> bool:  # noqa: ANN401
     return is_untyped(annotation) or any(o in numbers or get_origin(o) is Literal for o in found)
 
 
+def takes_tensor(annotation: Any) -> bool:  # noqa: ANN401
+    """Whether a tensor is a value of it."""
+    return Tensor in alternatives(annotation)
+
+
 def wanted(annotation: Any) -> tuple[type, ...]:  # noqa: ANN401
     """The types of the objects that a class path may stand for here."""
     found: list[type] = []
@@ -243,6 +248,15 @@ def _named_parts(target: Callable[..., Any]) -> list[Any]:
     parts = get_signature_parameters(target, "__init__" if inspect.isclass(target) else None)
     unnamed = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return [part for part in parts if part.kind not in unnamed]
+
+
+def takes_keywords(target: Callable[..., Any]) -> bool:
+    """Whether a class or function also takes arguments that it does not name."""
+    try:
+        parts = inspect.signature(target).parameters.values()
+    except ValueError:  # of a class that is written in C
+        return False
+    return any(part.kind is inspect.Parameter.VAR_KEYWORD for part in parts)
 
 
 def spell(annotation: Any) -> str:  # noqa: ANN401

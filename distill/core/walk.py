@@ -24,7 +24,9 @@ from distill.core.annotations import (
     mappings,
     sequences,
     spell,
+    takes_keywords,
     takes_numbers,
+    takes_tensor,
     takes_text,
     wanted,
     wanted_classes,
@@ -39,6 +41,7 @@ DEPTH = 60
 _BASES = ("Callback", "LRScheduler", "LightningDataModule", "LightningModule", "Logger", "Metric")
 _ABSTRACT = ("Module", "Optimizer", *_BASES)
 """Names of classes that are there to be inherited from and do nothing themselves."""
+_LISTS = "; a recipe holds no tensors: distill.losses.CrossEntropyLoss takes a list"
 
 
 class Node(typing.NamedTuple):
@@ -119,7 +122,7 @@ class Walk:
             place = f"{key}.{short(str(name))}"
             if name not in known:
                 told = f"{name_of} has no argument {shown(str(name))}"
-                raise RecipeError(place, told + nearest(str(name)[:80], known))
+                raise RecipeError(place, told + _instead(target, str(name)[:80], known))
             if name in refused and value is not None:
                 raise RecipeError(place, "may not be given in a recipe")
             self.visit(place, value, known[name].annotation)
@@ -176,7 +179,8 @@ class Walk:
     def _sequence(self, key: str, value: Sequence[object], annotation: Any) -> None:  # noqa: ANN401
         options = sequences(annotation)
         if not options:
-            raise RecipeError(key, f"needs {spell(annotation)}, got {shown(value)}")
+            told = f"needs {spell(annotation)}, got {shown(value)}"
+            raise RecipeError(key, told + (_LISTS if takes_tensor(annotation) else ""))
         self._first_that_passes([partial(self._entries, key, value, option) for option in options])
 
     def _entries(self, key: str, value: Sequence[object], option: tuple[Any, ...]) -> None:
@@ -197,6 +201,15 @@ class Walk:
                 self._depth = depth
             else:
                 return
+
+
+def _instead(target: Callable[..., Any], name: str, known: Collection[str]) -> str:
+    """What to write for an argument that a class or function does not name."""
+    if not takes_keywords(target):
+        return nearest(name, known)
+    of_timm = target.__module__.split(".")[0] == "timm"
+    named = "students.timm_model or teachers.timm_model" if of_timm else "one that lists it"
+    return f", only **kwargs, which cannot be checked: name {named}"
 
 
 def _check_one_of(key: str, name: object, names: Any) -> None:  # noqa: ANN401

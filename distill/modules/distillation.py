@@ -18,6 +18,7 @@ from distill.modules.objective import Objective, placed_terms, reseed_step
 from distill.modules.optimization import Decay, Optimization, PlateauSteps
 from distill.modules.teacher import TeacherMode
 from distill.modules.teaching import Teaching
+from distill.modules.unused import allow_unused
 from distill.wiring.loss_modules import LossModules
 from distill.wiring.term import Term
 from distill.wiring.wiring import Context
@@ -112,6 +113,8 @@ class Distillation(pl.LightningModule):
             batch = dry_run_batch(data, self.device)
             outputs = self.networks.dry_run(batch, data, unread=self.objective.unread("teacher"))
             self.objective.dry_run(batch, outputs, self.teaching.stored)
+            if stage == "fit":
+                allow_unused(self, batch)
         self.evaluation.scored = self.networks.fitting
         if stage == "fit":
             read = self.objective.wiring.keys_of("teacher")

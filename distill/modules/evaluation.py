@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
@@ -78,10 +79,13 @@ class Evaluation(nn.Module):
         task, batch = cast(Task, self._task), self.batch(module, given)
         n = len(batch.image)
         for name in self._due(stage):
-            outputs = outputs_of(name, batch)
-            self._metric(name).update(task.predicted(outputs), task.target(batch))
-            loss = task.label_loss(outputs, batch) if name != _TEACHER else None
-            if loss is not None:
+            loss: Tensor | None = torch.zeros((), device=batch.image.device)
+            if n:  # a process may get a last batch of nothing
+                outputs = outputs_of(name, batch)
+                self._metric(name).update(task.predicted(outputs), task.target(batch))
+            if n and name != _TEACHER:
+                loss = task.label_loss(outputs, batch)
+            if name != _TEACHER and loss is not None:
                 several = module.trainer.world_size > 1
                 curve = _curve(f"{stage}/loss", name)
                 module.log(curve, loss, batch_size=n, sync_dist=several)

@@ -10,13 +10,16 @@ from torch import Tensor
 from distill.core.errors import NonFiniteError
 
 
-def check_total(total: Tensor, values: Mapping[str, Tensor], step: int) -> None:
+def check_total(
+    total: Tensor, values: Mapping[str, Tensor], step: int, target: Tensor | None = None
+) -> None:
     """Check an objective.
 
     Args:
         total: The weighted sum.
         values: The terms by name.
         step: Which step of the run it is, for the message.
+        target: The class numbers of the batch, if a term reads them.
 
     Raises:
         NonFiniteError: Naming the terms that are infinite or NaN.
@@ -24,7 +27,13 @@ def check_total(total: Tensor, values: Mapping[str, Tensor], step: int) -> None:
     if not torch.isfinite(total):
         names = [name for name, value in values.items() if not torch.isfinite(value)]
         term = ", ".join(names) or "the weighted sum"
-        raise NonFiniteError(f"train/loss/{term} is not finite at step {step}")
+        unlabelled = target is not None and bool((target < 0).all())
+        why = (
+            ": no image of its batch has a label; distill.losses.CrossEntropyLoss is 0 there"
+            if unlabelled
+            else ""
+        )
+        raise NonFiniteError(f"train/loss/{term} is not finite at step {step}{why}")
 
 
 class FiniteWeights(pl.Callback):

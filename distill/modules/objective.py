@@ -47,6 +47,7 @@ class Objective:
     Attributes:
         wiring: What captures their inputs, from ``wire`` on.
         shapes: Of every tapped tensor of two samples, by key, after ``dry_run``.
+        unreached: Names of parameters without a gradient, where several processes train.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Objective:
         self._wiring: Wiring | None = None
         self._networks: dict[str, nn.Module] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
+        self.unreached: list[str] = []
 
     @property
     def wiring(self) -> Wiring:
@@ -131,8 +133,12 @@ class Objective:
             self.read_batch_norms()
 
     def notes(self) -> list[str]:
-        """What is tapped and of which shape, a line each."""
-        return [f"tap      {key} {shape[1:]}" for key, shape in self.shapes.items()]
+        """What is tapped and of which shape, a line each, and what gets no gradient."""
+        taps = [f"tap      {key} {shape[1:]}" for key, shape in self.shapes.items()]
+        if not self.unreached:
+            return taps
+        told = f"{self.unreached[0]} gets no gradient, of {len(self.unreached)} parameters"
+        return [*taps, f"note     ddp_find_unused_parameters_true: {told}"]
 
     def clear(self) -> None:
         """Let go of what a pass captured that no term will read."""
@@ -156,7 +162,8 @@ class Objective:
             NonFiniteError: Naming the terms that are infinite or NaN.
         """
         weighted = {name: self.terms[name].term.weight * value for name, value in values.items()}
-        check_total(torch.stack(list(weighted.values())).sum(), values, module.global_step)
+        total = torch.stack(list(weighted.values())).sum()
+        check_total(total, values, module.global_step, context.get("batch.target"))
         if self._watched is not None and logs_this_step(module.trainer):
             norms = gradient_norms(weighted, context[self._watched])
             module.log_dict({f"train/gradient/{name}": norm for name, norm in norms.items()})

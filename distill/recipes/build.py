@@ -19,6 +19,7 @@ from distill.core.echo import short
 from distill.core.errors import RecipeError
 from distill.core.trust import trusting
 from distill.recipes.check import Node, blame, check
+from distill.recipes.defaults import leave_out_objects
 from distill.recipes.files import Tree, parse
 from distill.recipes.recipe import Recipe
 
@@ -71,9 +72,20 @@ def build(recipe: Recipe | Tree, run_dir: str, trusted: Sequence[str] = ()) -> B
             built = parser.instantiate(config)
     except Exception as error:
         cause = _first_cause(error)
-        raise RecipeError(blame(nodes, cause), " ".join(str(cause).split())) from error
+        raise RecipeError(*_told(nodes, error, cause)) from error
+    leave_out_objects(config, tree)
     plain = Recipe(_plain(parser, config))
     return Built(built.model, built.data, dict(vars(built.trainer)), plain, nodes)
+
+
+def _told(nodes: list[Node], error: BaseException, cause: BaseException) -> tuple[str, str]:
+    """The key and what to say of it, in one line; of a package that is missing, what to install."""
+    key = blame(nodes, cause)
+    if missing := re.findall(r"Requirement '([\w.-]+)[^']*' not met", str(error)):
+        # Of the parser's two ways to read loggers, one or a list, the error tells the wrong one.
+        key = "trainer.logger" if key == "recipe" else key
+        return key, f"needs a package that is not installed: pip install {missing[-1]}"
+    return key, " ".join(str(cause).split())
 
 
 def _seed_generators(seed: int) -> None:

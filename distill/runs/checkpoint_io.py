@@ -127,6 +127,11 @@ def is_valid(path: Path) -> bool:
     return path.is_file() and sha256(path) in _listed(path)
 
 
+def has_sidecar(path: Path) -> bool:
+    """Whether a checkpoint was written here, be it damaged since."""
+    return _sidecar(path).is_file()
+
+
 def newest_valid(folder: Path) -> Path | None:
     """The newest undamaged checkpoint in a folder."""
     return next((path for path in _newest_first(folder) if is_valid(path)), None)

@@ -5,6 +5,7 @@ import os
 import shlex
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from os.path import lexists
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,18 @@ from distill.core.rank import first_process
 from distill.core.stopping import Stopped
 from distill.core.trust import further
 from distill.recipes import Recipe, read
+<<<<<<< HEAD
 from distill.results.model_card import FILE as CARD
 from distill.runs.checkpoint_io import latest_valid_checkpoint, newest_valid
 from distill.runs.overwrite import ASIDE, drop, put_aside, put_back
+=======
+from distill.runs.checkpoint_io import has_sidecar, latest_valid_checkpoint, newest_valid
+>>>>>>> 388291c (Nobody else's files are written over or removed; defaults that no recipe holds; unused parameters in DDP)
 
 STAGES = "stages"
 """The folder in which a run of several stages keeps theirs."""
 WEIGHTS = "student.safetensors"
-_WRITTEN = (
+_FILES = (
     "config.yaml",
     "metrics.csv",
     "result.json",
@@ -41,6 +46,10 @@ _WRITTEN = (
     PREPROCESS,
     CARD,
     "error.txt",
+)
+_WRITTEN = (
+    *_FILES,
+    *(f".{name}.tmp" for name in _FILES),
     "checkpoints/*.ckpt",
     "checkpoints/*.ckpt.sha256",
     "checkpoints/.*.tmp",
@@ -48,6 +57,7 @@ _WRITTEN = (
     "losses/*.safetensors",
 )
 """What runs write, and nothing else is ever removed."""
+_INNER = ("checkpoints", "peers", "losses")
 _NAME = "# recipe: "
 
 
@@ -69,12 +79,27 @@ def lock_run_dir(run_dir: Path, again: str = "", overwrite: bool = False) -> Ite
     if not first_process():
         yield
         return
+<<<<<<< HEAD
     made = _make(run_dir)
     lock, owner = _owned(run_dir), run_dir / ".pid"
     if overwrite:
         put_aside(run_dir, [*_WRITTEN, *(f"{STAGES}/*/{pattern}" for pattern in _WRITTEN)])
+=======
+    made = [folder for folder in (run_dir, *run_dir.parents) if not folder.exists()]
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError, ValueError) as error:
+        raise RecipeError(str(run_dir), "cannot be a folder: a file is in its place") from error
+    lock, owner = FileLock(run_dir / ".lock", timeout=0), run_dir / ".pid"
+    _check_ours(run_dir / ".lock", owner)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        pid = owner.read_text() if owner.exists() else "unknown"
+        raise RecipeError(str(run_dir), f"is in use by process {pid}") from error
+>>>>>>> 388291c (Nobody else's files are written over or removed; defaults that no recipe holds; unused parameters in DDP)
     held_a_run = (run_dir / "config.yaml").exists()
-    before = set(run_dir.rglob("*"))
+    before = {*_parts(run_dir)}
     try:
         owner.write_text(str(os.getpid()))
         yield
@@ -95,6 +120,7 @@ def lock_run_dir(run_dir: Path, again: str = "", overwrite: bool = False) -> Ite
         lock.release()
 
 
+<<<<<<< HEAD
 def _owned(run_dir: Path) -> FileLock:
     """Own a directory."""
     lock, owner = FileLock(run_dir / ".lock", timeout=0), run_dir / ".pid"
@@ -117,6 +143,19 @@ def _make(run_dir: Path) -> list[Path]:
         told = f"cannot be a folder: {getattr(error, 'strerror', None) or error}"
         raise RecipeError(shown(str(run_dir)), told) from error
     return missing
+=======
+def _check_ours(lock: Path, owner: Path) -> None:
+    """Check that somebody else's files do not stand where the owner of a directory is noted."""
+    theirs = [path for path in (lock, owner) if lexists(path) and not _is_plain_file(path)]
+    if lexists(owner) and not theirs:  # ours holds a number, and is never without its lock
+        theirs = [] if lexists(lock) and owner.read_bytes().isdigit() else [owner]
+    if theirs:
+        raise RecipeError(str(theirs[0]), "is not of a run: choose another folder")
+
+
+def _is_plain_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+>>>>>>> 388291c (Nobody else's files are written over or removed; defaults that no recipe holds; unused parameters in DDP)
 
 
 def _holds_work(run_dir: Path) -> bool:
@@ -131,18 +170,28 @@ def clear_run(run_dir: Path, kept: Collection[Path] = ()) -> None:
 
     Args:
         run_dir: The run's directory.
-        kept: Files that were there before.
+        kept: Files and folders that were there before.
     """
-    for folder in [*run_dir.glob(f"{STAGES}/*"), run_dir]:
+    ours = [path for path in _parts(run_dir) if path not in kept]
+    for path in ours:
+        if not path.is_dir():
+            path.unlink()
+        elif not path.is_symlink() and not any(path.iterdir()):
+            path.rmdir()
+
+
+def _parts(run_dir: Path) -> Iterator[Path]:
+    """The files that runs write, as far as they are there, and the folders, after what is in them.
+
+    Also those behind links, which a plain walk leaves out.
+    """
+    stages = [*run_dir.glob(f"{STAGES}/*")]
+    for folder in [*stages, run_dir]:
         for pattern in _WRITTEN:
-            for path in set(folder.glob(pattern)) - set(kept):
-                path.unlink()
-        for inner in ("checkpoints", "peers", "losses"):
-            if (folder / inner).is_dir() and not any((folder / inner).iterdir()):
-                (folder / inner).rmdir()
-    for folder in [*run_dir.glob(f"{STAGES}/*"), run_dir / STAGES]:
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+            found = _found(folder, pattern)
+            yield from (path for path in found if path.suffix != ".ckpt" or has_sidecar(path))
+        yield from (folder / inner for inner in _INNER if (folder / inner).is_dir())
+    yield from (folder for folder in [*stages, run_dir / STAGES] if folder.is_dir())
 
 
 def _remove_made(run_dir: Path, made: list[Path]) -> None:
@@ -161,6 +210,7 @@ def refuse_second_run(run_dir: Path) -> None:
     Raises:
         RecipeError: If it does.
     """
+<<<<<<< HEAD
     if not any(any(run_dir.glob(pattern)) for pattern in (*_WRITTEN, f"{STAGES}/*")):
         return
     advice = "use another --run_dir"
@@ -181,6 +231,22 @@ def resume_command(run_dir: Path) -> str:
     """The command that goes on with a run, with the trust that this one was given."""
     trust = f" --trust {','.join(further())}" if further() else ""
     return f"distill resume {shlex.quote(str(run_dir))}{trust}"
+=======
+    for inner in (*_INNER, STAGES):
+        if lexists(run_dir / inner) and not (run_dir / inner).is_dir():
+            raise RecipeError(str(run_dir / inner), "is in the way of a run's folder of that name")
+    if any(any(_found(run_dir, pattern)) for pattern in (*_WRITTEN, f"{STAGES}/*")):
+        message = f"is not empty: use `distill resume {run_dir}` or another --run_dir"
+        raise RecipeError(str(run_dir), message)
+>>>>>>> 388291c (Nobody else's files are written over or removed; defaults that no recipe holds; unused parameters in DDP)
+
+
+def _found(folder: Path, pattern: str) -> Iterator[Path]:
+    """The files of a pattern; ``glob`` leaves out links to nowhere that are named whole."""
+    if "*" in pattern:
+        yield from folder.glob(pattern)
+    elif lexists(folder / pattern):
+        yield folder / pattern
 
 
 def checkpoint_to_resume(run_dir: Path) -> Path | None:

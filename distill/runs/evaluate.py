@@ -21,6 +21,7 @@ def evaluate(
     source: str | None = None,
     trusted: Sequence[str] = (),
     console: Console | None = None,
+    image_size: int | None = None,
 ) -> Result:
     """Test the student of a finished run.
 
@@ -29,6 +30,7 @@ def evaluate(
         source: Test images, where they are not the recipe's.
         trusted: Further packages whose classes the recipe may name.
         console: Where to print.
+        image_size: Height and width to resize the images to, where not as in the recipe.
 
     Returns:
         What was written to ``test.json``: figures in percent, and what they were measured on.
@@ -41,6 +43,8 @@ def evaluate(
     recipe = last_stage(written)
     if source is not None:
         recipe = _tested_on(recipe, source, trained["dataset"]["classes"])
+    if image_size is not None:
+        recipe = recipe.put(f"{_place(recipe)}.image_size", image_size)
     with quiet_lightning(), data_errors():
         session = Session(recipe, run_dir, trusted, console)
         load_weights(session.model.student, run_dir / "student.safetensors")
@@ -65,12 +69,16 @@ def _tested_on(recipe: Recipe, source: str, classes: Sequence[str]) -> Recipe:
 
     Where it can be told the order of its classes, that is the run's.
     """
-    inner = isinstance(recipe.get("data.images"), dict) and recipe.get("data.test") is None
-    place = "data.images" if inner else "data"
+    place = _place(recipe)
     recipe = recipe.put(f"{place}.test", source)
     if "classes" in recipe.get(f"{place}.init_args", {}):
         recipe = recipe.put(f"{place}.classes", list(classes))
     return recipe
+
+
+def _place(recipe: Recipe) -> str:
+    inner = isinstance(recipe.get("data.images"), dict) and recipe.get("data.test") is None
+    return "data.images" if inner else "data"
 
 
 def _set_up_test_images(session: Session, trained: Sequence[str]) -> None:

@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from os.path import lexists
 from pathlib import Path
 
 from rich.console import Console
@@ -14,7 +17,7 @@ from distill.runs.fit import fit
 from distill.runs.result import Result
 from distill.runs.wandb.connection import finish
 
-_NOTE = "bench.sha256"
+_NOTE, _ERROR = "bench.sha256", "error.txt"
 
 
 @dataclass(frozen=True)
@@ -49,21 +52,8 @@ class RepeatableRun:
         return note.is_file() and note.read_text() == self.digest
 
     def check_owner(self) -> None:
-        """Check that the directory is empty, or was made for a bench, a sweep or a chain.
-
-        Raises:
-            RecipeError: If it holds anything else.
-        """
-        if (self.run_dir / _NOTE).exists() or not self.run_dir.exists():
-            return
-        if not self.run_dir.is_dir():
-            raise RecipeError(str(self.run_dir), "is a file; choose another --out or --run_dir")
-        if (self.run_dir / "config.yaml").exists():
-            message = "contains a run started by `distill fit`; choose another --out or --run_dir"
-            raise RecipeError(str(self.run_dir), message)
-        if any(path.name not in (".lock", ".pid") for path in self.run_dir.iterdir()):
-            message = "holds files of somebody else; choose another --out or --run_dir"
-            raise RecipeError(str(self.run_dir), message)
+        """Check the directory; see :func:`check_owner`."""
+        check_owner(self.run_dir)
 
     def train(self) -> Result:
         """Train, go on from a checkpoint, or read what is there, whichever is due.
@@ -79,7 +69,7 @@ class RepeatableRun:
         if not resume:
             clear_run(self.run_dir)
         (self.run_dir / _NOTE).write_text(self.digest)
-        (self.run_dir / "error.txt").unlink(missing_ok=True)
+        (self.run_dir / _ERROR).unlink(missing_ok=True)
         quiet = Console(quiet=True)
         try:
             return fit(
@@ -92,6 +82,47 @@ class RepeatableRun:
             )
         finally:
             finish()
+
+    def note_error(self, text: str) -> None:
+        """Write why the run failed into its directory, if it is its own."""
+        if self.is_owned():
+            (self.run_dir / _ERROR).write_text(text)
+
+
+def check_owner(run_dir: Path) -> None:
+    """Check that a directory is empty or not there, or was made for a bench, a sweep or a chain.
+
+    Raises:
+        RecipeError: If it holds anything else, or cannot be made.
+    """
+    choose = "choose another --out or --run_dir"
+    standing = next(path for path in (run_dir, *run_dir.absolute().parents) if lexists(path))
+    if not standing.is_dir():
+        raise RecipeError(str(standing), f"is a file; {choose}")
+    if is_signed(run_dir) or not run_dir.is_dir():
+        return
+    if (run_dir / "config.yaml").exists():
+        raise RecipeError(str(run_dir), f"contains a run started by `distill fit`; {choose}")
+    if any(path.name not in (".lock", ".pid") for path in run_dir.iterdir()):
+        raise RecipeError(str(run_dir), f"holds files of somebody else; {choose}")
+
+
+def is_signed(run_dir: Path) -> bool:
+    """Whether a directory was made for a bench, a sweep or a chain."""
+    note = run_dir / _NOTE
+    return note.is_file() and re.fullmatch(r"[0-9a-f]{64}", note.read_text("latin-1")) is not None
+
+
+def refuse_others(folder: Path, names: Iterable[str]) -> None:
+    """Check that no file of somebody else stands where a command writes its tables and charts.
+
+    Raises:
+        RecipeError: Naming the first that does.
+    """
+    for path in (folder / each for name in names for each in (name, f".{name}.tmp")):
+        if lexists(path):
+            told = "was there before and is not written over; choose another folder"
+            raise RecipeError(str(path), told)
 
 
 def digest(recipe: Recipe, teacher: str) -> str:

@@ -26,6 +26,7 @@ from distill.runs.rehearsal import rehearse
 from distill.runs.result import Result, print_summary, write_result
 from distill.runs.session import Session, data_errors, listed, quiet_lightning
 from distill.runs.signals import StopOnSignal
+from distill.runs.strategy import unused_parameters
 from distill.runs.wandb.config import WandbConfig
 from distill.runs.wandb.connection import start, take_offline, with_reachable_loggers
 
@@ -57,7 +58,11 @@ def fit_single(
         trainer = _trainer(session, record, checkpoint)
         if first_process():
             write_config(run_dir, session.config, name)
+<<<<<<< HEAD
         with data_errors(), as_configuration(session.nodes, lambda: trainer.global_step > 0):
+=======
+        with data_errors(), unused_parameters():
+>>>>>>> 388291c (Nobody else's files are written over or removed; defaults that no recipe holds; unused parameters in DDP)
             trainer.fit(session.module, session.datamodule, ckpt_path=checkpoint, weights_only=True)
         if checkpoint is not None and not record.trained:
             _end_as_trained(session, trainer, checkpoint)

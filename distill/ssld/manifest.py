@@ -47,5 +47,14 @@ def read_manifest(folder: Path, step: str) -> dict[str, Any]:
     return manifest
 
 
+def is_ours(folder: Path) -> bool:
+    """Whether a folder's first manifest is one of these, so that its files may be written anew."""
+    try:
+        found = json.loads((folder / "clean.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and {"command", "files", "after"} <= {*found}
+
+
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()

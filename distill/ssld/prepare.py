@@ -18,19 +18,21 @@ from distill.core.errors import RecipeError
 from distill.core.fingerprint import tensors_digest
 from distill.data import PartlyLabelled
 from distill.data.datasets import Samples
-from distill.data.selection import SELECTED, Places, load_places
+from distill.data.selection import PLACES, SELECTED, Places, load_places
 from distill.modules import Distillation
 from distill.recipes import Recipe, Tree
 from distill.recipes.stages import stages
 from distill.runs.directory import lock_run_dir
+from distill.runs.repeatable import refuse_others
 from distill.runs.session import Session, quiet_lightning
 from distill.ssld import duplicates, selection
 from distill.ssld.labelling import label
-from distill.ssld.manifest import STEPS, read_manifest, write_manifest
+from distill.ssld.manifest import STEPS, is_ours, read_manifest, write_manifest
 from distill.ssld.perceptual import BITS
 
 Step = Literal["clean", "label", "select"]
 _DROPPED, _PICTURE, _LABELS = "near_duplicates.csv", "near_duplicates.png", "labels.safetensors"
+_WRITTEN = (_DROPPED, _PICTURE, _LABELS, PLACES, SELECTED, *(f"{step}.json" for step in STEPS))
 
 
 def prepare(
@@ -64,6 +66,8 @@ def prepare(
     _check(top_k, bits, begin)
     recipe, folder = _without_selection(Recipe.of(recipe))
     with quiet_lightning(), lock_run_dir(folder, again="start the command again"):
+        if not is_ours(folder):
+            refuse_others(folder, _WRITTEN)
         session = Session(recipe, folder, trusted, console)
         data = _checked(session)
         session.set_up_data()

@@ -14,7 +14,7 @@ from distill.core.errors import RecipeError
 from distill.core.randomness import fold
 from distill.recipes import Recipe, Tree
 from distill.results.scores import scores_of
-from distill.runs.repeatable import RepeatableRun, digest
+from distill.runs.repeatable import RepeatableRun, check_owner, digest
 from distill.runs.result import Result
 from distill.wiring.keys import split_key
 
@@ -51,6 +51,8 @@ def chain(
     if generations < 1:
         raise RecipeError("--generations", f"must be at least 1, got {generations}")
     recipe, console = Recipe.of(recipe), console or Console()
+    for number in range(generations + 1):
+        check_owner(run_dir / f"generation{number}")
     results: list[Result] = []
     before = ""
     for number in range(generations + 1):

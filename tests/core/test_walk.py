@@ -144,3 +144,29 @@ def test_every_object_is_noted_with_its_key() -> None:
         ("model", "Ensemble"),
         ("model.members.0", "ReLU"),
     ]
+
+
+def hands_on(name: str, **kwargs: Any) -> nn.Module:
+    return nn.Identity()
+
+
+@pytest.mark.parametrize(
+    ("path", "instead"),
+    [
+        (f"{__name__}.hands_on", "one that lists it"),
+        ("timm.create_model", "students.timm_model or teachers.timm_model"),
+        (
+            "timm.models.vision_transformer.vit_tiny_patch16_224",
+            "students.timm_model or teachers.timm_model",
+        ),
+    ],
+)
+def test_arguments_that_are_only_handed_on_are_refused_with_what_to_name(
+    path: str, instead: str
+) -> None:
+    spec = {"class_path": path, "init_args": {"num_classes": 3}}
+    with pytest.raises(RecipeError) as caught:
+        Walk((*TRUSTED, "tests")).visit("student", spec, nn.Module)
+    function = path.rpartition(".")[2]
+    told = f"{function} has no argument 'num_classes', only **kwargs, which cannot be checked"
+    assert str(caught.value) == f"student.num_classes: {told}: name {instead}"

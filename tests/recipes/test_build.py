@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lightning_fabric.loggers import tensorboard
+from lightning_utilities.core.imports import RequirementCache
 
+from distill.core.errors import RecipeError
 from distill.recipes.build import build
 from distill.runs.session import trainer_kwargs
 from tests.fixtures.recipes import RECIPE
@@ -37,6 +40,7 @@ def test_any_logger_of_lightning_needs_no_folder(
     assert logger.save_dir == str(tmp_path)
 
 
+<<<<<<< HEAD
 def test_defaults_that_only_python_has_are_written_as_text(tmp_path: Path) -> None:
     timer = {
         "class_path": "pytorch_lightning.callbacks.Timer",
@@ -51,6 +55,17 @@ def test_defaults_that_only_python_has_are_written_as_text(tmp_path: Path) -> No
     assert told[0] == {"duration": "00:01:00:00", "interval": "step", "verbose": True}
     assert told[1]["device"] == "cpu"
     assert len(build(config, str(tmp_path), ("tests",)).trainer["callbacks"]) == 2
+=======
+def test_a_logger_whose_package_is_missing_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for flag in ("_TENSORBOARD_AVAILABLE", "_TENSORBOARDX_AVAILABLE"):
+        monkeypatch.setattr(tensorboard, flag, RequirementCache("a-package-that-nobody-has"))
+    told = "needs a package that is not installed: pip install a-package-that-nobody-has"
+    with pytest.raises(RecipeError) as caught:
+        built_with(tmp_path, logger="pytorch_lightning.loggers.TensorBoardLogger")
+    assert str(caught.value) == f"trainer.logger: {told}"
+>>>>>>> 388291c (Nobody else's files are written over or removed; defaults that no recipe holds; unused parameters in DDP)
 
 
 def test_the_recipe_has_the_last_word_but_on_the_folder_and_the_sampler(tmp_path: Path) -> None:

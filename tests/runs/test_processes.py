@@ -116,3 +116,33 @@ def test_a_signal_to_either_process_stops_both_with_one_checkpoint(
     assert (code, told.count("SIGTERM: saved")) == (143, 1)
     saved = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
     assert f"at step {saved['global_step']}; continue with: distill resume {run_dir}" in told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("left", ["a spare head", "below the last layer"])
+def test_parameters_without_a_gradient_train_as_in_one_process(left: str, tmp_path: Path) -> None:
+    """They are found before the first step and told; the recipe says nothing of them."""
+
+    def without(batch_size: int, **trainer: Any) -> dict[str, Any]:
+        tree = recipe(batch_size, None, **trainer)
+        model = tree["model"]["init_args"]
+        if left == "a spare head":
+            model["student"] = "tests.fixtures.networks.Spare"
+        else:
+            del model["losses"]["ce"], model["losses"]["kd"]
+            inputs = {"student": "student@1", "teacher": "teacher@1"}
+            model["losses"]["rkd"]["inputs"] = inputs
+        return tree
+
+    one, two = tmp_path / "one", tmp_path / "two"
+    runs.fit(without(32), one, trusted=("tests",), console=QUIET)
+    code, told = finish(start(two, without(16, devices=2, strategy="ddp")))
+    assert code == 0, told
+    weights, others = (load_file(folder / "student.safetensors") for folder in (one, two))
+    torch.testing.assert_close(weights, others, rtol=1e-4, atol=1e-6)
+    again = without(16, devices=2, strategy="ddp_find_unused_parameters_false")
+    code, told = finish(start(tmp_path / "three", again))
+    assert code == 2
+    line = "distill: trainer.strategy: a parameter got no gradient in a step"
+    assert {each.partition(":")[0] for each in told.splitlines()} == {"distill"}
+    assert line in told

@@ -10,6 +10,7 @@ from rich.console import Console
 from distill.bench.processes import Task, TaskResult, run_tasks
 from distill.bench.progress import Progress
 from distill.bench.runner import RunsFailedError
+from distill.bench.sweep.folder import refuse_other_files
 from distill.bench.sweep.ray_tune import run_on_ray
 from distill.bench.sweep.report import markdown, plot_importances, plot_parallel
 from distill.bench.sweep.spec import Sweep, read_sweep
@@ -62,6 +63,7 @@ def sweep(
     if jobs < 1:
         raise RecipeError("--jobs", f"must be at least 1, got {jobs}")
     plan = make_plan(path, out, overrides, seed, trusted)
+    refuse_other_files(out)
     console.print(f"sweep    {plan.sweep.method}: {_MEANS[plan.sweep.method]}", highlight=False)
     with closing(TrialQueue(plan.sweep, out, seed, plan.digest())) as queue:
         metric = {"metric": plan.sweep.metric.name, "goal": plan.sweep.metric.goal}
@@ -161,9 +163,7 @@ class TrialRecorder:
     def _fail(self, trial: Trial, result: TaskResult) -> None:
         self._failed += 1
         self._queue.give_back(trial.number)
-        run_dir = self._plan.run(trial).run_dir
-        run_dir.mkdir(parents=True, exist_ok=True)
-        (run_dir / "error.txt").write_text(result.traceback or result.error)
+        self._plan.run(trial).note_error(result.traceback or result.error)
 
     def _score(self, found: Row) -> str:
         if "value" not in found:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     import optuna
 
 
+STUDY = "sweep"
+
+
 def open_study(journal: Path, direction: Literal["maximize", "minimize"]) -> "optuna.Study":
     """Open the study in a journal file; create it if it is missing.
 
@@ -44,7 +47,7 @@ def open_study(journal: Path, direction: Literal["maximize", "minimize"]) -> "op
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(journal), Lock())),
-        study_name="sweep",
+        study_name=STUDY,
         direction=direction,
         load_if_exists=True,
     )
