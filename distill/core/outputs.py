@@ -15,6 +15,8 @@ def by_name(outputs: Outputs, alone: str = LOGITS) -> dict[str, Tensor]:
         outputs: What the network gave.
         alone: The name of one tensor that is all.
 
+    A named tuple, as networks with auxiliary heads give in training, has names of its own.
+
     Raises:
         ValueError: If it is something else, with its type.
 
@@ -27,6 +29,9 @@ def by_name(outputs: Outputs, alone: str = LOGITS) -> dict[str, Tensor]:
         return {alone: outputs}
     if isinstance(outputs, Mapping):
         found = {str(name): value for name, value in outputs.items()}
+    elif isinstance(outputs, tuple) and hasattr(outputs, "_fields"):
+        pairs = zip(outputs._fields, outputs, strict=True)
+        found = {name: value for name, value in pairs if value is not None}
     elif isinstance(outputs, (list, tuple)):
         found = {str(place): value for place, value in enumerate(outputs)}
     else:
