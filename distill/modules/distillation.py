@@ -113,8 +113,7 @@ class Distillation(pl.LightningModule):
             batch = dry_run_batch(data, self.device)
             outputs = self.networks.dry_run(batch, data, unread=self.objective.unread("teacher"))
             self.objective.dry_run(batch, outputs, self.teaching.stored)
-            if stage == "fit":
-                allow_unused(self, batch)
+            allow_unused(self, batch)
         self.evaluation.scored = self.networks.fitting
         if stage == "fit":
             read = self.objective.wiring.keys_of("teacher")

@@ -27,7 +27,7 @@ def check_total(
     if not torch.isfinite(total):
         names = [name for name, value in values.items() if not torch.isfinite(value)]
         term = ", ".join(names) or "the weighted sum"
-        unlabelled = target is not None and bool((target < 0).all())
+        unlabelled = isinstance(target, Tensor) and bool((target < 0).all())
         why = (
             ": no image of its batch has a label; distill.losses.CrossEntropyLoss is 0 there"
             if unlabelled

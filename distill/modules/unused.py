@@ -6,6 +6,7 @@ from typing import Protocol, cast
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import nn
 
 from distill.core.batch import Batch
@@ -33,7 +34,8 @@ def allow_unused(module: pl.LightningModule, batch: Batch) -> None:
         batch: Some samples.
     """
     strategy = module.trainer.strategy
-    if isinstance(strategy, DDPStrategy) and _ASKED not in strategy._ddp_kwargs:
+    trained = module.trainer.state.fn == TrainerFn.FITTING
+    if trained and isinstance(strategy, DDPStrategy) and _ASKED not in strategy._ddp_kwargs:
         trains = cast(Trains, module)
         trains.objective.unreached = without_gradient(trains, module, batch)
         strategy._ddp_kwargs |= {_ASKED: True} if trains.objective.unreached else {}

@@ -53,3 +53,11 @@ def test_what_is_found_is_what_the_first_step_leaves_without_a_gradient(
     trainer(callbacks=[compare], max_steps=1).fit(module, digits())
     assert compare.found == compare.left
     assert len(compare.found) == count
+
+
+def test_what_gets_no_gradient_is_told_in_one_line() -> None:
+    objective = Distillation(None, Spare(), {"ce": CE}).objective
+    assert objective.notes() == []
+    objective.unreached = ["student.spare.weight", "student.spare.bias"]
+    told = "student.spare.weight gets no gradient, of 2 parameters"
+    assert objective.notes() == [f"note     ddp_find_unused_parameters_true: {told}"]

@@ -139,10 +139,32 @@ def test_parameters_without_a_gradient_train_as_in_one_process(left: str, tmp_pa
     code, told = finish(start(two, without(16, devices=2, strategy="ddp")))
     assert code == 0, told
     weights, others = (load_file(folder / "student.safetensors") for folder in (one, two))
-    torch.testing.assert_close(weights, others, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(weights, others, rtol=0, atol=1e-6)
     again = without(16, devices=2, strategy="ddp_find_unused_parameters_false")
     code, told = finish(start(tmp_path / "three", again))
     assert code == 2
-    line = "distill: trainer.strategy: a parameter got no gradient in a step"
-    assert {each.partition(":")[0] for each in told.splitlines()} == {"distill"}
-    assert line in told
+    assert "distill: trainer.strategy: a parameter got no gradient in a step: set ddp_" in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.slow
+def test_a_process_without_a_labelled_image_in_its_batch_trains_on(tmp_path: Path) -> None:
+    """A tenth has labels: of two processes of four images one often has nothing for the terms."""
+    tree = recipe(4, None, devices=2, strategy="ddp")
+    model, images = tree["model"]["init_args"], tree["data"]
+    images["init_args"]["augment"] = []
+    on_rows = {"rows": "labelled", "loss": "distill.losses.KDLoss"}
+    inputs = TERMS | {"target": "batch.target"}
+    model["losses"] = {
+        "ce": model["losses"]["ce"] | {"loss": "distill.losses.CrossEntropyLoss"},
+        "kd": {
+            "loss": {"class_path": "distill.ssld.OnRows", "init_args": on_rows},
+            "inputs": inputs,
+        },
+    }
+    partly = {"images": images, "labels": 0.1}
+    tree["data"] = {"class_path": "distill.data.PartlyLabelled", "init_args": partly}
+    code, told = finish(start(tmp_path / "run", tree))
+    assert code == 0, told
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["steps"] == 2 * (130 // 8)
