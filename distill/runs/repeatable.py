@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from os.path import lexists
 from pathlib import Path
@@ -84,8 +85,12 @@ class RepeatableRun:
             finish()
 
     def note_error(self, text: str) -> None:
-        """Write why the run failed into its directory, if it is its own."""
-        if self.is_owned():
+        """Write why the run failed into its directory, unless that is somebody else's."""
+        with suppress(RecipeError):
+            self.check_owner()
+            self.run_dir.mkdir(parents=True, exist_ok=True)
+            if not is_signed(self.run_dir):
+                (self.run_dir / _NOTE).write_text(self.digest)
             (self.run_dir / _ERROR).write_text(text)
 
 
