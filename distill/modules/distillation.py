@@ -137,8 +137,7 @@ class Distillation(pl.LightningModule):
         context = self.objective.wiring.context(batch, {"student": student}, known)
         if self.objective.moving:
             self.objective.read_batch_norms()
-        values = self.objective.wiring.evaluate(context)
-        return self.objective.total(self, values, context)
+        return self.objective.total(self, self.objective.wiring.evaluate(context), context)
 
     @torch.no_grad()
     def teacher_context(self, batch: Batch) -> Context:

@@ -49,7 +49,12 @@ def recipe(student: object, data: object = "distill.data.Digits") -> dict[str, A
     return {
         "model": {"class_path": "distill.modules.Distillation", "init_args": model},
         "data": data if isinstance(data, dict) else {"class_path": data},
-        "trainer": {"max_epochs": 1, "accelerator": "cpu", "limit_train_batches": 1},
+        "trainer": {
+            "max_epochs": 1,
+            "accelerator": "cpu",
+            "limit_train_batches": 1,
+            "log_every_n_steps": 1,
+        },
     }
 
 
