@@ -9,6 +9,7 @@ from distill.core.trust import trusting
 from distill.recipes import Recipe, read
 from distill.runs.directory import (
     checkpoint_to_resume,
+    clear_run,
     lock_run_dir,
     recipe_name,
     refuse_second_run,
@@ -90,3 +91,25 @@ def test_a_way_out_is_offered_that_works(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="--overwrite` starts anew"):
         checkpoint_to_resume(tmp_path)
     assert resume_command(Path("my runs/a")) == "distill resume 'my runs/a'"
+
+
+@pytest.mark.parametrize("inner", ["checkpoints", "stages/one/checkpoints"])
+def test_a_checkpoint_that_no_run_wrote_is_kept(inner: str, tmp_path: Path) -> None:
+    folder = tmp_path / inner
+    folder.mkdir(parents=True)
+    for name in ("mine.ckpt", "last.ckpt", "last.ckpt.sha256"):
+        (folder / name).touch()
+    clear_run(tmp_path)
+    assert [path.name for path in folder.iterdir()] == ["mine.ckpt"]
+
+
+def test_what_stood_behind_a_link_is_kept(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "last.ckpt").touch()
+    (theirs / "last.ckpt.sha256").touch()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoints").symlink_to(theirs)
+    _fail_in(tmp_path / "run", "config.yaml")
+    assert len(list(theirs.iterdir())) == 2
+    assert (tmp_path / "run" / "checkpoints").is_symlink()
