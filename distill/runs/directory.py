@@ -23,13 +23,9 @@ from distill.core.rank import first_process
 from distill.core.stopping import Stopped
 from distill.core.trust import further
 from distill.recipes import Recipe, read
-<<<<<<< HEAD
 from distill.results.model_card import FILE as CARD
-from distill.runs.checkpoint_io import latest_valid_checkpoint, newest_valid
-from distill.runs.overwrite import ASIDE, drop, put_aside, put_back
-=======
 from distill.runs.checkpoint_io import has_sidecar, latest_valid_checkpoint, newest_valid
->>>>>>> 388291c (Nobody else's files are written over or removed; defaults that no recipe holds; unused parameters in DDP)
+from distill.runs.overwrite import ASIDE, drop, put_aside, put_back
 
 STAGES = "stages"
 """The folder in which a run of several stages keeps theirs."""
@@ -79,25 +75,10 @@ def lock_run_dir(run_dir: Path, again: str = "", overwrite: bool = False) -> Ite
     if not first_process():
         yield
         return
-<<<<<<< HEAD
     made = _make(run_dir)
     lock, owner = _owned(run_dir), run_dir / ".pid"
     if overwrite:
-        put_aside(run_dir, [*_WRITTEN, *(f"{STAGES}/*/{pattern}" for pattern in _WRITTEN)])
-=======
-    made = [folder for folder in (run_dir, *run_dir.parents) if not folder.exists()]
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError, ValueError) as error:
-        raise RecipeError(str(run_dir), "cannot be a folder: a file is in its place") from error
-    lock, owner = FileLock(run_dir / ".lock", timeout=0), run_dir / ".pid"
-    _check_ours(run_dir / ".lock", owner)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        pid = owner.read_text() if owner.exists() else "unknown"
-        raise RecipeError(str(run_dir), f"is in use by process {pid}") from error
->>>>>>> 388291c (Nobody else's files are written over or removed; defaults that no recipe holds; unused parameters in DDP)
+        put_aside(run_dir, [*_parts(run_dir)])
     held_a_run = (run_dir / "config.yaml").exists()
     before = {*_parts(run_dir)}
     try:
@@ -120,10 +101,10 @@ def lock_run_dir(run_dir: Path, again: str = "", overwrite: bool = False) -> Ite
         lock.release()
 
 
-<<<<<<< HEAD
 def _owned(run_dir: Path) -> FileLock:
     """Own a directory."""
     lock, owner = FileLock(run_dir / ".lock", timeout=0), run_dir / ".pid"
+    _check_ours(run_dir / ".lock", owner)
     try:
         lock.acquire()
     except Timeout as error:
@@ -143,7 +124,8 @@ def _make(run_dir: Path) -> list[Path]:
         told = f"cannot be a folder: {getattr(error, 'strerror', None) or error}"
         raise RecipeError(shown(str(run_dir)), told) from error
     return missing
-=======
+
+
 def _check_ours(lock: Path, owner: Path) -> None:
     """Check that somebody else's files do not stand where the owner of a directory is noted."""
     theirs = [path for path in (lock, owner) if lexists(path) and not _is_plain_file(path)]
@@ -155,7 +137,6 @@ def _check_ours(lock: Path, owner: Path) -> None:
 
 def _is_plain_file(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
->>>>>>> 388291c (Nobody else's files are written over or removed; defaults that no recipe holds; unused parameters in DDP)
 
 
 def _holds_work(run_dir: Path) -> bool:
@@ -210,8 +191,10 @@ def refuse_second_run(run_dir: Path) -> None:
     Raises:
         RecipeError: If it does.
     """
-<<<<<<< HEAD
-    if not any(any(run_dir.glob(pattern)) for pattern in (*_WRITTEN, f"{STAGES}/*")):
+    for inner in (*_INNER, STAGES):
+        if lexists(run_dir / inner) and not (run_dir / inner).is_dir():
+            raise RecipeError(str(run_dir / inner), "is in the way of a run's folder of that name")
+    if not any(any(_found(run_dir, pattern)) for pattern in (*_WRITTEN, f"{STAGES}/*")):
         return
     advice = "use another --run_dir"
     if (run_dir / "config.yaml").is_file():
@@ -231,14 +214,6 @@ def resume_command(run_dir: Path) -> str:
     """The command that goes on with a run, with the trust that this one was given."""
     trust = f" --trust {','.join(further())}" if further() else ""
     return f"distill resume {shlex.quote(str(run_dir))}{trust}"
-=======
-    for inner in (*_INNER, STAGES):
-        if lexists(run_dir / inner) and not (run_dir / inner).is_dir():
-            raise RecipeError(str(run_dir / inner), "is in the way of a run's folder of that name")
-    if any(any(_found(run_dir, pattern)) for pattern in (*_WRITTEN, f"{STAGES}/*")):
-        message = f"is not empty: use `distill resume {run_dir}` or another --run_dir"
-        raise RecipeError(str(run_dir), message)
->>>>>>> 388291c (Nobody else's files are written over or removed; defaults that no recipe holds; unused parameters in DDP)
 
 
 def _found(folder: Path, pattern: str) -> Iterator[Path]:

@@ -7,18 +7,18 @@ from pathlib import Path
 ASIDE = ".overwritten"
 
 
-def put_aside(run_dir: Path, patterns: Iterable[str]) -> None:
+def put_aside(run_dir: Path, files: Iterable[Path]) -> None:
     """Move the files of a run into a hidden folder of its directory, and no others.
 
     Args:
         run_dir: The directory; one that holds no run is left as it is.
-        patterns: Of the names of files that runs write.
+        files: What the run wrote; folders and links among them stay.
     """
     shutil.rmtree(run_dir / ASIDE, ignore_errors=True)
     if not (run_dir / "config.yaml").is_file():
         return
-    for path in sorted({path for pattern in patterns for path in run_dir.glob(pattern)}):
-        if path.is_file():
+    for path in sorted(files):
+        if path.is_file() and not path.is_symlink():
             _move(path, run_dir / ASIDE / path.relative_to(run_dir))
 
 

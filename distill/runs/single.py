@@ -58,11 +58,8 @@ def fit_single(
         trainer = _trainer(session, record, checkpoint)
         if first_process():
             write_config(run_dir, session.config, name)
-<<<<<<< HEAD
-        with data_errors(), as_configuration(session.nodes, lambda: trainer.global_step > 0):
-=======
-        with data_errors(), unused_parameters():
->>>>>>> 388291c (Nobody else's files are written over or removed; defaults that no recipe holds; unused parameters in DDP)
+        going_on = as_configuration(session.nodes, lambda: trainer.global_step > 0)
+        with data_errors(), unused_parameters(), going_on:
             trainer.fit(session.module, session.datamodule, ckpt_path=checkpoint, weights_only=True)
         if checkpoint is not None and not record.trained:
             _end_as_trained(session, trainer, checkpoint)

@@ -40,7 +40,6 @@ def test_any_logger_of_lightning_needs_no_folder(
     assert logger.save_dir == str(tmp_path)
 
 
-<<<<<<< HEAD
 def test_defaults_that_only_python_has_are_written_as_text(tmp_path: Path) -> None:
     timer = {
         "class_path": "pytorch_lightning.callbacks.Timer",
@@ -55,7 +54,8 @@ def test_defaults_that_only_python_has_are_written_as_text(tmp_path: Path) -> No
     assert told[0] == {"duration": "00:01:00:00", "interval": "step", "verbose": True}
     assert told[1]["device"] == "cpu"
     assert len(build(config, str(tmp_path), ("tests",)).trainer["callbacks"]) == 2
-=======
+
+
 def test_a_logger_whose_package_is_missing_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,7 +65,6 @@ def test_a_logger_whose_package_is_missing_says_what_to_install(
     with pytest.raises(RecipeError) as caught:
         built_with(tmp_path, logger="pytorch_lightning.loggers.TensorBoardLogger")
     assert str(caught.value) == f"trainer.logger: {told}"
->>>>>>> 388291c (Nobody else's files are written over or removed; defaults that no recipe holds; unused parameters in DDP)
 
 
 def test_the_recipe_has_the_last_word_but_on_the_folder_and_the_sampler(tmp_path: Path) -> None:
