@@ -1,10 +1,8 @@
 """Bodies of dense networks: maps of several strides from a classifier's layers."""
 
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Any, cast
 
-import timm
-from timm.models import FeatureInfo
 from torch import Tensor, nn
 
 from students import resnet
@@ -69,11 +67,13 @@ class TimmBody(nn.Module):
     """
 
     def __init__(self, name: str, in_channels: int, pretrained: bool = False) -> None:
+        import timm  # it takes seconds
+
         super().__init__()
         self.body = timm.create_model(
             name, pretrained=pretrained, in_chans=in_channels, features_only=True
         )
-        facts = cast(FeatureInfo, self.body.feature_info)
+        facts: Any = self.body.feature_info
         self.channels = tuple(facts.channels())
         self.strides = tuple(facts.reduction())
 
@@ -98,6 +98,8 @@ def make_body(backbone: str, in_channels: int, pretrained: bool = False) -> ResN
             raise ValueError(f"there are no pretrained weights of {backbone}: give timm/NAME")
         network = _OURS[backbone](num_classes=1, in_channels=in_channels)
         return ResNetBody(cast(CifarResNet, network))
+    import timm  # it takes seconds
+
     name = backbone.removeprefix(_TIMM)
     if name == backbone or not timm.is_model(name):
         raise ValueError(f"backbone must be {', '.join(_OURS)} or timm/NAME, got {backbone!r}")

@@ -7,6 +7,7 @@ lists, and gives an object of the type that its place is annotated with.
 import importlib
 import importlib.util
 import inspect
+import pkgutil
 import re
 import types
 from collections.abc import Callable, Sequence
@@ -104,11 +105,16 @@ def _found(key: str, path: str, trusted: Sequence[str]) -> object:
         if not hasattr(found, part):
             module = f"{found.__name__}.{part}"
             if importlib.util.find_spec(found.__name__) is None or not _is_there(module):
-                known = getattr(found, "__all__", None) or dir(found)
+                known = {*getattr(found, "__all__", dir(found)), *_modules_of(found)}
                 raise RecipeError(key, f"no {part!r} in {here}{nearest(part, known)}")
             _imported(key, module)
         found = getattr(found, part)
     return found
+
+
+def _modules_of(package: types.ModuleType) -> list[str]:
+    """The names of the modules of a package."""
+    return [found.name for found in pkgutil.iter_modules(getattr(package, "__path__", []))]
 
 
 def _imported(key: str, module: str) -> types.ModuleType:

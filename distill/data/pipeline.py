@@ -123,9 +123,12 @@ class Pipeline:
         return samples[BatchKey(0, samples.ids[:n])]
 
     def val_example(self, n: int) -> Batch:
-        """Make a batch of the first ``n`` validation samples."""
+        """Make a batch of ``n`` validation samples, from both ends; of all where they are fewer."""
         samples = _require(self.val, "val")
-        return samples[BatchKey(0, samples.ids[:n])]
+        ids = samples.ids if len(samples.ids) <= n else samples.ids[: n - n // 2]
+        if len(samples.ids) > n > 1:
+            ids = torch.cat([ids, samples.ids[-(n // 2) :]])
+        return samples[BatchKey(0, ids)]
 
     def batch(self, key: BatchKey) -> Batch:
         """Make the batch of training samples that a key names, not augmented."""

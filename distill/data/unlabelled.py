@@ -57,6 +57,7 @@ class Unlabelled(KeyedData):
         self._train: Set | None = None
         self._bank: Set | None = None
         self.classes, self.mean, self.std = images.classes, images.mean, images.std
+        self.resize = images.resize
 
     def setup(self, stage: str) -> None:
         """Open the sources that the stage needs; the bank is of the training images.
@@ -91,8 +92,9 @@ class Unlabelled(KeyedData):
         if isinstance(base, LazyImages):
             more = open_unlabelled(source)
             ids = torch.arange(len(more.targets))
-            return LazyImages(more, ids, height, channels, self.pipeline.key_seed)
-        table = unlabelled_table(source, channels, height, width)
+            seed = self.pipeline.key_seed if self.resize == "crop" else None
+            return LazyImages(more, ids, height, channels, seed, self.resize)
+        table = unlabelled_table(source, channels, height, width, self.resize)
         ids = torch.arange(len(table))
         return InMemoryImages(table, torch.full_like(ids, UNLABELLED), ids)
 
@@ -142,7 +144,7 @@ def _evaluated(base: Set, ids: Tensor) -> Set:
     if isinstance(base, InMemoryImages):
         return InMemoryImages(base.images, base.targets, ids)
     channels, size, _ = _shape(base)
-    return LazyImages(base.source, ids, size, channels)
+    return LazyImages(base.source, ids, size, channels, rule=base.rule)
 
 
 def _without_labels(base: Set) -> Set:

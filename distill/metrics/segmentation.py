@@ -21,6 +21,7 @@ class PixelFigures(MulticlassConfusionMatrix):
         num_classes: Classes.
 
     Example:
+        >>> import torch
         >>> figures = PixelFigures(2)
         >>> logits = torch.tensor([[[[2.0, 2.0]], [[1.0, 3.0]]]])
         >>> figures.update(logits, torch.tensor([[[0, 255]]]))
@@ -47,6 +48,7 @@ def iou_of_classes(counts: Tensor) -> Tensor:
     """Intersection over union (k,) of counts (k, k), labels by predictions; NaN for absent classes.
 
     Example:
+        >>> import torch
         >>> iou_of_classes(torch.tensor([[2, 1, 0], [0, 1, 0], [0, 0, 0]]))
         tensor([0.6667, 0.5000,    nan])
     """

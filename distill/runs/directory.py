@@ -128,15 +128,12 @@ def _make(run_dir: Path) -> list[Path]:
 
 def _check_ours(lock: Path, owner: Path) -> None:
     """Check that somebody else's files do not stand where the owner of a directory is noted."""
-    theirs = [path for path in (lock, owner) if lexists(path) and not _is_plain_file(path)]
+    there = [path for path in (lock, owner) if lexists(path)]
+    theirs = [path for path in there if path.is_symlink() or not path.is_file()]
     if lexists(owner) and not theirs:  # ours holds a number, and is never without its lock
         theirs = [] if lexists(lock) and owner.read_bytes().isdigit() else [owner]
     if theirs:
         raise RecipeError(str(theirs[0]), "is not of a run: choose another folder")
-
-
-def _is_plain_file(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink()
 
 
 def _holds_work(run_dir: Path) -> bool:
@@ -206,8 +203,7 @@ def refuse_second_run(run_dir: Path) -> None:
 
 def _saved(run_dir: Path) -> bool:
     """Whether a run came as far as a checkpoint, be it damaged now."""
-    places = ("checkpoints", f"{STAGES}/*/checkpoints")
-    return any(any(run_dir.glob(f"{place}/*.ckpt")) for place in places)
+    return any(any(run_dir.glob(f"{place}checkpoints/*.ckpt")) for place in ("", f"{STAGES}/*/"))
 
 
 def resume_command(run_dir: Path) -> str:

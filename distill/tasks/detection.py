@@ -105,11 +105,9 @@ for n in best.argsort()[::-1][:100]:
     def label_loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         """Sigmoid focal loss of all points, and GIoU loss of positive ones."""
         found = by_name(outputs)
-        wanted = (_CLASSES, _BOXES, _COUNT, POSITIVE)
-        made = self.make(batch, {"student": outputs}, wanted)
-        focal = sigmoid_focal_loss(
-            found["classes"].float(), one_hot(made[_CLASSES], found["classes"].shape[-1]), gamma=2
-        )
+        made = self.make(batch, {"student": outputs}, (_CLASSES, _BOXES, _COUNT, POSITIVE))
+        wanted = one_hot(made[_CLASSES], found["classes"].shape[-1])
+        focal = sigmoid_focal_loss(found["classes"].float(), wanted, gamma=2)
         focal = focal * (made[_CLASSES] != IGNORED_POINT)[..., None]
         boxes = giou_loss(found["boxes"][made[POSITIVE]].float(), made[_BOXES][made[POSITIVE]])
         total: Tensor = focal.sum() / made[_COUNT] + boxes
@@ -140,10 +138,9 @@ for n in best.argsort()[::-1][:100]:
     def pictures(self, images: Tensor, outputs: Outputs, classes: Sequence[str]) -> list[Image]:
         """Images with the same boxes."""
         found = detections(outputs, least=_SURE)
-        rows = [torch.full_like(one["labels"], row) for row, one in enumerate(found)]
-        parts = (torch.cat([one[name] for one in found]).cpu() for name in ("boxes", "labels"))
-        xyxy, labels = parts
-        return drawn(images.cpu(), boxes=Boxes(xyxy, torch.cat(rows).cpu(), labels))
+        rows = torch.cat([torch.full_like(one["labels"], row) for row, one in enumerate(found)])
+        xyxy, labels = (torch.cat([one[name] for one in found]) for name in ("boxes", "labels"))
+        return drawn(images.cpu(), boxes=Boxes(xyxy.cpu(), rows.cpu(), labels.cpu()))
 
     def make(
         self, batch: Batch, outputs: Mapping[str, Outputs], wanted: Collection[str]

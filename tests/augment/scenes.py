@@ -76,3 +76,8 @@ def around(mask: torch.Tensor, label: int) -> list[int]:
     """Left, top, right and bottom edge of the pixels (h, w) of one class."""
     rows, columns = np.nonzero((mask == label).numpy())
     return [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+
+
+def columns(boxes: Boxes) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Edges, rows and classes."""
+    return boxes.xyxy, boxes.image, boxes.label

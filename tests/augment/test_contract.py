@@ -12,7 +12,7 @@ from torch import nn
 from distill import augment
 from distill.core.batch import Batch, Boxes
 from distill.core.randomness import fold
-from tests.augment.scenes import around, assert_same, noise, rectangles, rows_of
+from tests.augment.scenes import around, assert_same, columns, noise, rectangles, rows_of
 
 # Settings under which nearly every image changes.
 EXAMPLES: dict[str, nn.Module] = {
@@ -192,7 +192,7 @@ def test_boxes_and_masks_stay_together(name: str) -> None:
     height, width = view.image.shape[-2:]
     compared = 0
     twice = name in ("AutoAugment", "RandAugment")  # the box of a turned box is larger
-    for box, row, label in zip(*vars(view.boxes).values(), strict=True):
+    for box, row, label in zip(*columns(view.boxes), strict=True):
         left, top, right, bottom = box.tolist()
         if min(left, top) >= 1 and right <= width - 1 and bottom <= height - 1:
             seen = around(view.mask[row], int(label))

@@ -9,7 +9,7 @@ from scipy import stats
 from distill.augment import RandomCrop
 from distill.core.batch import Batch
 from distill.core.randomness import fold, uniform
-from tests.augment.scenes import around, noise, rectangles
+from tests.augment.scenes import around, columns, noise, rectangles
 
 
 @pytest.mark.parametrize("padding", [1, 2, 7])
@@ -43,7 +43,7 @@ def test_every_position_is_as_likely_as_any_other() -> None:
 def test_boxes_are_shifted_and_cut_off() -> None:
     view = RandomCrop(20)(rectangles(20), 2)
     assert 20 < len(view.boxes.xyxy) < 40
-    for box, row, label in zip(*vars(view.boxes).values(), strict=True):
+    for box, row, label in zip(*columns(view.boxes), strict=True):
         assert box.tolist() == around(view.mask[row], int(label))
 
 

@@ -7,7 +7,7 @@ from distill.augment import ElasticTransform
 from distill.augment.elastic import _basis, _boxes, _spline
 from distill.augment.warp import grid
 from distill.core.batch import Boxes
-from tests.augment.scenes import around, assert_same, rectangles
+from tests.augment.scenes import around, assert_same, columns, rectangles
 
 
 @pytest.mark.parametrize(("cells", "length"), [(1, 5), (4, 30), (7, 16)])
@@ -49,7 +49,7 @@ def test_the_picture_does_not_fold_at_the_default() -> None:
 def test_boxes_bound_what_is_seen_of_them() -> None:
     view = ElasticTransform(0.1, cells=3, probability=1.0)(rectangles(20), 1)
     compared = 0
-    for box, row, label in zip(*vars(view.boxes).values(), strict=True):
+    for box, row, label in zip(*columns(view.boxes), strict=True):
         assert box.tolist() == around(view.mask[row], int(label))
         compared += 1
     assert compared == 40

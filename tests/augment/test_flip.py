@@ -6,7 +6,7 @@ from torch import nn
 from distill.augment import RandomHorizontalFlip, RandomVerticalFlip
 from distill.core.batch import Batch
 from distill.core.randomness import fold, uniform
-from tests.augment.scenes import around, assert_same, noise, rectangles
+from tests.augment.scenes import around, assert_same, columns, noise, rectangles
 
 FLIPS = pytest.mark.parametrize(
     ("flip", "axis"), [(RandomHorizontalFlip, -1), (RandomVerticalFlip, -2)]
@@ -37,7 +37,7 @@ def test_masks_and_boxes_are_mirrored_too(flip: type[nn.Module], axis: int) -> N
     for row in range(20):
         mask = batch.mask[row].flip(axis) if moved[row] else batch.mask[row]
         assert torch.equal(view.mask[row], mask)
-    for box, row, label in zip(*vars(view.boxes).values(), strict=True):
+    for box, row, label in zip(*columns(view.boxes), strict=True):
         assert box.tolist() == around(view.mask[row], int(label))
 
 

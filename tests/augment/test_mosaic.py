@@ -8,7 +8,7 @@ from distill.augment import Mosaic
 from distill.augment.draws import partners, uniform_between
 from distill.core.batch import Batch
 from distill.core.randomness import fold
-from tests.augment.scenes import around, listed, noise, rectangles
+from tests.augment.scenes import around, columns, listed, noise, rectangles
 
 KEY = 4
 
@@ -58,7 +58,7 @@ def test_masks_fit_boxes() -> None:
     batch = rectangles(9)
     view = Mosaic(probability=1.0)(batch, KEY)
     assert (view.mask != 255).all()
-    for box, row, label in zip(*vars(view.boxes).values(), strict=True):
+    for box, row, label in zip(*columns(view.boxes), strict=True):
         left, top, right, bottom = box.round().int().tolist()
         seen = around(view.mask[row, top - 1 : bottom + 1, left - 1 : right + 1], int(label))
         assert np.abs(np.array(seen) - [1, 1, right - left + 1, bottom - top + 1]).max() <= 1

@@ -8,7 +8,7 @@ from PIL import Image
 
 from distill.augment import MultiScale
 from distill.augment.multi_scale import resized
-from tests.augment.scenes import around, assert_same, listed, noise, rectangles
+from tests.augment.scenes import around, assert_same, columns, listed, noise, rectangles
 
 
 def test_sizes_are_drawn_for_each_step_with_equal_frequency() -> None:
@@ -50,7 +50,7 @@ def test_masks_take_the_nearest_pixel() -> None:
 def test_boxes_are_scaled_with_their_masks() -> None:
     batch = rectangles(6)
     double = resized(batch, (96, 144))
-    for box, row, label in zip(*vars(double.boxes).values(), strict=True):
+    for box, row, label in zip(*columns(double.boxes), strict=True):
         assert box.tolist() == around(double.mask[row], int(label))
     tiny = resized(batch, (4, 4))  # six to eleven pixels become a half to nearly one
     assert len(tiny.boxes.xyxy) < 12

@@ -114,11 +114,11 @@ def test_a_folder_of_any_depth_is_trained_on(tmp_path: Path, in_memory: bool) ->
 
 
 def test_decoded_on_demand_training_crops_and_the_bank_does_not(tmp_path: Path) -> None:
-    data = ready(own(tmp_path, in_memory=False, image_size=8), per_class=2)
+    data = ready(own(tmp_path, in_memory=False, image_size=8, resize="crop"), per_class=2)
     shown, bank = whole(data.val_dataloader()).image, data.pipeline.val.bank
     centred = LazyImages(bank.source, bank.ids, 8, 3)[BatchKey(0, bank.ids)]
     assert torch.equal(shown[:6], centred.image)
-    kept = Images(str(tmp_path / "train"), in_memory=False, image_size=8, val=0.2)
+    kept = Images(str(tmp_path / "train"), in_memory=False, image_size=8, resize="crop", val=0.2)
     kept.setup("fit")
     assert torch.equal(shown[6:], next(iter(kept.val_dataloader())).image)
     assert data.pipeline.views().keyed_crops

@@ -93,3 +93,8 @@ def test_the_comparison_is_cka() -> None:
     alone = EmbeddingComparison(with_teacher=False)
     alone.update(student, None, None)
     assert alone.compute() == {}
+
+
+def test_a_bank_of_one_class_gives_that_class() -> None:
+    bank, query = torch.randn(4, 3), torch.randn(2, 3)
+    assert probe_classes(query, bank, torch.full((4,), 7)).tolist() == [7, 7]

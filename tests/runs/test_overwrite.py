@@ -44,7 +44,7 @@ def test_a_run_gives_way_to_another_and_files_of_others_stay(tmp_path: Path) -> 
 
 def test_what_is_no_run_is_never_removed(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("mine")
-    put_aside(tmp_path, ["*.csv"])
+    put_aside(tmp_path, tmp_path.glob("*.csv"))
     with pytest.raises(RecipeError, match=r"is not empty: use another --run_dir$"):
         fit(tmp_path)
     assert contents(tmp_path) == {"metrics.csv": b"mine"}
@@ -55,7 +55,7 @@ def test_what_was_put_aside_comes_back(tmp_path: Path) -> None:
     for name in ("config.yaml", "peers/a.safetensors", "other.txt"):
         (tmp_path / name).write_text(name)
     before = contents(tmp_path)
-    put_aside(tmp_path, ["config.yaml", "peers/*.safetensors"])
+    put_aside(tmp_path, [tmp_path / "config.yaml", *tmp_path.glob("peers/*.safetensors")])
     assert contents(tmp_path).keys() == {
         "other.txt",
         f"{ASIDE}/config.yaml",

@@ -8,7 +8,8 @@ from torch import nn
 
 import students
 
-CIFAR = sorted(set(students.__all__) - {"timm_model", "torchvision_model", "SimKD", "crnn"})
+OTHERS = {"timm_model", "torchvision_model", "SimKD", "crnn", "segmenter", "detector", "headless"}
+CIFAR = sorted(set(students.__all__) - OTHERS)
 NAMED = {"timm_model": "test_resnet", "torchvision_model": "squeezenet1_1"}
 
 

@@ -101,6 +101,12 @@ MUTANTS = {
         "margins outside the checkpoint": ('self.register_buffer("margin", ', 'setattr(self, "margin", '),
         "into the teacher": ("at_least_float32(teacher.detach())", "at_least_float32(teacher)"),
     },
+    "feature/embedding": {
+        "the cosine's sign": ("cosine_weight * (1 - cosine)", "cosine_weight * (1 + cosine)"),
+        "lengths in the cosine": ("l2_normalize(found)", "found"),
+        "without smooth L1": ("if smooth_l1_weight:", "if False:"),
+        "into the teacher": TEACHER,
+    },
     "feature/fgd": {
         "a box of its sum": ("cells = cells / cells.sum((1, 2), keepdim=True).clamp_min(1)", "cells = cells * 1"),
         "the largest box wins": ('"amax"', '"sum"'),
