@@ -105,8 +105,9 @@ def _found(key: str, path: str, trusted: Sequence[str]) -> object:
         if not hasattr(found, part):
             module = f"{found.__name__}.{part}"
             if importlib.util.find_spec(found.__name__) is None or not _is_there(module):
-                known = {*getattr(found, "__all__", dir(found)), *_modules_of(found)}
-                raise RecipeError(key, f"no {part!r} in {here}{nearest(part, known)}")
+                names = getattr(found, "__all__", None) or dir(found)
+                hint = nearest(part, names) or nearest(part, _modules_of(found))
+                raise RecipeError(key, f"no {part!r} in {here}{hint}")
             _imported(key, module)
         found = getattr(found, part)
     return found

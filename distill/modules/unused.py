@@ -33,9 +33,11 @@ def allow_unused(module: pl.LightningModule, batch: Batch) -> None:
         module: Wired, in evaluation mode, before the strategy wraps it.
         batch: Some samples.
     """
-    strategy = module.trainer.strategy
-    trained = module.trainer.state.fn == TrainerFn.FITTING
-    if trained and isinstance(strategy, DDPStrategy) and _ASKED not in strategy._ddp_kwargs:
+    trainer = module.trainer
+    if not isinstance(trainer, pl.Trainer) or trainer.state.fn != TrainerFn.FITTING:
+        return
+    strategy = trainer.strategy
+    if isinstance(strategy, DDPStrategy) and _ASKED not in strategy._ddp_kwargs:
         trains = cast(Trains, module)
         trains.objective.unreached = without_gradient(trains, module, batch)
         strategy._ddp_kwargs |= {_ASKED: True} if trains.objective.unreached else {}

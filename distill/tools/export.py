@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from distill.core.errors import RecipeError
 from distill.core.files import write_bytes
-from distill.core.outputs import by_name
+from distill.core.outputs import LOGITS, by_name
 from distill.core.preprocessing import FILE as PREPROCESS
 from distill.core.randomness import fold, uniform
 from distill.runs.directory import read_finished
@@ -22,7 +22,8 @@ from distill.tools.snippet import FILE as SNIPPET
 from distill.tools.snippet import snippet
 from distill.tools.student import open_student
 
-_Network = Callable[[Tensor], tuple[Tensor, ...]]
+_Given = Tensor | tuple[Tensor, ...]
+_Network = Callable[[Tensor], _Given]
 _Writer = Callable[["Exported", Tensor, Path, str], None]
 _Reader = Callable[[Path], _Network]
 _TOLERANCE, _LEAST = 1e-3, torch.finfo(torch.float32).tiny
@@ -41,10 +42,11 @@ class Exported(nn.Module):
         super().__init__()
         self.network, self.names = network, names
 
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """The outputs for float32 images (b, c, h, w) in 0..1."""
+    def forward(self, image: Tensor) -> _Given:
+        """The outputs for float32 images (b, c, h, w) in 0..1; one alone is no tuple."""
         found = by_name(self.network(image), alone=self.names[0])
-        return tuple(found[name] for name in self.names)
+        several = tuple(found[name] for name in self.names)
+        return several if len(several) > 1 else several[0]
 
 
 @torch.no_grad()
@@ -88,7 +90,7 @@ def export(
         raise RecipeError(str(run_dir / "result.json"), told)
     trained = open_student(run_dir, trusted)
     task, described = trained.task, trained.preprocessing
-    names = task.exported if isinstance(task, Tells) else task.outputs[:1]
+    names = task.exported if isinstance(task, Tells) else (LOGITS,)
     program = Exported(trained.network, names).eval()
     image = _images(3, result["dataset"]["shape"])
     temporary = out.with_name(f"{out.stem}.tmp{out.suffix}")
@@ -170,8 +172,12 @@ def _read_pt2(path: Path) -> _Network:
 
 def _off(program: nn.Module, written: _Network, image: Tensor) -> float:
     """The largest difference in any output, as a share of that output's largest value."""
-    pairs = zip(program(image), written(image), strict=True)
+    pairs = zip(_several(program(image)), _several(written(image)), strict=True)
     return max(float((b - a).abs().max() / a.abs().max().clamp_min(_LEAST)) for a, b in pairs)
+
+
+def _several(given: _Given) -> tuple[Tensor, ...]:
+    return (given,) if isinstance(given, Tensor) else tuple(given)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 
+from distill.core.outputs import LOGITS
 from distill.core.preprocessing import Preprocessing
 from distill.tasks import Task, Tells
 
@@ -47,7 +48,7 @@ def snippet(file: str, preprocessing: Preprocessing, task: Task) -> str:
         preprocessing: How an image becomes its input; the file's metadata has it too.
         task: Says what its outputs mean.
     """
-    names = task.exported if isinstance(task, Tells) else task.outputs[:1]
+    names = task.exported if isinstance(task, Tells) else (LOGITS,)
     given = f"({', '.join(names)},)"
     told = task.numpy_code if isinstance(task, Tells) else f"print({names[0]})"
     resized = _RESIZED[preprocessing.resize]

@@ -72,7 +72,9 @@ class Outcome:
 
     @property
     def bad(self) -> bool:
-        told = self.end == "2" and 1 <= self.lines <= 3
+        # A loss that is not finite has its own exit code, also at the first step.
+        infinite = self.end == "3" and "is not finite at step 0" in self.told
+        told = (self.end == "2" or infinite) and 1 <= self.lines <= 3
         return not (self.end == "ran" or (told and not self.left))
 
 
