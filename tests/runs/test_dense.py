@@ -85,7 +85,9 @@ def test_every_recipe_passes_the_dry_pass(
     assert set(objective.shapes) == {key for key in sources if "@" in key}
 
 
-@pytest.mark.parametrize("name", WITH_TEACHER)
+@pytest.mark.parametrize(
+    "name", [pytest.param("scenes/segment_all", marks=pytest.mark.slow), "scenes/detect_all"]
+)
 def test_training_from_the_cache_is_live_training(
     name: str, teacher_of: dict[str, str], tmp_path: Path
 ) -> None:
@@ -104,7 +106,9 @@ def test_training_from_the_cache_is_live_training(
     assert tested[metric]["student"] == live["student"][metric]["test"]["last"]
 
 
-@pytest.mark.parametrize("name", WITH_TEACHER)
+@pytest.mark.parametrize(
+    "name", ["scenes/segment_all", pytest.param("scenes/detect_all", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("steps", [pytest.param(range(1, 15), marks=pytest.mark.slow), (4, 11)])
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_run_resumes_to_the_same_bits(
@@ -205,7 +209,7 @@ def picture(folder: Path) -> Path:
     return folder / "scene.png"
 
 
-@pytest.mark.parametrize("kind", ["segment", "detect"])
+@pytest.mark.parametrize("kind", [pytest.param("segment", marks=pytest.mark.slow), "detect"])
 def test_a_student_is_exported_and_predicts(
     kind: str,
     teacher_of: dict[str, str],

@@ -52,6 +52,7 @@ def recipe(name: str, **changes: Any) -> Recipe:
 
 
 @pytest.mark.usefixtures("here")
+@pytest.mark.slow
 def test_without_labels_then_fine_tuned_on_a_few() -> None:
     run_dir = Path("runs/digits/embed")
     result = runs.fit(recipe("embed"), run_dir, console=QUIET)

@@ -115,6 +115,7 @@ def test_names_are_told_with_the_nearest() -> None:
         taps["convv"]
 
 
+@pytest.mark.slow
 def test_a_compiled_network_is_refused_and_one_compiled_inside_is_not() -> None:
     network = tiny().eval()
     told = "capture the network itself, and compile it inside of the block"
