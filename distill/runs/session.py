@@ -180,6 +180,8 @@ def quiet_lightning() -> Iterator[None]:
             warnings.filterwarnings("ignore", ".*exists and is not empty.*")
             # Whatever is in evaluation mode then, the recipe says so: MutualLearning.trained_parts.
             warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")
+            # Nothing was validated since a run went on; names that nobody logs are refused before.
+            warnings.filterwarnings("ignore", ".*could not find the monitored key.*")
             # The decoder says which image it is.
             warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
             # Lightning calls a pytree function that torch 2.14 deprecates.
