@@ -13,7 +13,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
         >>> nearest("studnet", ["student", "teacher"])
         ", did you mean 'student'?"
     """
-    found = difflib.get_close_matches(name, list(known), n=1)
+    found = difflib.get_close_matches(str(name), [str(each) for each in known], n=1)
     return f", did you mean {found[0]!r}?" if found else ""
 
 
