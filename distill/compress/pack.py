@@ -1,0 +1,109 @@
+"""A quantised network in a file of the size that its bits say.
+
+Rounded weights are stored as codes of 2, 4 or 8 bit (others in the next of these), several to a
+byte, with the bits and shapes in the metadata; float32 tensors stand in one,
+which keeps the header short; all others are stored as they are.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from distill.compress.integers import integers
+from distill.compress.layers import QuantizedConv2d, QuantizedLinear
+
+_KEY = "distill.packed"
+_CODES, _VALUES = ".codes", "values"
+
+
+def pack(model: nn.Module, path: Path) -> None:
+    """Write the rounded weights as codes, and check that they come back bit for bit.
+
+    Args:
+        model: From :func:`distill.compress.quantized`, with its steps set.
+        path: The file, ``student.packed.safetensors`` by custom.
+
+    Raises:
+        ValueError: If nothing is quantised or a step was never set.
+        RuntimeError: If what was written is not what was rounded.
+    """
+    tensors = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+    rounded, layout = {}, {}
+    for name, layer in model.named_modules():
+        if isinstance(layer, QuantizedConv2d | QuantizedLinear):
+            if not layer.weight_quantizer.calibrated:
+                raise ValueError(f"{name}: its steps were never set: train the network first")
+            weight, own = f"{name}.weight", integers(layer)
+            codes, step = own.codes.cpu(), own.step.cpu()
+            bits = next(b for b in (2, 4, 8) if b >= layer.weight_quantizer.bits)
+            tensors.pop(weight)
+            tensors[weight + _CODES] = _packed(codes, bits)
+            tensors[f"{name}.weight_quantizer.step"] = step
+            layout[weight] = {"bits": bits, "shape": list(codes.shape)}
+            rounded[weight] = layer.weight_quantizer(layer.weight).detach().cpu()
+    if not layout:
+        raise ValueError("the network has no quantised layer to pack")
+    values = {name: t for name, t in tensors.items() if t.dtype == torch.float32}
+    stored = {name: t.contiguous() for name, t in tensors.items() if name not in values}
+    stored[_VALUES] = torch.cat([tensor.flatten() for tensor in values.values()])
+    shapes = {name: list(tensor.shape) for name, tensor in values.items()}
+    told = json.dumps({"weights": layout, "values": shapes}, separators=(",", ":"))
+    save_file(stored, path, {_KEY: told})
+    back = unpack(path)
+    for name, tensor in rounded.items():
+        if not torch.equal(back[name], tensor):
+            raise RuntimeError(f"{path}: {name} was not written as it is")
+
+
+def unpack(path: Path) -> dict[str, Tensor]:
+    """The state dict with each rounded weight in float32, as the network computes with it.
+
+    Args:
+        path: From :func:`pack`.
+
+    Raises:
+        ValueError: If the file is no packed network.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            layout = json.loads((file.metadata() or {})[_KEY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return _plain(tensors, layout["weights"], layout["values"])
+    except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is no packed network") from error
+
+
+def _plain(
+    tensors: dict[str, Tensor], layout: Mapping[str, Any], shapes: Mapping[str, list[int]]
+) -> dict[str, Tensor]:
+    parts = torch.split(tensors.pop(_VALUES), [math.prod(shape) for shape in shapes.values()])
+    for (name, shape), part in zip(shapes.items(), parts, strict=True):
+        tensors[name] = part.reshape(shape)
+    for weight, how in layout.items():
+        codes = _unpacked(tensors.pop(weight + _CODES), how["bits"], how["shape"])
+        step = tensors[f"{weight}_quantizer.step"]
+        tensors[weight] = codes.float() * step.reshape(-1, *[1] * (codes.dim() - 1))
+    return tensors
+
+
+def _packed(codes: Tensor, bits: int) -> Tensor:
+    """Codes as bytes, the first in the lowest bits; zeros fill the last byte."""
+    each = 8 // bits
+    flat = codes.flatten().int() & (2**bits - 1)
+    flat = torch.cat([flat, flat.new_zeros(-flat.numel() % each)]).reshape(-1, each)
+    return (flat << (bits * torch.arange(each))).sum(dim=1).to(torch.uint8)
+
+
+def _unpacked(stored: Tensor, bits: int, shape: list[int]) -> Tensor:
+    """The signed integers of that shape."""
+    each, half = 8 // bits, 2 ** (bits - 1)
+    codes = (stored.int()[:, None] >> (bits * torch.arange(each))) & (2**bits - 1)
+    signed: Tensor = (codes.flatten()[: math.prod(shape)] + half) % (2 * half) - half
+    return signed.reshape(shape)

@@ -1,0 +1,55 @@
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+import students
+from distill.compress import QuantizedConv2d, QuantizedLinear, quantized
+from distill.compress.pack import pack, unpack
+
+IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+LAYERS = (QuantizedConv2d, QuantizedLinear)
+
+
+def trained(name, bits):
+    torch.manual_seed(0)
+    model = quantized(getattr(students, name)(num_classes=10), [3, 32, 32], bits, bits)
+    model(IMAGES)
+    return model
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_the_file_has_the_rounded_weights_bit_for_bit(tmp_path, bits):
+    model = trained("resnet8", bits)
+    pack(model, tmp_path / "student.packed.safetensors")
+    back, state = unpack(tmp_path / "student.packed.safetensors"), model.state_dict()
+    assert set(back) == set(state)
+    weights = {f"{n}.weight": m for n, m in model.named_modules() if isinstance(m, LAYERS)}
+    for name, tensor in back.items():
+        layer = weights.get(name)
+        expected = layer.weight_quantizer(layer.weight) if layer else state[name]
+        assert torch.equal(tensor, expected), name
+
+
+@pytest.mark.parametrize(("bits", "least"), [(8, 3.7), (4, 6.5), (2, 11.0)])
+def test_resnet20_is_as_small_as_its_bits_say(tmp_path, bits, least):
+    save_file(students.resnet20(num_classes=10).state_dict(), tmp_path / "float")
+    pack(trained("resnet20", bits), tmp_path / "packed")
+    ratio = (tmp_path / "float").stat().st_size / (tmp_path / "packed").stat().st_size
+    assert ratio > least
+
+
+def test_what_cannot_be_packed_is_told(tmp_path):
+    with pytest.raises(ValueError, match="no quantised layer"):
+        pack(nn.Linear(2, 2), tmp_path / "packed")
+    model = quantized(students.resnet8(num_classes=10), [3, 32, 32])
+    with pytest.raises(ValueError, match="conv1: its steps were never set"):
+        pack(model, tmp_path / "packed")
+
+
+def test_another_file_is_told(tmp_path):
+    save_file({"a": torch.ones(2)}, tmp_path / "other")
+    (tmp_path / "text").write_text("no tensors")
+    for name in ("other", "text"):
+        with pytest.raises(ValueError, match=f"{name} is no packed network"):
+            unpack(tmp_path / name)
