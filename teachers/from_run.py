@@ -139,6 +139,8 @@ def _build(config: str, spec: str | Mapping[str, Any], trusted: tuple[str, ...])
     """Build what a checked class path and its arguments name; arguments may be such specs."""
     spec = {"class_path": spec} if isinstance(spec, str) else spec
     path, arguments = spec["class_path"], spec.get("init_args") or {}
+    if path == "distill.compress.pruned":  # its widths are those of the weights
+        arguments = {**arguments, "flops": 1.0}
     make = resolve(config, path, trusted)
     built = {name: _argument(config, value, trusted) for name, value in arguments.items()}
     try:

@@ -80,10 +80,11 @@ def load_exactly(
     taken = _best(tensors, own) if prefix is None else _below(tensors, prefix, source)
     taken = {name: value for name, value in taken.items() if not _is_under(name, leave_out)}
     wanted = {name: value for name, value in own.items() if name not in kept}
+    any_width = getattr(network, "widths_from_weights", False)  # of distill.compress
     shapes = [
         f"{name} {tuple(taken[name].shape)} for {tuple(wanted[name].shape)}"
         for name in wanted
-        if name in taken and taken[name].shape != wanted[name].shape
+        if name in taken and taken[name].shape != wanted[name].shape and not any_width
     ]
     problems = {
         "missing": [name for name in wanted if name not in taken],
@@ -98,7 +99,11 @@ def load_exactly(
         share = f"{matching} of {len(wanted)} tensors match {type(network).__name__}"
         hint = "" if prefix is not None else _hint(tensors, wanted, matching)
         raise ValueError(f"{source}: {share}; {'; '.join(mismatches)}{hint}")
-    network.load_state_dict({**{name: own[name] for name in kept}, **taken})
+    try:
+        network.load_state_dict({**{name: own[name] for name in kept}, **taken})
+    except RuntimeError as error:  # widths that do not fit each other
+        told = " ".join(str(error).split())
+        raise ValueError(f"{source}: {told}") from error
 
 
 def _read(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds

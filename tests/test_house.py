@@ -28,7 +28,17 @@ START_UP = {
 # packages that come with an extra may be missing,
 OPTIONAL = {
     "huggingface_hub",
+<<<<<<< HEAD
     *("matplotlib", "onnx", "onnxruntime", "optuna", "pandas", "pyarrow", "ray", "transformers"),
+=======
+    "matplotlib",
+    "onnxruntime",
+    "optuna",
+    "pandas",
+    "pyarrow",
+    "ray",
+    "torch_pruning",
+>>>>>>> 883ab60 (Channels are pruned to a target of operations, and weights carry the widths)
 }
 # as may those that the pages of a report are made with, which the file asks for together,
 OPTIONAL_TOGETHER = {("distill/report/write.py", "distill")}
