@@ -75,7 +75,9 @@ def _check(flops: float, criterion: str, block: int, spread: str) -> None:
 
 def _kept(model: nn.Module, image: Tensor, keep: Sequence[str]) -> set[nn.Module]:
     """The layers that make the network's output and the outputs that stay: those called last."""
-    paths = {layer: path for path, layer in model.named_modules() if isinstance(layer, SIZED)}
+    paths: dict[nn.Module, str] = {
+        layer: path for path, layer in model.named_modules() if isinstance(layer, SIZED)
+    }
     called: list[nn.Module] = []
     hooks = [layer.register_forward_hook(lambda layer, *_: called.append(layer)) for layer in paths]
     try:

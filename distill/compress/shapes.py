@@ -20,7 +20,7 @@ def take_widths_from_weights(network: nn.Module, image: Tensor) -> None:
         image: What the network takes (1, c, h, w); widths with which it does not are refused.
     """
     network.widths_from_weights = True  # type: ignore[assignment]
-    network.register_load_state_dict_pre_hook(partial(_load, image))
+    network.register_load_state_dict_pre_hook(partial(_load, image))  # type: ignore[no-untyped-call]
 
 
 def _load(

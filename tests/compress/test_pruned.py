@@ -1,15 +1,20 @@
 """Cut networks against dense ones whose channels are zeroed."""
 
 import copy
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import students
 from distill.compress import pruned
 from distill.metrics import cost
+from teachers import from_run
 from teachers.weights import load_exactly
 
 IMAGE = (3, 32, 32)
@@ -60,6 +65,24 @@ def test_weights_carry_the_widths() -> None:
     assert sum(p.numel() for p in other.parameters()) < 0.7 * sum(
         p.numel() for p in students.resnet8(num_classes=10).parameters()
     )
+
+
+def test_a_run_of_a_pruned_student_is_read_without_pruning_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = pruned(network("resnet8").float(), IMAGE, 0.5).eval()
+    dense = {"class_path": "students.resnet8", "init_args": {"num_classes": 10}}
+    arguments = {"model": dense, "image": list(IMAGE), "flops": 0.5}
+    student = {"class_path": "distill.compress.pruned", "init_args": arguments}
+    tree = {"model": {"init_args": {"student": student}}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree))
+    (tmp_path / "result.json").write_text("{}")
+    save_file(cut.state_dict(), tmp_path / "student.safetensors")
+    monkeypatch.setitem(sys.modules, "torch_pruning", None)
+    image = cost.dummy_image(IMAGE)
+    assert torch.equal(from_run(str(tmp_path)).eval()(image), cut(image))
+    with pytest.raises(ValueError, match="pruning needs torch-pruning: pip install"):
+        pruned(network("resnet8").float(), IMAGE, 0.5)
 
 
 def test_widths_that_fit_no_graph_are_told_with_both_numbers() -> None:
