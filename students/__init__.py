@@ -5,6 +5,7 @@ from students.attention import attention_resnet8, attention_resnet20
 from students.crnn import crnn
 from students.deformable import deform_resnet8, deform_resnet20
 from students.detector import detector
+from students.from_architecture import from_architecture
 from students.googlenet32 import googlenet32
 from students.headless import headless
 from students.inception import googlenet, inception_v3
@@ -42,6 +43,7 @@ __all__ = [
     "deform_resnet20",
     "deit32",
     "detector",
+    "from_architecture",
     "googlenet",
     "googlenet32",
     "headless",
