@@ -28,17 +28,8 @@ START_UP = {
 # packages that come with an extra may be missing,
 OPTIONAL = {
     "huggingface_hub",
-<<<<<<< HEAD
-    *("matplotlib", "onnx", "onnxruntime", "optuna", "pandas", "pyarrow", "ray", "transformers"),
-=======
-    "matplotlib",
-    "onnxruntime",
-    "optuna",
-    "pandas",
-    "pyarrow",
-    "ray",
-    "torch_pruning",
->>>>>>> 883ab60 (Channels are pruned to a target of operations, and weights carry the widths)
+    *("matplotlib", "onnx", "onnxruntime", "optuna", "pandas", "pyarrow", "ray"),
+    *("torch_pruning", "transformers"),
 }
 # as may those that the pages of a report are made with, which the file asks for together,
 OPTIONAL_TOGETHER = {("distill/report/write.py", "distill")}
