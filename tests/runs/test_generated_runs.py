@@ -73,7 +73,7 @@ class Outcome:
     @property
     def bad(self) -> bool:
         told = self.end == "2" and 1 <= self.lines <= 3 and not self.left
-        # Peers take turns: after the first one's step this is a run that stopped, with its own code.
+        # Peers take turns: after the first step this is a run that stopped, with its own code.
         stopped = self.end == "3" and "is not finite at step 0" in self.told and self.lines == 1
         return not (self.end == "ran" or told or stopped)
 
