@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,12 +30,26 @@ class Stopped(BaseException):
         return f"{signal.Signals(self.signum).name}: stopped" + (self.hint and f"; {self.hint}")
 
 
+_working: list[str] = []
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """From here on there is something to leave in order, such as a folder that is owned."""
+    _working.append(what)
+    try:
+        yield
+    finally:
+        _working.remove(what)
+
+
 @contextmanager
 def stoppable() -> Iterator[None]:
     """Have the signals raise :class:`Stopped`, but for those that nohup or a shell has ignored.
 
-    Children that are forked meanwhile die of the signals as they would anyway. After the first
-    signal others change nothing.
+    In an import, while nothing is there to leave in order, they end the process at once, with the
+    same line and exit code. Children that are forked meanwhile die of the signals as they would
+    anyway. After the first signal others change nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -48,6 +63,11 @@ def stoppable() -> Iterator[None]:
             return
         for other in heard:
             signal.signal(other, signal.SIG_IGN)
+        if not _working and _importing(frame):
+            # Libraries in C++ abort where an exception comes out of their own start.
+            sys.stderr.write(f"distill: {Stopped(signum)}\n")
+            sys.stderr.flush()
+            os._exit(128 + signum)
         raise Stopped(signum)
 
     former = {signum: signal.signal(signum, stop) for signum in heard}
@@ -56,6 +76,14 @@ def stoppable() -> Iterator[None]:
     finally:
         for signum, handler in former.items():
             signal.signal(signum, handler)
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def handled_signals() -> list[signal.Signals]:

@@ -20,7 +20,7 @@ from distill.core.errors import RecipeError
 from distill.core.files import sha256
 from distill.core.preprocessing import FILE as PREPROCESS
 from distill.core.rank import first_process
-from distill.core.stopping import Stopped
+from distill.core.stopping import Stopped, working
 from distill.core.trust import further
 from distill.recipes import Recipe, read
 from distill.results.model_card import FILE as CARD
@@ -79,11 +79,11 @@ def lock_run_dir(run_dir: Path, again: str = "", overwrite: bool = False) -> Ite
     lock, owner = _owned(run_dir), run_dir / ".pid"
     if overwrite:
         put_aside(run_dir, [*_parts(run_dir)])
-    held_a_run = (run_dir / "config.yaml").exists()
-    before = {*_parts(run_dir)}
+    held_a_run, before = (run_dir / "config.yaml").exists(), {*_parts(run_dir)}
     try:
         owner.write_text(str(os.getpid()))
-        yield
+        with working(str(run_dir)):
+            yield
     except (RecipeError, Stopped) as error:
         anew = not held_a_run and not _holds_work(run_dir)
         if isinstance(error, Stopped):
