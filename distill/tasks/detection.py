@@ -197,7 +197,7 @@ def detections(
     Returns:
         For each image ``boxes`` (m, 4), ``scores`` (m,) and ``labels`` (m,), the best first.
 
-    Example:
+    Examples:
         >>> boxes = torch.tensor([[[0.0, 0, 9, 9], [0, 0, 9, 8]]])
         >>> found = detections({"scores": torch.tensor([[[0.9], [0.8]]]), "boxes": boxes})
         >>> found[0]["labels"], [round(score, 2) for score in found[0]["scores"].tolist()]
