@@ -23,6 +23,7 @@ PUBLIC = (
     "distill.augment",
     "distill.cache",
     "distill.callbacks",
+    "distill.compress",
     "distill.metrics",
     "distill.recipes",
     "distill.report",
@@ -32,6 +33,7 @@ PUBLIC = (
     "distill.bench.sweep",
     "teachers",
     "students",
+    "students.spaces",
 )
 
 
