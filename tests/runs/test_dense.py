@@ -209,7 +209,8 @@ def picture(folder: Path) -> Path:
     return folder / "scene.png"
 
 
-@pytest.mark.parametrize("kind", [pytest.param("segment", marks=pytest.mark.slow), "detect"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["segment", "detect"])
 def test_a_student_is_exported_and_predicts(
     kind: str,
     teacher_of: dict[str, str],

@@ -84,6 +84,7 @@ def test_each_of_several_teachers_has_an_adaptor() -> None:
 
 
 @pytest.mark.usefixtures("here")
+@pytest.mark.slow
 def test_a_cached_teacher_gives_the_same_training() -> None:
     changes = {"trainer.max_epochs": 2, "data.images.views": 1, "data.images.train_samples": 100}
     for place, cache in (("live", None), ("cached", "teacher.sqlite")):
