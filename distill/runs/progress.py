@@ -1,6 +1,7 @@
 """What a run prints, its first lines and a line per epoch, and what ``result.json`` records."""
 
 import time
+from collections.abc import Mapping
 from typing import Any, Protocol, cast, runtime_checkable
 
 import pytorch_lightning as pl
@@ -106,8 +107,13 @@ class RunRecord(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Go on from there."""
-        self._stopped = bool(checkpoint.get(_STOPPED, False))
+        self._stopped = self.ended(checkpoint)
         self._between_epochs = complete_epoch(checkpoint)
+
+    @staticmethod
+    def ended(checkpoint: Mapping[str, Any]) -> bool:
+        """Whether a callback, such as EarlyStopping, had stopped the run of a checkpoint."""
+        return bool(checkpoint.get(_STOPPED, False))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Time steps from here."""

@@ -4,9 +4,11 @@ import signal
 import threading
 from pathlib import Path
 from types import FrameType
+from typing import cast
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.loops.fetchers import _DataFetcher
 from torch.distributed import distributed_c10d
 
 from distill.core.errors import Interrupted
@@ -20,8 +22,9 @@ STOP_STEP = "distill/stop"
 class StopOnSignal(Checkpoint):
     """On SIGTERM, SIGINT, SIGUSR1 or SIGHUP finishes the step, saves ``last.ckpt`` and stops.
 
-    In the last step of an epoch, and in validation, it waits until the epoch's end, where weight
-    averages are swapped back and schedules have moved. A second SIGINT stops at once.
+    In validation it waits until that has ended, and in the last step of an epoch until the epoch's
+    end, where weight averages are swapped back and schedules have moved. A second SIGINT stops at
+    once.
 
     Of several processes any one may get the signal. It sets the step after which all stop, the one
     after its own: no process can finish that step without the others, so none can miss it. A run
@@ -58,13 +61,15 @@ class StopOnSignal(Checkpoint):
         batch: object,
         batch_idx: int,
     ) -> None:
-        """Save here, unless the epoch is about to end; this step's metrics are logged after it.
+        """Save here, unless a validation follows; this step's metrics are logged after it."""
+        batches = cast(_DataFetcher, trainer.fit_loop._data_fetcher)
+        if not trainer.fit_loop.epoch_loop._should_check_val_fx(batches):
+            self._save_within_epoch(trainer)
 
-        Gradients that were gathered over batches are in no checkpoint: it waits for their step.
-        """
-        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if stepped and not trainer.is_last_batch and self._due(trainer):
-            self._save(trainer)
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save after a validation within an epoch: what noted its figures is saved with them."""
+        if not trainer.sanity_checking:
+            self._save_within_epoch(trainer)
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: object) -> None:
         """Stop if the last step was saved."""
@@ -76,6 +81,15 @@ class StopOnSignal(Checkpoint):
         if self._due(trainer):
             self._save(trainer)
             self._stop(self._saved)
+
+    def _save_within_epoch(self, trainer: pl.Trainer) -> None:
+        """Save, unless the epoch is about to end.
+
+        Gradients that were gathered over batches are in no checkpoint: it waits for their step.
+        """
+        stepped = not trainer.fit_loop.epoch_loop._should_accumulate()
+        if stepped and not trainer.is_last_batch and self._due(trainer):
+            self._save(trainer)
 
     def _due(self, trainer: pl.Trainer) -> bool:
         if trainer.world_size == 1:

@@ -70,9 +70,10 @@ def fit_single(
 
 def _trainer(session: Session, record: RunRecord, checkpoint: Path | None) -> pl.Trainer:
     settings, run_dir, task = session.settings, session.run_dir, session.task
-    step = torch.load(checkpoint, weights_only=True)["global_step"] if checkpoint else None
+    state = torch.load(checkpoint, weights_only=True) if checkpoint else {}
     folder = run_dir / "checkpoints"
-    loggers = [metrics_file(run_dir, step), *listed(settings["logger"])]
+    csv = metrics_file(run_dir, state.get("global_step"), RunRecord.ended(state))
+    loggers = [csv, *listed(settings["logger"])]
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             start(logger)  # here, since Lightning would let a failure end the run
