@@ -85,14 +85,14 @@ CALLBACKS = {
     "parts": {"class_path": "distill.callbacks.TrainOnly", "init_args": {"train": ["student.fc"]}},
 }
 FAST = [
-    ("plateau", {}, 6),
-    ("plateau of training", {}, 6),
-    ("cosine", {"accumulate_grad_batches": 4}, 6),
-    ("one cycle", {"accumulate_grad_batches": 2}, 7),
-    ("cosine", SETTINGS["early stopping"], 8),
-    ("cosine", SETTINGS["max_steps beyond max_epochs"], 4),
-    ("milestones", SETTINGS["max_steps"], 10),
-    ("plateau", SETTINGS["validation twice an epoch"] | {"accumulate_grad_batches": 2}, 13),
+    ("plateau", {}, [6]),
+    ("plateau of training", {}, [6]),
+    ("cosine", {"accumulate_grad_batches": 4}, [6]),
+    ("one cycle", {"accumulate_grad_batches": 2}, [7]),
+    ("cosine", SETTINGS["early stopping"], [8]),
+    ("cosine", SETTINGS["max_steps beyond max_epochs"], [4]),
+    ("milestones", SETTINGS["max_steps"], [10]),
+    ("plateau", SETTINGS["validation twice an epoch"] | {"accumulate_grad_batches": 2}, [5, 6]),
 ]
 PAIRS = [
     pair
@@ -110,17 +110,17 @@ def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timer, "time", Clock)
 
 
-@pytest.mark.parametrize(("schedule", "setting", "step"), FAST)
+@pytest.mark.parametrize(("schedule", "setting", "stops"), FAST)
 def test_a_stopped_run_goes_on_to_the_same_bits(
-    schedule: str, setting: dict[str, Any], step: int, tmp_path: Path
+    schedule: str, setting: dict[str, Any], stops: list[int], tmp_path: Path
 ) -> None:
-    assert_resumes(of(schedule, setting), step, tmp_path)
+    assert_resumes(of(schedule, setting), stops, tmp_path)
 
 
 @pytest.mark.usefixtures("_clock")
 def test_a_run_that_its_time_ended_within_an_epoch_has_ended(tmp_path: Path) -> None:
     given = SETTINGS["max_time"] | {"accumulate_grad_batches": 4}
-    assert_resumes(of("cosine", given), 6, tmp_path)
+    assert_resumes(of("cosine", given), [6], tmp_path)
 
 
 @pytest.mark.slow
