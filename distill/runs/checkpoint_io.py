@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -99,7 +100,7 @@ def checkpointers(folder: Path, metric: str, goal: str) -> list[ModelCheckpoint]
     best = _Movable(
         folder, "best", monitor=f"val/{metric}", mode=mode, enable_version_counter=False
     )
-    last = _Movable(
+    last = _Last(
         folder,
         "last",
         every_n_epochs=1,
@@ -120,6 +121,15 @@ class _Movable(ModelCheckpoint):
             _replaced(key, old, new): value for key, value in state_dict["best_k_models"].items()
         }
         super().load_state_dict(moved)
+
+
+class _Last(_Movable):
+    """Saves at each epoch's end, which is after a batch without a step where time was over."""
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save; Lightning would not twice at one step."""
+        self._last_global_step_saved = 0
+        super().on_train_epoch_end(trainer, pl_module)
 
 
 def is_valid(path: Path) -> bool:
