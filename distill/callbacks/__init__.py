@@ -2,7 +2,8 @@
 
 from distill.callbacks.cka import CKA
 from distill.callbacks.gradient_cosine import GradientCosine
+from distill.callbacks.sparsify import Sparsify
 from distill.callbacks.train_only import TrainOnly
 from distill.callbacks.warm_start import WarmStart
 
-__all__ = ["CKA", "GradientCosine", "TrainOnly", "WarmStart"]
+__all__ = ["CKA", "GradientCosine", "Sparsify", "TrainOnly", "WarmStart"]
