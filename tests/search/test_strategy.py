@@ -1,0 +1,84 @@
+from dataclasses import dataclass, field
+from itertools import permutations
+from math import prod
+
+import pytest
+
+from distill.search import Random
+from distill.search.strategy import (
+    Design,
+    Outcome,
+    Search,
+    draw,
+    mutated,
+    random_design,
+    visible,
+)
+
+
+@dataclass
+class Grid:
+    decisions: dict[str, tuple[int, ...]] = field(
+        default_factory=lambda: {"a": (1, 2, 3), "b": (4,), "c": (5, 6)}
+    )
+
+    def key(self, design: Design) -> str:
+        return str(design)
+
+
+SEARCH = Search(Grid(), seed=3, trials=9)
+
+
+def outcomes(count: int) -> list[Outcome]:
+    return [Outcome(trial, (0, 0, 0), (float(trial),)) for trial in range(count)]
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_a_trial_sees_what_is_parallel_trials_old_in_the_order_of_trials(
+    order: tuple[int, ...],
+) -> None:
+    known = [outcomes(3)[trial] for trial in order]
+    assert visible(known, trial=4, parallel=2) == outcomes(3)
+    assert visible(known, trial=4, parallel=4) == outcomes(1)
+    assert visible(known, trial=1, parallel=2) == []
+
+
+def test_a_trial_waits_for_what_it_may_see() -> None:
+    assert visible(outcomes(3)[1:], trial=4, parallel=2) is None
+    assert visible(outcomes(2), trial=4, parallel=2) is None
+
+
+def test_random_designs_are_all_there_are_and_depend_on_seed_trial_and_attempt() -> None:
+    drawn = [random_design(SEARCH, trial, 0) for trial in range(600)]
+    assert {design: drawn.count(design) > 60 for design in set(drawn)} == {
+        (a, 0, c): True for a in range(3) for c in range(2)
+    }
+    assert drawn == [random_design(SEARCH, trial, 0) for trial in range(600)]
+    assert drawn != [random_design(SEARCH, trial, 1) for trial in range(600)]
+    assert drawn != [random_design(Search(Grid(), 4, 9), trial, 0) for trial in range(600)]
+
+
+def test_a_mutation_changes_one_decision_that_has_another_value() -> None:
+    steps = [step / 8 for step in range(8)]
+    found = {mutated(SEARCH, (1, 0, 0), first, second) for first in steps for second in steps}
+    assert found == {(0, 0, 0), (2, 0, 0), (1, 0, 1)}
+
+
+def test_a_refused_design_is_drawn_anew_until_all_are_known() -> None:
+    known: set[Design] = set()
+    for trial in range(6):
+        design = draw(Random(), SEARCH, trial, [], lambda design: design not in known)
+        assert design is not None
+        known.add(design)
+    assert len(known) == prod(SEARCH.sizes)
+    assert draw(Random(), SEARCH, 6, [], lambda design: design not in known) is None
+
+
+def test_a_strategy_that_insists_is_not_asked_for_ever() -> None:
+    class Insists:
+        def propose(
+            self, search: Search, trial: int, attempt: int, history: list[Outcome]
+        ) -> Design:
+            return (0, 0, 0)
+
+    assert draw(Insists(), SEARCH, 0, [], lambda design: design != (0, 0, 0)) is not None
