@@ -5,13 +5,12 @@ trials at once, trial n is given the outcomes of trials 0 .. n - ``parallel`` in
 others, so its design depends on no clock.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import torch
-
-from distill.core.randomness import fold, uniform
+from distill.core.randomness import fold
 
 Design = tuple[int, ...]
 ATTEMPTS = 50
@@ -62,6 +61,11 @@ class Outcome:
     trial: int
     design: Design
     values: tuple[float, ...] | None
+
+    @property
+    def value(self) -> float:
+        """The first objective; minus infinity if the trial failed."""
+        return -math.inf if self.values is None else self.values[0]
 
 
 class Strategy(Protocol):
@@ -130,25 +134,29 @@ def random_design(search: Search, trial: int, attempt: int) -> Design:
     return tuple(int(number * size) for number, size in zip(numbers, sizes, strict=True))
 
 
-def mutated(search: Search, design: Design, first: float, second: float) -> Design:
-    """The design with one decision changed to another value.
+def mutated(search: Search, design: Design, trial: int, attempt: int) -> Design:
+    """The design with one decision changed to another value; more after every tenth refusal.
+
+    Where all neighbours of a design are known, so the ones behind them are found.
 
     Args:
         search: The search.
         design: The design.
-        first: In [0, 1): which of the decisions that have several values.
-        second: In [0, 1): which of the other values.
+        trial: The trial's number.
+        attempt: How many designs of this trial were refused.
     """
-    places = [place for place, size in enumerate(search.sizes) if size > 1]
-    place = places[int(first * len(places))]
-    size = search.sizes[place]
-    index = (design[place] + 1 + int(second * (size - 1))) % size
-    return (*design[:place], index, *design[place + 1 :])
+    sizes = search.sizes
+    places = [place for place, size in enumerate(sizes) if size > 1]
+    changed = list(design)
+    for step in range(1 + attempt // 10):
+        first, second = uniforms(2, search.seed, "mutation", trial, attempt, step)
+        place = places[int(first * len(places))]
+        other = 1 + int(second * (sizes[place] - 1))
+        changed[place] = (changed[place] + other) % sizes[place]
+    return tuple(changed)
 
 
 def uniforms(count: int, *parts: int | str) -> list[float]:
     """Numbers in [0, 1), a function of the key's parts."""
-    numbers: list[float] = uniform(fold(*parts), torch.zeros(1, dtype=torch.int64), count)[
-        0
-    ].tolist()
-    return numbers
+    key = fold(*parts)
+    return [(fold(key, place) >> 10) / 2**53 for place in range(count)]

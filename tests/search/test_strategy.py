@@ -1,4 +1,3 @@
-from dataclasses import dataclass, field
 from itertools import permutations
 from math import prod
 
@@ -14,19 +13,9 @@ from distill.search.strategy import (
     random_design,
     visible,
 )
+from tests.fixtures.spaces import Grid
 
-
-@dataclass
-class Grid:
-    decisions: dict[str, tuple[int, ...]] = field(
-        default_factory=lambda: {"a": (1, 2, 3), "b": (4,), "c": (5, 6)}
-    )
-
-    def key(self, design: Design) -> str:
-        return str(design)
-
-
-SEARCH = Search(Grid(), seed=3, trials=9)
+SEARCH = Search(Grid((3, 1, 2)), seed=3, trials=9)
 
 
 def outcomes(count: int) -> list[Outcome]:
@@ -55,13 +44,25 @@ def test_random_designs_are_all_there_are_and_depend_on_seed_trial_and_attempt()
     }
     assert drawn == [random_design(SEARCH, trial, 0) for trial in range(600)]
     assert drawn != [random_design(SEARCH, trial, 1) for trial in range(600)]
-    assert drawn != [random_design(Search(Grid(), 4, 9), trial, 0) for trial in range(600)]
+    assert drawn != [random_design(Search(SEARCH.space, 4, 9), trial, 0) for trial in range(600)]
 
 
 def test_a_mutation_changes_one_decision_that_has_another_value() -> None:
-    steps = [step / 8 for step in range(8)]
-    found = {mutated(SEARCH, (1, 0, 0), first, second) for first in steps for second in steps}
+    found = {
+        mutated(SEARCH, (1, 0, 0), trial, attempt) for trial in range(60) for attempt in (0, 9)
+    }
     assert found == {(0, 0, 0), (2, 0, 0), (1, 0, 1)}
+
+
+def test_a_mutation_goes_further_after_ten_refusals() -> None:
+    search = Search(Grid((8, 8, 8)), seed=3, trials=9)
+    changed = {
+        attempt: max(
+            sum(map(bool, mutated(search, (0, 0, 0), trial, attempt))) for trial in range(60)
+        )
+        for attempt in (9, 10, 20)
+    }
+    assert changed == {9: 1, 10: 2, 20: 3}
 
 
 def test_a_refused_design_is_drawn_anew_until_all_are_known() -> None:
