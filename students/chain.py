@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from students.checks import check_sizes
+from students.checks import check_keys, check_positive, check_sizes
+from students.conv_blocks import unit
 
 LAYER = {"op", "width", "depth", "kernel", "expand", "stride"}
 
@@ -30,11 +31,11 @@ class Layer(nn.Module):
         before, after = widths
         inner = before * expand
         if op == "conv":
-            parts = [_unit(before, after, kernel, stride)]
+            parts = [unit(before, after, kernel, stride)]
         else:
-            parts = [_unit(before, inner, 1), nn.ReLU()] if expand > 1 else []
-            parts += [_unit(inner, inner, kernel, stride, groups=inner), nn.ReLU()]
-            parts += [_unit(inner, after, 1)]
+            parts = [unit(before, inner, 1), nn.ReLU()] if expand > 1 else []
+            parts += [unit(inner, inner, kernel, stride, groups=inner), nn.ReLU()]
+            parts += [unit(inner, after, 1)]
         self.body = nn.Sequential(*parts)
         self.relu = nn.ReLU() if op == "conv" else nn.Identity()
         self.skips = stride == 1 and before == after
@@ -63,7 +64,7 @@ class Chain(nn.Module):
         check_sizes(num_classes, in_channels)
         _check(architecture)
         width = architecture["stem"]
-        self.stem = nn.Sequential(_unit(in_channels, width, 3), nn.ReLU())
+        self.stem = nn.Sequential(unit(in_channels, width, 3), nn.ReLU())
         self.stages = nn.Sequential()
         for stage in architecture["stages"]:
             self.stages.append(_stage(width, stage))
@@ -85,15 +86,10 @@ def _stage(width: int, stage: Mapping[str, Any]) -> nn.Sequential:
     return layers
 
 
-def _unit(before: int, after: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Module:
-    convolution = nn.Conv2d(before, after, kernel, stride, kernel // 2, groups=groups, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(after))
-
-
 def _check(architecture: Mapping[str, Any]) -> None:
     """Require what a chain is made of; the message names the key."""
-    _keys("architecture", architecture, {"family", "stem", "stages"}, set())
-    _positive("architecture.stem", architecture["stem"])
+    check_keys("architecture", architecture, {"family", "stem", "stages"}, set())
+    check_positive("architecture.stem", architecture["stem"])
     stages = architecture["stages"]
     if not isinstance(stages, list | tuple) or not stages:
         raise ValueError(f"architecture.stages must be a list of stages, got {stages!r}")
@@ -101,24 +97,12 @@ def _check(architecture: Mapping[str, Any]) -> None:
         place = f"architecture.stages.{index}"
         if not isinstance(stage, Mapping):
             raise ValueError(f"{place} must be a mapping, got {stage!r}")
-        _keys(place, stage, LAYER, {"expand"})
+        check_keys(place, stage, LAYER, {"expand"})
         if stage["op"] not in ("conv", "mbconv"):
             raise ValueError(f"{place}.op must be conv or mbconv, got {stage['op']!r}")
         for name in sorted((LAYER - {"op"}) & stage.keys()):
-            _positive(f"{place}.{name}", stage[name])
+            check_positive(f"{place}.{name}", stage[name])
         if stage["kernel"] % 2 == 0:
             raise ValueError(f"{place}.kernel must be odd, got {stage['kernel']}")
         if stage["op"] == "conv" and stage.get("expand", 1) != 1:
             raise ValueError(f"{place}.expand is of mbconv alone, got {stage['expand']} for conv")
-
-
-def _keys(place: str, given: Mapping[str, Any], known: set[str], optional: set[str]) -> None:
-    for name in sorted(map(str, given.keys() - known)):
-        raise ValueError(f"{place}.{name} is unknown; {place} has {', '.join(sorted(known))}")
-    for name in sorted(known - optional - given.keys()):
-        raise ValueError(f"{place}.{name} is missing")
-
-
-def _positive(place: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{place} must be an integer of at least 1, got {value!r}")

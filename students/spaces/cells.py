@@ -1,0 +1,71 @@
+"""The space of cells: the skeleton is fixed, a normal and a reduction cell are searched."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from students.spaces.space import Space
+
+
+class Cells(Space):
+    """Designs of cells whose nodes each add two operations on what came before them.
+
+    ``none`` is no operation, nor is one on a node without any; the order of a node's two does not
+    matter, and a cell that the skeleton lacks says nothing.
+
+    Args:
+        cells: Cells of the network.
+        width: Channels of a node, twice as many from each reduction on.
+        nodes: Nodes of a cell.
+        reduce_at: Cells that halve height and width.
+        ops: Operations, of :data:`students.conv_blocks.OPERATIONS`, and ``none``.
+
+    Raises:
+        ValueError: If an operation is there twice or none is.
+
+    Example:
+        >>> space = Cells(cells=1, width=8, nodes=1, reduce_at=[], ops=["none", "skip", "conv3"])
+        >>> list(space.decisions)
+        ['normal.0.input0', 'normal.0.op0', 'normal.0.input1', 'normal.0.op1']
+        >>> len(list(space.designs())), len(set(map(space.key, space.designs())))
+        (36, 15)
+    """
+
+    def __init__(
+        self, cells: int, width: int, nodes: int, reduce_at: Sequence[int], ops: Sequence[str]
+    ) -> None:
+        at = sorted({index for index in reduce_at if 0 <= index < cells})
+        self._kinds = [kind for kind, there in _there(cells, at).items() if there]
+        self._skeleton = {"width": width, "cells": cells, "reduce_at": at}
+        self._nodes = nodes
+        values: dict[str, Any] = {}
+        for kind in self._kinds:
+            for node in range(nodes):
+                for side in range(2):
+                    values[f"{kind}.{node}.input{side}"] = list(range(node + 2))
+                    values[f"{kind}.{node}.op{side}"] = ops
+        super().__init__(values)
+
+    def architecture(self, design: Sequence[int]) -> dict[str, Any]:
+        """As :class:`students.spaces.space.Space` says."""
+        chosen = self.chosen(design)
+        found: dict[str, Any] = {"family": "cells", **self._skeleton}
+        for kind in self._kinds:
+            nodes: list[list[list[Any]]] = []
+            for node in range(self._nodes):
+                names = [f"{kind}.{node}" for _ in range(2)]
+                pairs = [
+                    [chosen[f"{name}.input{side}"], chosen[f"{name}.op{side}"]]
+                    for side, name in enumerate(names)
+                ]
+                alive = [
+                    [source, op]
+                    for source, op in pairs
+                    if op != "none" and (source < 2 or nodes[source - 2])
+                ]
+                nodes.append(sorted(alive))
+            found[kind] = nodes
+        return found
+
+
+def _there(cells: int, reduce_at: Sequence[int]) -> dict[str, bool]:
+    return {"normal": cells > len(reduce_at), "reduce": bool(reduce_at)}
