@@ -31,6 +31,7 @@ PUBLIC = (
     "distill.ssld",
     "distill.bench",
     "distill.bench.sweep",
+    "distill.search",
     "teachers",
     "students",
     "students.spaces",

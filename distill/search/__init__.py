@@ -1,12 +1,10 @@
 """Architecture search: strategies that propose designs of a space."""
 
-from distill.search.strategies import (
-    NSGA2,
-    Annealing,
-    Bayes,
-    Evolution,
-    Random,
-    Reinforcement,
-)
+from distill.search.strategies.annealing import Annealing
+from distill.search.strategies.bayes import Bayes
+from distill.search.strategies.evolution import Evolution
+from distill.search.strategies.nsga2 import NSGA2
+from distill.search.strategies.random import Random
+from distill.search.strategies.reinforcement import Reinforcement
 
 __all__ = ["NSGA2", "Annealing", "Bayes", "Evolution", "Random", "Reinforcement"]

@@ -1,10 +1,1 @@
 """Strategies of search, each a pure function of seed, trial and past outcomes."""
-
-from distill.search.strategies.annealing import Annealing
-from distill.search.strategies.bayes import Bayes
-from distill.search.strategies.evolution import Evolution
-from distill.search.strategies.nsga2 import NSGA2
-from distill.search.strategies.random import Random
-from distill.search.strategies.reinforcement import Reinforcement
-
-__all__ = ["NSGA2", "Annealing", "Bayes", "Evolution", "Random", "Reinforcement"]
