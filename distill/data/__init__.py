@@ -1,6 +1,7 @@
 """Datamodules whose batches are keyed: the same views for any batch size, worker count or start."""
 
 from distill.core.batch import Batch
+from distill.data.annotated import Annotated
 from distill.data.digits import Digits
 from distill.data.images import Images
 from distill.data.multi_label import MultiLabelImages
@@ -10,6 +11,7 @@ from distill.data.text_lines import TextLines
 from distill.data.unlabelled import Unlabelled
 
 __all__ = [
+    "Annotated",
     "Batch",
     "Digits",
     "Images",

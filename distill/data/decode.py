@@ -55,12 +55,13 @@ _UNREADABLE = (
 )
 
 
-def decode(data: bytes, name: str) -> Image.Image:
+def decode(data: bytes, name: str, upright: bool = True) -> Image.Image:
     """Decode an image of at most ``PIL.Image.MAX_IMAGE_PIXELS`` pixels.
 
     Args:
         data: Content of the file.
         name: Names the image in messages.
+        upright: Whether to turn it as its EXIF orientation says.
 
     Returns:
         An image in grayscale (``L``) or color (``RGB``).
@@ -73,7 +74,7 @@ def decode(data: bytes, name: str) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
         _refuse_bomb(image)
         image.load()
-        return _upright(_in_8_bits(image), _orientation(image))
+        return _upright(_in_8_bits(image), _orientation(image) if upright else 1)
     except UnidentifiedImageError as error:
         raise UnreadableImage(f"cannot read image {name}: {_unidentified(data)}") from error
     except _UNREADABLE as error:
@@ -81,8 +82,8 @@ def decode(data: bytes, name: str) -> Image.Image:
         raise UnreadableImage(f"cannot read image {name}: {detail}") from error
 
 
-def decode_file(path: Path) -> Image.Image:
-    """Decode an image file, named by its path.
+def decode_file(path: Path, upright: bool = True) -> Image.Image:
+    """Decode an image file, named by its path; see :func:`decode`.
 
     Raises:
         UnreadableImage: As :func:`decode` does, and if the file cannot be read.
@@ -92,7 +93,26 @@ def decode_file(path: Path) -> Image.Image:
     except OSError as error:
         message = f"cannot read image {shown(str(path))}: {error.strerror}"
         raise UnreadableImage(message) from error
-    return decode(data, shown(str(path)))
+    return decode(data, shown(str(path)), upright)
+
+
+def sizes_of(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Width and height of an image file as it is shown and as it is stored, from its first bytes.
+
+    Raises:
+        UnreadableImage: If it is no image, with its name.
+    """
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            width, height = image.size
+            turned = _orientation(image) in (5, 6, 7, 8)
+    except UnidentifiedImageError as error:
+        name = shown(str(path))
+        raise UnreadableImage(f"cannot read image {name}: {_unidentified(b' ')}") from error
+    except _UNREADABLE as error:
+        detail = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise UnreadableImage(f"cannot read image {shown(str(path))}: {detail}") from error
+    return (height, width) if turned else (width, height), (width, height)
 
 
 def _unidentified(data: bytes) -> str:

@@ -3,7 +3,7 @@
 Training, evaluation, ``distill test``, ``distill predict`` and exports take it from the recipe.
 """
 
-from typing import cast
+from typing import NamedTuple, cast
 
 import torchvision.transforms.v2.functional as TF
 from PIL import Image, ImageOps
@@ -40,6 +40,46 @@ def resized(image: Image.Image, size: tuple[int, int], rule: Rule) -> Tensor:
     elif image.size != width_height:
         image = ImageOps.pad(image, width_height, Image.Resampling.BILINEAR)
     return cast(Tensor, TF.pil_to_tensor(image))
+
+
+class Letterbox(NamedTuple):
+    """Where an image lies in a square that it is letterboxed to.
+
+    Attributes:
+        size: Width and height that it gets, in pixels.
+        scale: The factors that widths and heights are multiplied by.
+        offset: Of its left and its top edge, in pixels.
+    """
+
+    size: tuple[int, int]
+    scale: tuple[float, float]
+    offset: tuple[int, int]
+
+    def edges(self, xyxy: tuple[float, float, float, float]) -> list[float]:
+        """Left, top, right and bottom edge of a box of the image, as they are in the square."""
+        return [
+            edge * self.scale[place % 2] + self.offset[place % 2] for place, edge in enumerate(xyxy)
+        ]
+
+
+def letterbox(size: tuple[int, int], side: int) -> Letterbox:
+    """Where ``resized`` puts an image by the rule ``letterbox``.
+
+    Args:
+        size: Width and height of the image.
+        side: Of the square.
+
+    Example:
+        >>> letterbox((40, 20), 20)
+        Letterbox(size=(20, 10), scale=(0.5, 0.5), offset=(0, 5))
+        >>> letterbox((40, 20), 20).edges((8.0, 4.0, 20.0, 20.0))
+        [4.0, 7.0, 10.0, 15.0]
+    """
+    width, height = size
+    new_width = side if width >= height else round(width / height * side)
+    new_height = side if height >= width else round(height / width * side)
+    offset = round((side - new_width) * 0.5), round((side - new_height) * 0.5)
+    return Letterbox((new_width, new_height), (new_width / width, new_height / height), offset)
 
 
 def with_channels(image: Image.Image, channels: int) -> Image.Image:

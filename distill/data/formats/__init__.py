@@ -1,0 +1,1 @@
+"""Formats of annotated images: each module reads one to the same thing."""
