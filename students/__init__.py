@@ -24,6 +24,7 @@ from students.resnet import (
     resnet110,
 )
 from students.resnet9 import resnet9
+from students.segmentation_zoo import smp_model, torchvision_segmenter
 from students.segmenter import segmenter
 from students.shufflenet_v1 import shufflenet_v1
 from students.shufflenet_v2 import shufflenet_v2
@@ -65,9 +66,11 @@ __all__ = [
     "segmenter",
     "shufflenet_v1",
     "shufflenet_v2",
+    "smp_model",
     "swin32",
     "timm_model",
     "torchvision_model",
+    "torchvision_segmenter",
     "vgg8",
     "vgg11",
     "vgg13",

@@ -106,7 +106,7 @@ def built(
 def expected_normalization(model: nn.Module, channels: int) -> Normalization:
     """Read the mean and standard deviation per channel that a model of timm expects."""
     config: Mapping[str, Any] = vars(model)["pretrained_cfg"]
-    return _normalization(config["mean"], config["std"], channels)
+    return normalization_of(config["mean"], config["std"], channels)
 
 
 def torchvision_model(name: str, num_classes: int, weights: str | None = None) -> nn.Module:
@@ -129,7 +129,7 @@ def torchvision_model(name: str, num_classes: int, weights: str | None = None) -
     from torchvision import models
 
     check_sizes(num_classes, 1)
-    _check_name(name, "torchvision", models.list_models(module=models))
+    check_name(name, "torchvision", models.list_models(module=models))
     if weights is None and name in _SEVERAL_OUTPUTS:
         raise ValueError(f"name {name!r} has several outputs in training, students.{name} has one")
     if weights is None:
@@ -145,7 +145,7 @@ def torchvision_model(name: str, num_classes: int, weights: str | None = None) -
         raise ValueError(f"num_classes must be {own} with weights {weights!r}, got {num_classes}")
     model = models.get_model(name, weights=selected)
     transforms = selected.transforms()
-    found = _normalization(transforms.mean, transforms.std, 3)
+    found = normalization_of(transforms.mean, transforms.std, 3)
     model.input_normalization = found  # type: ignore[assignment]
     return model
 
@@ -158,7 +158,7 @@ def check_timm_name(name: str) -> None:
     """
     import timm
 
-    _check_name(name, "timm", [*timm.list_models(), *timm.list_pretrained()])
+    check_name(name, "timm", [*timm.list_models(), *timm.list_pretrained()])
 
 
 def _check_keywords(keywords: Mapping[str, float | None]) -> None:
@@ -183,14 +183,20 @@ def _reason(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def _check_name(name: str, library: str, known: Collection[str]) -> None:
+def check_name(name: str, library: str, known: Collection[str]) -> None:
+    """Require a name that a library knows.
+
+    Raises:
+        ValueError: With the nearest names.
+    """
     if name not in known:
         found = difflib.get_close_matches(name, known, n=3)
         nearest = f", the nearest are {', '.join(found)}" if found else ""
         raise ValueError(f"name {name!r} is no model of {library}{nearest}")
 
 
-def _normalization(mean: Sequence[float], std: Sequence[float], channels: int) -> Normalization:
+def normalization_of(mean: Sequence[float], std: Sequence[float], channels: int) -> Normalization:
+    """A mean and a standard deviation for each channel."""
     return _spread(mean, channels), _spread(std, channels)
 
 

@@ -29,7 +29,7 @@ START_UP = {
 OPTIONAL = {
     "huggingface_hub",
     *("matplotlib", "onnx", "onnxruntime", "optuna", "pandas", "pyarrow", "ray"),
-    *("torch_pruning", "transformers"),
+    *("segmentation_models_pytorch", "torch_pruning", "transformers"),
 }
 # as may those that the pages of a report are made with, which the file asks for together,
 OPTIONAL_TOGETHER = {("distill/report/write.py", "distill")}
