@@ -31,7 +31,8 @@ APART = (
 DIGITS = [name for name in NAMES if name.startswith("digits/") and name not in APART]
 # Text lines and scenes are drawn, not downloaded: tests/runs/test_text_lines.py, test_dense.py.
 DRAWN = ("digits/", "text_lines/", "scenes/")
-OTHERS = [name for name in NAMES if not name.startswith(DRAWN)]
+ANNOTATED = ("cityscapes/", "coco/", "voc/")  # tests/runs/test_annotated.py
+OTHERS = [name for name in NAMES if not name.startswith((*DRAWN, *ANNOTATED))]
 CLASSES = {"fashion_mnist": 10, "cifar10": 10, "cifar100": 100, "imagenet": 1000, "multi_label": 20}
 SIZES = {"fashion_mnist": (1, 28), "cifar10": (3, 32), "cifar100": (3, 32), "multi_label": (3, 32)}
 QUIET = Console(quiet=True)

@@ -1,16 +1,22 @@
 """Images of one's own through the toolkit: training, from a cache, resumed."""
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 
 from distill import recipes, runs
+from distill.cli import main
+from distill.recipes.build import build
 from tests.fixtures.annotated import CLASSES, pictures, write_coco, write_masks
 from tests.fixtures.runs import QUIET, EveryStep, assert_same, final_state, resume_from, train_rows
 
 pytest.importorskip("faster_coco_eval", reason="needs the extra dense")
+
+SLOW = pytest.mark.slow
 
 
 def recipe_of(kind: str, folder: Path, **options: Any) -> dict[str, Any]:
@@ -35,7 +41,7 @@ def recipe_of(kind: str, folder: Path, **options: Any) -> dict[str, Any]:
     return tree
 
 
-@pytest.mark.parametrize("kind", [pytest.param("coco", marks=pytest.mark.slow), "masks"])
+@pytest.mark.parametrize("kind", [pytest.param("coco", marks=SLOW), "masks"])
 def test_training_from_the_cache_is_live_training(kind: str, tmp_path: Path) -> None:
     cached = {"model.init_args.cache": str(tmp_path / "cache.sqlite")}
     live = runs.fit(recipe_of(kind, tmp_path), tmp_path / "live", console=QUIET)
@@ -49,9 +55,9 @@ def test_training_from_the_cache_is_live_training(kind: str, tmp_path: Path) -> 
     assert tested[metric]["student"] == live["student"][metric]["test"]["last"]
 
 
-@pytest.mark.parametrize("kind", ["coco", pytest.param("masks", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("steps", [(2,), pytest.param((1, 2, 4, 5), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["coco", pytest.param("masks", marks=SLOW)])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=SLOW)])
+@pytest.mark.parametrize("steps", [(2,), pytest.param((1, 2, 4, 5), marks=SLOW)])
 def test_a_run_resumes_to_the_same_bits(
     kind: str, workers: int, steps: tuple[int, ...], tmp_path: Path
 ) -> None:
@@ -68,3 +74,72 @@ def test_a_run_resumes_to_the_same_bits(
         resume_from(step, tmp_path / "whole" / "kept", again, tree)
         assert_same(final_state(tmp_path / "whole"), final_state(again), f"from step {step}")
         assert train_rows(tmp_path / "whole") == train_rows(again)
+
+
+OF_ITS_OWN = ("coco/", "voc/", "cityscapes/")
+NAMES = [name for name in recipes.names() if name.startswith(OF_ITS_OWN)]
+
+
+def without_downloads(name: str, folder: Path) -> dict[str, Any]:
+    """A recipe on small images of one's own, its networks and those of its teacher's untrained."""
+    tree = recipes.load(recipes.find(name))
+    model, data = tree["model"]["init_args"], tree["data"]["init_args"]
+    masks = data["labels"] == "masks"
+    if model["teacher"] is not None and "run_dir" in model["teacher"]["init_args"]:
+        run = model["teacher"]["init_args"]["run_dir"].removeprefix("runs/")
+        model["teacher"] = recipes.load(recipes.find(run))["model"]["init_args"]["student"]
+    for network in filter(None, (model["student"], model["teacher"])):
+        arguments = network["init_args"]
+        arguments.pop("pretrained", None)
+        arguments.pop("weights", None)
+        if not masks:
+            arguments["num_classes"] = len(CLASSES)
+    source = str((write_masks if masks else write_coco)(folder / "set", pictures(4)))
+    data |= {"train": source, "val": source, "image_size": 64, "batch_size": 2, "workers": 0}
+    recipes.put(tree, "trainer.precision", "32-true")
+    return tree
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[SLOW] * (name != "voc/segment_student")) for name in NAMES],
+)
+def test_every_recipe_passes_the_dry_pass(name: str, tmp_path: Path) -> None:
+    built = build(without_downloads(name, tmp_path), str(tmp_path))
+    built.data.setup("fit")
+    trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
+    trainer.datamodule = built.data
+    built.model.trainer = trainer
+    built.model.setup("fit")
+    objective = built.model.objective
+    sources = (key for placed in objective.terms.values() for key in placed.term.sources())
+    assert set(objective.shapes) == {key for key in sources if "@" in key}
+
+
+def test_three_changed_lines_train_on_images_of_ones_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What else is given here makes it small: a backbone of ours, without a download."""
+    recipe = tmp_path / "mine.yaml"
+    assert main(["cp", "coco/detect_teacher", str(recipe)]) == 0
+    train = write_coco(tmp_path / "train", pictures(6, seed=1))
+    val = write_coco(tmp_path / "val", pictures(3, seed=2))
+    before = recipe.read_text()
+    text = before.replace("data/coco/annotations/instances_train2017.json", str(train))
+    text = text.replace("data/coco/annotations/instances_val2017.json", str(val))
+    text = text.replace("num_classes: 80", f"num_classes: {len(CLASSES)}")
+    changed = [a != b for a, b in zip(before.splitlines(), text.splitlines(), strict=True)]
+    assert sum(changed) == 3
+    recipe.write_text(text)
+    small = ["image_size=64", "batch_size=2", "workers=0"]
+    given = [f"--data.{one}" for one in small]
+    given += ["--model.student.backbone=resnet8", "--model.student.pretrained=false"]
+    given += ["--model.student.channels=8", "--model.student.strides=[8,16]"]
+    given += ["--trainer.max_epochs=2", "--trainer.precision=32-true"]
+    run = tmp_path / "run"
+    assert main(["fit", str(recipe), "--run_dir", str(run), *given]) == 0, capsys.readouterr().err
+    result = json.loads((run / "result.json").read_text())
+    assert result["metric"] == "map"
+    assert result["dataset"]["classes"] == list(CLASSES)
+    assert result["dataset"]["images"] == {"train": 6, "val": 3}
+    assert 0 <= result["student"]["map"]["val"]["last"] <= 100
