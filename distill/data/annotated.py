@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from distill import tasks
+from distill.core.batch import IGNORED
 from distill.core.preprocessing import Rule
 from distill.core.randomness import fold
 from distill.core.suggest import difference
@@ -133,6 +134,9 @@ class Annotated(KeyedData):
         if not self.classes:
             first = self._read("train") if found.by_occurrence and part != "train" else found
             self.classes = first.classes
+        if self._painted and len(self.classes) > IGNORED:
+            told = f"masks have at most {IGNORED} classes, got {len(self.classes)}"
+            raise ValueError(f"{shown(self._sources[part])}: {told}")
         fewer = found.by_occurrence and set(found.classes) <= set(self.classes)
         odd = difference(found.classes, self.classes, in_order=False)
         if odd and not fewer:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from distill.core.rank import first_process
 from distill.recipes import Recipe
+from distill.runs.balance import TermBalance
 from distill.runs.checkpoint_io import SafeCheckpointIO, checkpointers
 from distill.runs.directory import (
     checkpoint_to_resume,
@@ -55,7 +56,7 @@ def fit_single(
         if resume and checkpoint is None:
             console.print("note     no checkpoint was saved yet: the run starts anew")
         record = RunRecord(console, each_epoch=not console.is_terminal)
-        trainer = _trainer(session, record, checkpoint)
+        trainer = _trainer(session, [record, TermBalance(console)], checkpoint)
         if first_process():
             write_config(run_dir, session.config, name)
         going_on = as_configuration(session.nodes, lambda: trainer.global_step > 0)
@@ -68,7 +69,7 @@ def fit_single(
     return result
 
 
-def _trainer(session: Session, record: RunRecord, checkpoint: Path | None) -> pl.Trainer:
+def _trainer(session: Session, ours: list[pl.Callback], checkpoint: Path | None) -> pl.Trainer:
     settings, run_dir, task = session.settings, session.run_dir, session.task
     state = torch.load(checkpoint, weights_only=True) if checkpoint else {}
     folder = run_dir / "checkpoints"
@@ -78,7 +79,7 @@ def _trainer(session: Session, record: RunRecord, checkpoint: Path | None) -> pl
         if isinstance(logger, WandbLogger):
             start(logger)  # here, since Lightning would let a failure end the run
     callbacks = [
-        record,
+        *ours,
         WandbConfig(session.config.tree),
         *([RichProgressBar()] if settings["enable_progress_bar"] else []),
         *listed(settings["callbacks"]),

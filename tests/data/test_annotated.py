@@ -200,6 +200,14 @@ def test_the_digest_and_the_longest_box(tmp_path: Path) -> None:
     assert changed.digest() != samples.digest()
 
 
+def test_masks_have_room_for_255_classes(tmp_path: Path) -> None:
+    path = write_masks(tmp_path, pictures(3))
+    names = [f"c{number}" for number in range(256)]
+    assert len(ready(path, classes=names[:255]).classes) == 255
+    with pytest.raises(ValueError, match=r"masks have at most 255 classes, got 256$"):
+        ready(path, classes=names)
+
+
 def test_greyscale_images_for_one_channel(tmp_path: Path) -> None:
     path = write_coco(tmp_path, pictures(3))
     assert ready(path, mean=[0.5], std=[0.2]).example(2).image.shape == (2, 1, 48, 48)

@@ -186,6 +186,16 @@ def losses(run_dir: Path) -> list[float]:
             r"student.edges\[positive\] .* teacher.edges\[positive\]",
         ),
         (
+            "detect_ld",
+            {"model.init_args.student.init_args.strides": [4, 8, 16]},
+            r"points \(2, 189\) and a tensor \(2, 180, 4, 8\) have no rows in common",
+        ),
+        (
+            "detect_fgd",
+            {"model.init_args.losses.fgd.inputs": {"student": "student.edges"}},
+            r"model\.losses\.fgd\.inputs: FGDLoss needs its argument",
+        ),
+        (
             "segment_student",
             {"data.init_args.augment": [{"class_path": "distill.augment.Mixup"}]},
             "Mixup",
@@ -199,6 +209,17 @@ def test_a_wrong_recipe_is_told_in_a_line(
     with pytest.raises(RecipeError, match=message) as raised:
         runs.fit(tree, tmp_path / "run", console=QUIET)
     assert "\n" not in str(raised.value)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["scenes/detect_student", "scenes/detect_ld"])
+def test_a_missing_package_is_told_in_a_line(
+    name: str, teacher_of: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
+    told = r"^data: boxes need faster-coco-eval: pip install 'distill\[dense\]'$"
+    with pytest.raises(RecipeError, match=told):
+        runs.fit(recipe_of(name, teacher_of), tmp_path / "run", console=QUIET)
     assert not (tmp_path / "run").exists()
 
 
