@@ -1,6 +1,9 @@
 """The report of one run: the student's accuracy and cost, beside its teacher's."""
 
-from distill.report.blocks import Figure, Page, Section
+import numpy as np
+from PIL import Image
+
+from distill.report.blocks import Chart, Figure, Page, Section, Table
 from distill.report.curves import accuracy_chart
 from distill.report.evidence import (
     cost_section,
@@ -11,10 +14,13 @@ from distill.report.evidence import (
     recipe_section,
 )
 from distill.report.numbers import number, percent, share, short
+from distill.report.style import WIDTH, axes
 from distill.report.tradeoff import COSTS, Point
-from distill.results.scores import scores_of
+from distill.results.scores import label_of, scores_of
 from distill.results.study import FinishedRun, Study
 from distill.results.weak_teacher import weak_in_run
+
+_CLASS = "iou of "
 
 
 def run_page(study: Study) -> Page:
@@ -25,11 +31,13 @@ def run_page(study: Study) -> Page:
     chart = accuracy_chart(runs, teacher)
     sections = [
         Section("Student and teacher", "", [networks_table(run)]),
-        Section("Accuracy over the epochs", "", [chart]) if chart else None,
+        Section(f"{_title(run)} over the epochs", "", [chart]) if chart else None,
+        _of_each_class(run),
         cost_section(_points(run), _split(run)),
         diagnostics_section(runs),
         loss_section(runs),
         difference_pictures([run], name),
+        _side_by_side(run),
         recipe_section({name: [run]}),
     ]
     kept = [section for section in sections if section is not None]
@@ -41,17 +49,20 @@ def _answer(run: FinishedRun) -> list[str]:
     split = _split(run)
     key = "val" if split == "validation" else split
     last = scores_of(run.result, "student").get(key, {}).get("last")
-    sentences = [
-        f"After {run.result['epochs']} epochs the student gets {percent(last)} of the {split}"
-        " images right"
-    ]
+    label, epochs = label_of(run.result), f"After {run.result['epochs']} epochs"
+    of_images = label == "accuracy"
+    if of_images:
+        sentences = [f"{epochs} the student gets {percent(last)} of the {split} images right"]
+    else:
+        sentences = [f"{epochs} the student's {label} on the {split} images is {percent(last)}"]
     if teacher:
         size = share(student["parameters"], teacher["parameters"])
         taught = scores_of(run.result, "teacher").get(key, {}).get("last")
-        sentences[0] += f"; its teacher gets {percent(taught)}"
+        verb = " gets" if of_images else "'s is"
+        sentences[0] += f"; its teacher{verb} {percent(taught)}"
         sentences.append(f"It has {student['parameters']:,} parameters, {size} of the teacher's.")
         agreement = (run.result.get("diagnostics") or {}).get("agreement")
-        if agreement is not None:
+        if agreement is not None and of_images:
             sentences.append(
                 f"Both give the same class on {percent(100 * agreement)} of the validation images."
             )
@@ -59,6 +70,38 @@ def _answer(run: FinishedRun) -> list[str]:
     sentences += weak_in_run(run.result)
     sentences.append("One run has no spread: compare methods over seeds with distill bench.")
     return sentences
+
+
+def _title(run: FinishedRun) -> str:
+    label = label_of(run.result)
+    return "Accuracy" if label == "accuracy" else label
+
+
+def _of_each_class(run: FinishedRun) -> Section | None:
+    """Tabulate the figure of each class, of tasks that have one."""
+    figures = run.result.get("diagnostics") or {}
+    found = {name.removeprefix(_CLASS): value for name, value in figures.items() if _CLASS in name}
+    rows = [(name, percent(value)) for name, value in found.items()]
+    text = "The student's, on the validation images."
+    table = Table("Intersection over union.", ("class", "student"), rows)
+    return Section("Each class", text, [table]) if rows else None
+
+
+def _side_by_side(run: FinishedRun) -> Section | None:
+    """Show what labels and networks say of the first validation images."""
+    if run.sheet is None:
+        return None
+    try:
+        with Image.open(run.sheet, formats=["PNG"]) as image:
+            pixels = np.asarray(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError):
+        return None
+    figure, plot = axes(WIDTH * pixels.shape[0] / pixels.shape[1])
+    plot.imshow(pixels, interpolation="nearest")
+    plot.axis("off")
+    caption = "The first validation images, and what is said of them after the last epoch."
+    chart = Chart("side_by_side", caption, "Images with masks or boxes drawn in them.", figure)
+    return Section("Side by side", "", [chart])
 
 
 def _figures(run: FinishedRun) -> list[Figure]:

@@ -28,12 +28,14 @@ class FinishedRun:
         config: The text of ``config.yaml``.
         metrics: The rows of ``metrics.csv``; what is empty there is missing here.
         predictions: On the validation images; None where they were not kept.
+        sheet: A picture of what labels and networks say of some; None where there is none.
     """
 
     result: dict[str, Any]
     config: str
     metrics: list[dict[str, float]]
     predictions: Predictions | None
+    sheet: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ def read_run(folder: Path) -> FinishedRun:
     if not isinstance(result, dict) or not result.keys() >= _NEEDED:
         raise RecipeError(str(path), "is not the result of a run")
     config, metrics = folder / "config.yaml", folder / "metrics.csv"
+    sheet = folder / "validation.png"
     try:
         recipe = config.read_text() if config.is_file() else ""
     except (OSError, ValueError) as error:
@@ -93,6 +96,7 @@ def read_run(folder: Path) -> FinishedRun:
         recipe,
         [_numbers(row) for row in _rows(metrics)] if metrics.is_file() else [],
         load_predictions(folder),
+        sheet if sheet.is_file() else None,
     )
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pytorch_lightning as pl
 import torch
+from PIL.Image import Image
 from torch import nn
 
 from distill.core.outputs import logits_of
@@ -14,6 +15,7 @@ from distill.metrics import cpu_latency_ms, flops
 from distill.metrics.cost import dummy_image
 from distill.results.predictions import PredictionRecorder, Predictions
 from distill.runs.session import Session
+from distill.runs.side_by_side import side_by_side
 
 
 class Diagnostics(NamedTuple):
@@ -23,10 +25,12 @@ class Diagnostics(NamedTuple):
         values: By name, see the task's ``comparison``; empty without validation images.
         predictions: Of every image; None without validation images and for tasks whose images do
             not have one class each.
+        sheet: What labels and networks say of the first images; None where it is not drawn.
     """
 
     values: dict[str, float]
     predictions: Predictions | None
+    sheet: Image | None = None
 
 
 @torch.no_grad()
@@ -47,19 +51,22 @@ def run_diagnostics(session: Session, trainer: pl.Trainer) -> Diagnostics:
     comparison = task.comparison(session.data, taught)
     if isinstance(comparison, nn.Module):
         comparison.to(device)
-    recorder = PredictionRecorder() if task.keeps_predictions() else None
-    for batch in islice(session.datamodule.val_dataloader(), batches):
+    recorder, sheet = PredictionRecorder() if task.keeps_predictions() else None, None
+    for number, batch in enumerate(islice(session.datamodule.val_dataloader(), batches)):
         shown = replace(batch, image=batch.image.to(device), target=batch.target.to(device))
         with trainer.precision_plugin.forward_context():
             student = model.outputs_of("student", shown)
             teacher = model.outputs_of("teacher", shown) if taught else None
+        if number == 0:
+            gave = ({} if teacher is None else {"teacher": teacher}) | {"student": student}
+            sheet = side_by_side(task, batch, gave, session.data.classes)
         said = task.predicted(teacher) if teacher is not None else None
         comparison.update(task.predicted(student), said, task.target(shown))
         if recorder is not None:
             logits = logits_of(teacher) if teacher is not None else None
             recorder.update(shown.image, batch.index, shown.target, logits_of(student), logits)
     module.to("cpu")
-    return Diagnostics(comparison.compute(), recorder.compute() if recorder else None)
+    return Diagnostics(comparison.compute(), recorder.compute() if recorder else None, sheet)
 
 
 def cost(network: nn.Module, shape: tuple[int, ...]) -> dict[str, float | None]:

@@ -37,7 +37,7 @@ _FILES = (
     "test.json",
     WEIGHTS,
     "teacher.safetensors",
-    "validation.safetensors",
+    *("validation.safetensors", "validation.png"),
     "validations.json",
     PREPROCESS,
     CARD,

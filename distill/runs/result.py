@@ -26,6 +26,7 @@ from distill.runs.diagnostics import cost, run_diagnostics
 from distill.runs.directory import WEIGHTS
 from distill.runs.progress import RunRecord, parameters
 from distill.runs.session import Session
+from distill.runs.side_by_side import FILE as SHEET
 from distill.runs.wandb.results import log_results
 from distill.tasks import Tells
 
@@ -56,7 +57,8 @@ def write_result(session: Session, trainer: pl.Trainer, record: RunRecord, name:
     """Write what a run leaves, testing where there are test images.
 
     ``student.safetensors`` and whatever other networks the module leaves, ``preprocess.json``,
-    ``validation.safetensors`` (its predictions), ``result.json`` and a model card, ``README.md``.
+    ``validation.safetensors`` (its predictions) or ``validation.png`` (boxes and masks, drawn),
+    ``result.json`` and a model card, ``README.md``.
 
     Args:
         session: What was trained.
@@ -79,6 +81,8 @@ def write_result(session: Session, trainer: pl.Trainer, record: RunRecord, name:
                 save_weights(network, run_dir / file)
         if diagnostics.predictions is not None:
             diagnostics.predictions.save(run_dir)
+        if diagnostics.sheet is not None:
+            diagnostics.sheet.save(run_dir / SHEET)
     result = _facts(session, trainer, record, name)
     result["diagnostics"] = diagnostics.values | _on_demand(trainer)
     if session.data.sizes().get("test"):

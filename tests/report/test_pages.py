@@ -42,6 +42,24 @@ def test_a_run_on_text_lines_has_no_row_of_dashes(tmp_path: Path) -> None:
     assert "Losses" in titles
 
 
+def test_a_segmenter_is_told_by_its_own_figure(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    result = json.loads((folder / "result.json").read_text())
+    for network in ("student", "teacher"):
+        result[network]["miou"] = result[network].pop("top1")
+    result |= {"metric": "miou", "task": "Segmentation"}
+    result["diagnostics"] = {"agreement": 0.9, "iou of ground": 91.0, "iou of cat": 12.5}
+    (folder / "result.json").write_text(json.dumps(result))
+    page = run_page(read_study(folder))
+    told = " ".join(page.answer)
+    assert "the student's miou on the test images is 83.00 %; its teacher's is 89.00 %." in told
+    assert "right" not in told
+    assert "same class" not in told
+    section = next(section for section in page.sections if section.title == "Each class")
+    (table,) = (block for block in section.blocks if isinstance(block, Table))
+    assert table.rows == [("ground", "91.00 %"), ("cat", "12.50 %")]
+
+
 def test_a_run_alone_is_compared_with_the_labels(tmp_path: Path) -> None:
     page = run_page(read_study(write_run(tmp_path / "run", "student", test=None)))
     assert "84.00 % of the validation images right." in page.answer[0]

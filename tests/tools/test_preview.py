@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -64,3 +65,14 @@ def test_a_size_is_that_of_the_epochs_first_step(monkeypatch: pytest.MonkeyPatch
         batch = replace(data.example(2), epoch=epoch, step=epoch * steps)
         expected = data.pipeline.augmented(batch)
         assert torch.equal(drawn[f"epoch {epoch}"].image, expected.image)
+
+
+@pytest.mark.parametrize("labels", ["boxes", "masks"])
+def test_boxes_and_masks_are_drawn(labels: str) -> None:
+    """A sheet without them would be grey, as scenes are."""
+    name = "scenes/detect_student" if labels == "boxes" else "scenes/segment_student"
+    tree = recipes.load(recipes.find(name), ["data.train=4", "data.val=1", "data.batch_size=4"])
+    sheet = np.asarray(preview(tree, rows=2, views=1)).astype(int)
+    coloured = np.ptp(sheet, axis=2) > 40
+    assert coloured[:, : sheet.shape[1] // 2].sum() > 200
+    assert coloured[:, sheet.shape[1] // 2 :].sum() > 200
