@@ -13,11 +13,12 @@ from teachers.weights import load_exactly, read_tensors
 
 def from_checkpoint(
     model: nn.Module,
-    path: str,
+    path: str | None = None,
     key: str | None = None,
     sha256: str | None = None,
     prefix: str | None = None,
     leave_out: list[str] | None = None,
+    normalization: dict[str, list[float]] | None = None,
 ) -> nn.Module:
     """Load the weights of a file into a network; every tensor must match.
 
@@ -27,7 +28,7 @@ def from_checkpoint(
     Args:
         model: The network to fill.
         path: A ``.safetensors`` file or a torch checkpoint, read as data only. A URL is taken only
-            with its hash.
+            with its hash. None: the model keeps its weights.
         key: The entry of a torch checkpoint that holds the tensors, dotted if it lies deeper; None
             where they are the file's own, under a usual name such as ``state_dict`` or ``model``,
             or where one entry alone holds tensors.
@@ -37,15 +38,19 @@ def from_checkpoint(
             and ``net.`` where all names have it and the model's do not, ``_orig_mod.`` anywhere.
         leave_out: Names of the model's layers that keep the values they have, such as a classifier
             for other classes.
+        normalization: ``mean`` and ``std`` of each channel, which the weights were trained with.
 
     Raises:
-        ValueError: If the file is missing, damaged, has another hash, or does not match the model.
+        ValueError: If the file is missing, damaged, has another hash, or does not match the model,
+            or if the normalization is no mean and no std.
 
     Example:
         >>> from_checkpoint(nn.Linear(2, 2), "nowhere.safetensors")
         Traceback (most recent call last):
         ValueError: no such file: nowhere.safetensors
     """
+    if normalization is not None:
+        model.input_normalization = _pair(normalization)  # type: ignore[assignment]
 
     def fill(file: Path, source: str) -> nn.Module:
         _check_hash(file, source, sha256)
@@ -53,6 +58,8 @@ def from_checkpoint(
         load_exactly(model, read_tensors(file, key), source, prefix, leave_out or ())
         return model
 
+    if path is None:
+        return model
     if "://" not in path:
         return fill(Path(path), path)
     if sha256 is None:
@@ -64,6 +71,12 @@ def from_checkpoint(
         except OSError as error:
             raise ValueError(f"path {path} cannot be downloaded: {error}") from error
         return fill(file, path)
+
+
+def _pair(given: dict[str, list[float]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if given.keys() != {"mean", "std"} or len(given["mean"]) != len(given["std"]):
+        raise ValueError(f"normalization needs mean and std of each channel, got {given}")
+    return tuple(given["mean"]), tuple(given["std"])
 
 
 def _check_names(model: nn.Module, leave_out: list[str]) -> None:

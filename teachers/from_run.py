@@ -12,7 +12,7 @@ from torch import nn
 from distill.core.class_paths import resolve
 from distill.core.echo import short, shown
 from distill.core.files import sha256
-from distill.core.strict_yaml import read_yaml
+from distill.core.initial_weights import finished_files, student_of
 from distill.core.trust import TRUSTED, further
 from distill.core.walk import Walk
 from teachers.weights import load_exactly, read_tensors
@@ -43,7 +43,7 @@ def from_run(run_dir: str) -> nn.Module:
         Traceback (most recent call last):
         ValueError: no run at runs/none: train it first with `distill fit ... --run_dir runs/none`
     """
-    config, weights, result = _files(run_dir)
+    config, weights, result = finished_files(run_dir)
     above = _ABOVE.get()
     if config.resolve() in above:
         raise ValueError(f"{config}: the run names itself as its network, by way of its teachers")
@@ -65,39 +65,9 @@ def from_run(run_dir: str) -> nn.Module:
     return network
 
 
-def _files(run_dir: str) -> list[Path]:
-    folder, command = Path(run_dir), f"`distill fit ... --run_dir {run_dir}`"
-    if not folder.is_dir():
-        raise ValueError(f"no run at {run_dir}: train it first with {command}")
-    if not (folder / "config.yaml").is_file():
-        folder = _only_run(folder)
-    files = [folder / name for name in ("config.yaml", "student.safetensors", "result.json")]
-    for file in files:
-        if not file.is_file():
-            told = f"no finished run at {run_dir}, which has no {file.name}"
-            raise ValueError(f"{told}: train it first with {command}")
-    return files
-
-
-def _only_run(folder: Path) -> Path:
-    """The finished run inside a folder, such as ``seed0``; the folder itself where there is none.
-
-    Raises:
-        ValueError: If there are several: which one is meant must not change when one is added.
-    """
-    runs = sorted(path.parent for path in folder.glob("*/result.json"))
-    if len(runs) > 1:
-        raise ValueError(f"{folder} holds several runs, name one: {', '.join(map(str, runs))}")
-    return runs[0] if runs else folder
-
-
 def _network(config: Path) -> nn.Module:
     """The student that a run's recipe names, checked as a recipe's own parts are, and built."""
-    spec: Any = read_yaml(config)
-    for key in ("model", "init_args", "student"):
-        spec = spec.get(key) if isinstance(spec, Mapping) else None
-    if spec is None:
-        raise ValueError(f"{config} names no model.init_args.student")
+    spec = student_of(config)
     trusted = (*TRUSTED, *further())
     Walk(trusted).visit(f"{config}: model.init_args.student", spec, nn.Module)
     return _build(str(config), spec, trusted)
@@ -139,8 +109,6 @@ def _build(config: str, spec: str | Mapping[str, Any], trusted: tuple[str, ...])
     """Build what a checked class path and its arguments name; arguments may be such specs."""
     spec = {"class_path": spec} if isinstance(spec, str) else spec
     path, arguments = spec["class_path"], spec.get("init_args") or {}
-    if path == "distill.compress.pruned":  # its widths are those of the weights
-        arguments = {**arguments, "flops": 1.0}
     make = resolve(config, path, trusted)
     built = {name: _argument(config, value, trusted) for name, value in arguments.items()}
     try:

@@ -28,6 +28,7 @@ INTEGRATION = {
     "report/test_pages.py",
     "runs/test_annotated.py",
     "runs/test_cached_training.py",
+    "runs/test_compressed.py",
     "runs/test_dense.py",
     "runs/test_exact_resume.py",
     "runs/test_generated_runs.py",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.compress.importance import CRITERIA, Group, importance
+from distill.compress.quantizer import Quantizer
 from distill.compress.shapes import SIZED, take_widths_from_weights
 from distill.core.suggest import nearest
 from distill.metrics import cost
@@ -43,9 +44,11 @@ def pruned(
 
     Raises:
         ValueError: If an argument is out of range or names no module, if so few operations cannot
-            be reached, or if the network cannot be followed.
+            be reached, or if the network cannot be followed or is quantised already.
     """
     _check(flops, criterion, block, spread)
+    if any(isinstance(module, Quantizer) for module in model.modules()):
+        raise ValueError("model: it is quantised already: prune first, then quantise")
     picture = cost.dummy_image(tuple(image))
     if flops < 1:
         state = model.state_dict()

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from distill.compress.quantizer import Quantizer
+
 SIZED = (nn.modules.conv._ConvNd, nn.Linear, nn.modules.batchnorm._NormBase, nn.LayerNorm)
 """The layers whose widths may change."""
 
@@ -50,6 +52,9 @@ def _load(
 
 def _resize(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     for path, layer in network.named_modules():
+        step = tensors.get(f"{path}.step")
+        if isinstance(layer, Quantizer) and step is not None and step.shape != layer.step.shape:
+            layer.step.data = layer.step.new_zeros(step.shape)
         weight = tensors.get(f"{path}.weight" if path else "weight")
         if not isinstance(layer, SIZED) or weight is None or weight.shape == layer.weight.shape:
             continue

@@ -1,7 +1,8 @@
 """A recipe with ``stages`` as the recipes of its stages, each complete in itself.
 
 A stage is the recipe with changes: dotted keys of ``model``, ``data`` and ``trainer`` with their
-values, ``losses``, the names of its terms, and ``train``, the parts that it trains.
+values, ``losses``, the names of its terms, ``train``, the parts that it trains, and ``wrap``, a
+function that changes the student as it is handed over.
 """
 
 import re
@@ -12,13 +13,16 @@ from typing import Any
 
 from distill.core.echo import short, shown
 from distill.core.errors import RecipeError
+from distill.core.initial_weights import wrapped
 from distill.core.suggest import nearest
 from distill.recipes.check import check
-from distill.recipes.files import resolve
+from distill.recipes.files import put, resolve
 from distill.recipes.recipe import STAGES, Recipe
 
 _SECTIONS = ("model", "data", "trainer")
-_OWN = ("losses", "train")
+_OWN = ("losses", "train", "wrap")
+WRAP = "wrap"
+_STUDENT = "model.student"
 
 
 def stages(recipe: Recipe) -> dict[str, Recipe]:
@@ -41,12 +45,36 @@ def stages(recipe: Recipe) -> dict[str, Recipe]:
         raise RecipeError(
             STAGES, f"expected the keys of each stage under its name, got {shown(given)}"
         )
-    found = {}
+    found: dict[str, Recipe] = {}
+    wraps: list[Any] = []
     for name, changes in given.items():
         _check(f"{STAGES}.{short(str(name))}", name, changes)
+        if wrap := wrap_of(changes):
+            wraps.append(wrap)
         with in_stage(recipe, name):
-            found[name] = _log_apart(_changed(recipe, changes or {}), name)
+            found[name] = _log_apart(_changed(recipe, changes or {}, wraps), name)
     return found
+
+
+def wrap_of(changes: Mapping[str, Any] | None) -> Any:  # noqa: ANN401 - a class path, or with arguments
+    """What a stage changes the student with, None if it does not; with its dotted keys."""
+    given = {WRAP: (changes or {}).get(WRAP)}
+    for key in sorted(map(str, changes or ())):
+        if key.startswith(f"{WRAP}."):
+            put(given, key, deepcopy((changes or {})[key]))
+    return given[WRAP]
+
+
+def first_student(recipe: Recipe) -> tuple[Any, dict[str, Any]]:
+    """The student that the first stage begins with, and what stages wrap it in, resolved."""
+    student = last_stage(recipe).get(_STUDENT)
+    wraps = {}
+    for name, changes in reversed(recipe.tree[STAGES].items()):
+        if wrap_of(changes):
+            arguments = dict(student["init_args"])
+            student, outer = arguments.pop("model"), student
+            wraps[name] = {**outer, "init_args": arguments}
+    return student, wraps
 
 
 def last_stage(recipe: Recipe) -> Recipe:
@@ -82,7 +110,8 @@ def in_stage(recipe: Recipe, name: str) -> Iterator[None]:
         yield
     except RecipeError as error:
         changed = [_short(key) for key in recipe.tree[STAGES][name] or ()]
-        section, key = error.key.split(".")[0], _short(error.key)
+        key = _told_at(recipe, name, _short(error.key))
+        section = key.split(".")[0]
         touched = any(f"{key}.".startswith(f"{each}.") or each.startswith(key) for each in changed)
         if section not in (*_SECTIONS, *_OWN, "recipe"):
             raise
@@ -90,6 +119,14 @@ def in_stage(recipe: Recipe, name: str) -> Iterator[None]:
             raise
         below = "" if key == "recipe" else f".{key}"
         raise RecipeError(f"stages.{name}{below}", error.message) from error
+
+
+def _told_at(recipe: Recipe, name: str, key: str) -> str:
+    """What is wrong in a student that this stage wraps stands in its ``wrap``, where it can."""
+    inner = key.startswith(f"{_STUDENT}.model")
+    if f"{key}.".startswith(f"{_STUDENT}.") and not inner and wrap_of(recipe.tree[STAGES][name]):
+        return WRAP + key.removeprefix(_STUDENT)
+    return key
 
 
 def _check(key: str, name: object, changes: object) -> None:
@@ -100,13 +137,17 @@ def _check(key: str, name: object, changes: object) -> None:
         raise RecipeError(key, f"expected a mapping, got {type(changes).__name__} {shown(changes)}")
     for place in changes or ():
         section, *rest = _short(place).split(".")
-        if section in _OWN and not rest:
+        if section == WRAP:
+            _check_wrap(f"{key}.{WRAP}", wrap_of(changes))
+        elif section in _OWN and not rest:
             _check_names(f"{key}.{place}", (changes or {})[place])
         elif section not in _SECTIONS or not rest:
-            known = "a stage has losses, train, and dotted keys such as trainer.max_epochs"
+            known = "a stage has losses, train, wrap, and dotted keys such as trainer.max_epochs"
             raise RecipeError(f"{key}.{place}", known + nearest(section, (*_OWN, *_SECTIONS)))
         elif (section, rest[0]) == ("model", "student"):
-            raise RecipeError(f"{key}.{place}", "the student is the same in all stages")
+            raise RecipeError(
+                f"{key}.{place}", "the student is the same in all stages, but for wrap"
+            )
 
 
 def _check_names(key: str, given: object) -> None:
@@ -115,11 +156,26 @@ def _check_names(key: str, given: object) -> None:
         raise RecipeError(key, f"needs a list of names, got {shown(given)}")
 
 
-def _changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+def _check_wrap(key: str, given: object) -> None:
+    spec = {"class_path": given} if isinstance(given, str) else given
+    if not isinstance(spec, Mapping) or not isinstance(spec.get("class_path"), str):
+        needed = "needs a class_path such as distill.compress.quantized, with init_args"
+        raise RecipeError(key, f"{needed}, got {shown(given)}")
+    arguments = spec.get("init_args") or {}
+    if not isinstance(arguments, Mapping):
+        raise RecipeError(f"{key}.init_args", f"needs keys and values, got {shown(arguments)}")
+    if "model" in arguments:
+        raise RecipeError(f"{key}.model", "is the student that is handed over: leave it out")
+
+
+def _changed(recipe: Recipe, changes: Mapping[str, Any], wraps: Sequence[Any]) -> Recipe:
     own = Recipe({name: value for name, value in recipe.tree.items() if name != STAGES})
     # Sorted, so that a key comes before those below it.
     for key in sorted(set(changes) - set(_OWN)):
-        own = own.put(key, changes[key])
+        if not key.startswith(f"{WRAP}."):
+            own = own.put(key, changes[key])
+    for wrap in wraps:
+        own = own.put(_STUDENT, wrapped(wrap, own.get(_STUDENT)))
     if "losses" in changes:
         own = _with_losses(own, changes["losses"])
     if "train" in changes:

@@ -12,6 +12,7 @@ from distill.core.suggest import difference
 from distill.recipes import Recipe
 from distill.recipes.stages import last_stage
 from distill.runs.directory import load_weights, read_finished
+from distill.runs.initial_student import opened
 from distill.runs.result import Result, measure
 from distill.runs.session import Session, data_errors, quiet_lightning
 
@@ -40,7 +41,7 @@ def evaluate(
     """
     console = console or Console()
     written, trained = read_finished(run_dir)
-    recipe = last_stage(written)
+    recipe = opened(last_stage(written))
     if source is not None:
         recipe = _tested_on(recipe, source, trained["dataset"]["classes"])
     if image_size is not None:

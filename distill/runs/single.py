@@ -21,6 +21,7 @@ from distill.runs.directory import (
 )
 from distill.runs.exact_callbacks import refuse_inexact
 from distill.runs.first_step import as_configuration
+from distill.runs.initial_student import opened, recorded, take_weights
 from distill.runs.metrics_csv import metrics_file
 from distill.runs.progress import RunRecord
 from distill.runs.rehearsal import rehearse
@@ -45,20 +46,24 @@ def fit_single(
     with quiet_lightning(), lock_run_dir(run_dir, overwrite=overwrite):
         if not resume and first_process():
             refuse_second_run(run_dir)
+        checkpoint = checkpoint_to_resume(run_dir) if resume else None
         with as_configuration([]):
-            session = Session(recipe, run_dir, trusted, console)
+            begun = opened(recipe) if checkpoint else recipe
+            session = Session(begun, run_dir, trusted, console)
             refuse_inexact(listed(session.settings["callbacks"]))
             session.set_up_data()
+        if checkpoint is not None and begun != recipe:
+            take_weights(session, checkpoint)
         rehearse(session)
         session.config = with_reachable_loggers(session.config)
         take_offline(listed(session.settings["logger"]), session.config)
-        checkpoint = checkpoint_to_resume(run_dir) if resume else None
         if resume and checkpoint is None:
             console.print("note     no checkpoint was saved yet: the run starts anew")
         record = RunRecord(console, each_epoch=not console.is_terminal)
         trainer = _trainer(session, [record, TermBalance(console)], checkpoint)
         if first_process():
-            write_config(run_dir, session.config, name)
+            config = recorded(session.config, run_dir, resumed=checkpoint is not None)
+            write_config(run_dir, config, name)
         going_on = as_configuration(session.nodes, lambda: trainer.global_step > 0)
         with data_errors(), unused_parameters(), going_on:
             trainer.fit(session.module, session.datamodule, ckpt_path=checkpoint, weights_only=True)

@@ -11,7 +11,7 @@ from rich.console import Console
 from distill.core.errors import Interrupted
 from distill.core.rank import first_process
 from distill.recipes import Recipe
-from distill.recipes.stages import check_stages, in_stage, last_stage, stages
+from distill.recipes.stages import WRAP, check_stages, first_student, in_stage, stages, wrap_of
 from distill.runs.directory import (
     STAGES,
     clear_run,
@@ -20,6 +20,7 @@ from distill.runs.directory import (
     resume_command,
     write_config,
 )
+from distill.runs.initial_student import recorded
 from distill.runs.result import Result
 from distill.runs.single import fit_single
 from distill.runs.staged_check import validate_stages
@@ -48,14 +49,16 @@ def fit_stages(
             if first_process():
                 refuse_second_run(run_dir)
             recipe = validate_stages(recipe, run_dir, trusted, console)
+        recipe = _spelled(recipe, run_dir, resume)
         if first_process():
-            _write_config(recipe, run_dir, name)
+            write_config(run_dir, recipe, name)
         results: dict[str, Result] = {}
         for stage, own in stages(recipe).items():
             console.print(f"stage    {stage}", highlight=False)
             folder = run_dir / STAGES / stage
             earlier = [run_dir / STAGES / before for before in reversed(results)]
-            begins = init_from_stage(own, earlier)
+            wraps = wrap_of(recipe.tree[STAGES][stage]) is not None
+            begins = init_from_stage(own, earlier, wraps)
             with in_stage(recipe, stage), _resumed_as_a_whole(folder, run_dir):
                 results[stage] = _train(begins, folder, name, resume, trusted, console)
             _save_loss_state(folder)
@@ -65,10 +68,15 @@ def fit_stages(
     return result
 
 
-def _write_config(recipe: Recipe, run_dir: Path, name: str) -> None:
-    """Write the recipe as it is, its student resolved: whoever takes it as a teacher reads that."""
-    student = last_stage(recipe).get("model.student")
-    write_config(run_dir, recipe.put("model.student", student), name)
+def _spelled(recipe: Recipe, run_dir: Path, resume: bool) -> Recipe:
+    """The recipe with its student resolved: whoever takes the run as a teacher reads that."""
+    student, wraps = first_student(recipe)
+    named = {}
+    for stage, changes in recipe.tree[STAGES].items():
+        kept = {k: v for k, v in (changes or {}).items() if not k.startswith(f"{WRAP}.")}
+        named[stage] = kept | ({WRAP: wraps[stage]} if stage in wraps else {})
+    whole = Recipe({**recipe.tree, STAGES: named}).put("model.student", student)
+    return recorded(whole, run_dir, resume)
 
 
 def _train(

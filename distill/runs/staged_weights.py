@@ -8,6 +8,7 @@ from torch import Tensor
 
 from distill.core.errors import RecipeError
 from distill.core.files import write_tensors
+from distill.core.initial_weights import FROM_CHECKPOINT, untrained
 from distill.recipes import Recipe
 from distill.runs.checkpoint_io import SafeCheckpointIO
 
@@ -43,7 +44,7 @@ def loss_state(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     return found
 
 
-def init_from_stage(own: Recipe, earlier: Sequence[Path]) -> Recipe:
+def init_from_stage(own: Recipe, earlier: Sequence[Path], wraps: bool = False) -> Recipe:
     """A stage's recipe that begins with the weights that earlier stages saved.
 
     The student and peers are those of the stage before, a loss is as the last stage that had it
@@ -52,11 +53,13 @@ def init_from_stage(own: Recipe, earlier: Sequence[Path]) -> Recipe:
     Args:
         own: The stage's recipe.
         earlier: The run directories of the stages before it, the latest first.
+        wraps: Whether the stage changes the student, so that what it changes is filled.
     """
     if not earlier:
         return own
     student = earlier[0] / "student.safetensors"
-    own = own.put("model.student", _filled(own.get("model.student"), student))
+    place = "model.student.model" if wraps else "model.student"
+    own = own.put(place, _filled(untrained(own.get(place)), student))
     peers = own.get("model.peers") or {}
     for name, file in _found("peers", peers, earlier[:1]):
         own = own.put(f"model.peers.{name}", _filled(peers[name], file))
@@ -82,4 +85,4 @@ def _file(folder: Path, kind: str, name: str) -> Path:
 
 def _filled(spec: Any, file: Path) -> dict[str, Any]:  # noqa: ANN401 - a class path, alone or with arguments
     arguments = {"model": spec, "path": str(file)}
-    return {"class_path": "teachers.from_checkpoint", "init_args": arguments}
+    return {"class_path": FROM_CHECKPOINT, "init_args": arguments}

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from distill.core.initial_weights import untrained
 from distill.core.preprocessing import Preprocessing, read_preprocessing
 from distill.recipes import Recipe
 from distill.recipes.stages import last_stage
@@ -76,7 +77,7 @@ def open_student(run_dir: Path, trusted: Sequence[str] = ()) -> Trained:
     recipe, _ = read_finished(run_dir)
     preprocessing = read_preprocessing(run_dir)
     own = last_stage(recipe)
-    student = _untrained(own.get("model.student"))
+    student = _without_downloads(untrained(own.get("model.student")))
     alone = {"teacher": None, "student": student, "losses": {}}
     model = {"class_path": "distill.modules.Distillation", "init_args": alone}
     session = Session(Recipe({"model": model, "data": own.get("data")}), run_dir, trusted)
@@ -86,11 +87,11 @@ def open_student(run_dir: Path, trusted: Sequence[str] = ()) -> Trained:
     return Trained(program, session.task, preprocessing)
 
 
-def _untrained(spec: Any) -> Any:  # noqa: ANN401 - any value of a recipe
+def _without_downloads(spec: Any) -> Any:  # noqa: ANN401 - any value of a recipe
     """A network's part of a recipe, without weights to begin with that would be downloaded."""
     if not isinstance(spec, dict):
         return spec
-    spec = {key: _untrained(value) for key, value in spec.items()}
+    spec = {key: _without_downloads(value) for key, value in spec.items()}
     if spec.get("class_path") in _DOWNLOADING:
         name, none = _DOWNLOADING[spec["class_path"]]
         spec["init_args"][name] = none

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import students
-from distill.compress import pruned
+from distill.compress import pruned, quantized
 from distill.metrics import cost
 from teachers import from_run
 from teachers.weights import load_exactly
@@ -116,6 +116,19 @@ def test_what_is_kept_stays_and_all_criteria_cut() -> None:
 def test_what_cannot_be_is_told(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         pruned(students.resnet8(num_classes=10), IMAGE, **given)
+
+
+def test_widths_of_a_network_that_is_quantised_too_are_in_the_weights() -> None:
+    def made(flops: float) -> nn.Module:
+        return quantized(pruned(network("resnet8").float(), IMAGE, flops), IMAGE, 2, 2)
+
+    cut, other = made(0.5).train(), made(1.0)
+    cut(cost.dummy_image(IMAGE).repeat(2, 1, 1, 1))
+    load_exactly(other, cut.state_dict(), "file")
+    image = cost.dummy_image(IMAGE)
+    assert torch.equal(cut.eval()(image), other.eval()(image))
+    with pytest.raises(ValueError, match="quantised already: prune first"):
+        pruned(cut, IMAGE, 0.5)
 
 
 @pytest.mark.parametrize("name", ["shufflenet_v1", "vit32"])

@@ -5,7 +5,7 @@ import torch
 
 from distill.core.errors import RecipeError
 from distill.tasks import Classification
-from distill.tools.student import _untrained, open_student
+from distill.tools.student import _without_downloads, open_student
 from tests.fixtures.students import Means, known, write_student
 
 
@@ -31,7 +31,7 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
 def test_weights_that_a_student_began_with_are_not_fetched_again() -> None:
     timm = {"class_path": "students.timm_model", "init_args": {"name": "x", "pretrained": True}}
     own = {"class_path": "mine.Net", "init_args": {"backbone": timm, "weights": [1, 2]}}
-    found = _untrained(own)["init_args"]
+    found = _without_downloads(own)["init_args"]
     assert found["backbone"]["init_args"] == {"name": "x", "pretrained": False}
     assert found["weights"] == [1, 2]
     assert timm["init_args"]["pretrained"]
