@@ -22,6 +22,8 @@ COLUMNS = (
     "teacher_val",
     "teacher_test",
     "wall_s",
+    "stored_bytes",
+    "bops",
     "against",
     "run_dir",
 )

@@ -195,6 +195,8 @@ def _row(cell: _Cell, result: Result) -> Row:
         "teacher_val": teacher.get("val", {}).get("last"),
         "teacher_test": teacher.get("test", {}).get("last"),
         "wall_s": result["wall_s"],
+        "stored_bytes": result["student"].get("stored_bytes"),
+        "bops": result["student"].get("bops"),
         "against": cell.against,
         "run_dir": str(cell.run.run_dir),
     }

@@ -279,7 +279,7 @@ def _costs(bench: _Bench, network: Mapping[str, Any]) -> dict[str, float | None]
         one["cpu_latency_ms"] for one in networks if _key(one) == key and one.get("cpu_latency_ms")
     ]
     latency = median(known) if known else None
-    sizes = {"parameters": network["parameters"], "flops": network.get("flops")}
+    sizes = {cost: network.get(cost) for cost in ("parameters", "flops", "bops", "stored_bytes")}
     return sizes | {"cpu_latency_ms": latency}
 
 

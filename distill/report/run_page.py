@@ -115,6 +115,9 @@ def _figures(run: FinishedRun) -> list[Figure]:
     student = result["student"]
     latency = student.get("cpu_latency_ms")
     note = f"{number(latency)} ms per image on a CPU" if latency else ""
+    if student.get("stored_ratio", 1) > 1:
+        times = f"{student['stored_ratio']:.1f} times less than in float"
+        note = f"{short(student['stored_bytes'])}B, {times}"
     figures.append(Figure("student", f"{short(student['parameters'])} parameters", note))
     speed = result.get("train_images_per_s")
     note = f"{speed:,.0f} images per second" if speed else ""

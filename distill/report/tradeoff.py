@@ -11,9 +11,12 @@ from distill.report.style import FAINT, INK, axes, color
 COSTS = {
     "parameters": "parameters",
     "flops": "FLOPs per image (2 per multiply-add)",
+    "bops": "bit operations per image",
+    "stored_bytes": "bytes of the weights' file",
     "cpu_latency_ms": "CPU latency at batch size 1 (ms)",
     "train_s": "training time (s per run)",
 }
+_TWINS = {"bops": "flops", "stored_bytes": "parameters"}
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,17 @@ def tradeoff_charts(points: Sequence[Point], images: str) -> list[Chart]:
     charts = []
     for cost, title in COSTS.items():
         known = [point for point in points if point.costs.get(cost)]
-        if len({point.costs[cost] for point in known}) > 1:
+        if len({point.costs[cost] for point in known}) > 1 and _is_news(known, cost):
             charts.append(_chart(known, cost, title, images))
     return charts
+
+
+def _is_news(points: Sequence[Point], cost: str) -> bool:
+    """Whether a cost is more than a multiple of another: bits of float networks are not."""
+    twin = _TWINS.get(cost)
+    pairs = [(point.costs[cost] or 0.0, point.costs.get(twin) or 1.0) for point in points if twin]
+    ratios = [value / other for value, other in pairs]
+    return not ratios or max(ratios) > 1.2 * min(ratios)
 
 
 def _chart(points: Sequence[Point], cost: str, title: str, images: str) -> Chart:

@@ -10,6 +10,7 @@ import torch
 from PIL.Image import Image
 from torch import nn
 
+from distill.compress.cost import bit_costs, is_quantized
 from distill.core.outputs import logits_of
 from distill.metrics import cpu_latency_ms, flops
 from distill.metrics.cost import dummy_image
@@ -69,21 +70,26 @@ def run_diagnostics(session: Session, trainer: pl.Trainer) -> Diagnostics:
     return Diagnostics(comparison.compute(), recorder.compute() if recorder else None, sheet)
 
 
-def cost(network: nn.Module, shape: tuple[int, ...]) -> dict[str, float | None]:
+def cost(network: nn.Module, shape: tuple[int, ...]) -> dict[str, object]:
     """What a network on the CPU costs per image (c, h, w), in the precision of its weights.
 
     Returns:
-        ``flops``, two per multiply-add, and ``cpu_latency_ms``, the median at batch size 1; None,
-        with a warning, where the network cannot be measured.
+        ``flops``, two per multiply-add, ``cpu_latency_ms``, the median at batch size 1, which says
+        nothing of a quantised network and is None then, and those of ``compress.cost.bit_costs``;
+        all None, with a warning, where the network cannot be measured.
     """
     weights = next(network.parameters(), torch.empty(0))
     image = dummy_image(shape).to(weights.dtype)
     try:
         return {
             "flops": flops(network, image),
-            "cpu_latency_ms": round(cpu_latency_ms(network, image), 3),
-        }
+            "cpu_latency_ms": None if is_quantized(network) else _latency(network, image),
+        } | bit_costs(network, image)
     except RuntimeError as error:  # a finished run is not lost for a figure
         problem = str(error).strip().splitlines()[0]
         warnings.warn(f"the cost of {type(network).__name__} is unknown: {problem}", stacklevel=2)
-        return {"flops": None, "cpu_latency_ms": None}
+        return dict.fromkeys(("flops", "cpu_latency_ms", "bits", "nonzero", "bops"))
+
+
+def _latency(network: nn.Module, image: torch.Tensor) -> float:
+    return round(cpu_latency_ms(network, image), 3)

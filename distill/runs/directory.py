@@ -29,13 +29,13 @@ from distill.runs.overwrite import ASIDE, drop, put_aside, put_back
 
 STAGES = "stages"
 """The folder in which a run of several stages keeps theirs."""
-WEIGHTS = "student.safetensors"
+WEIGHTS, PACKED = "student.safetensors", "student.packed.safetensors"
 _FILES = (
     "config.yaml",
     "metrics.csv",
     "result.json",
     "test.json",
-    WEIGHTS,
+    *(WEIGHTS, PACKED),
     "teacher.safetensors",
     *("validation.safetensors", "validation.png"),
     "validations.json",

@@ -1,5 +1,6 @@
 """What a finished run leaves behind: figures, weights, and the facts that they depend on."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -13,6 +14,8 @@ from torch import nn
 
 from distill.cache import TeacherCache
 from distill.callbacks import CKA, GradientCosine
+from distill.compress.cost import float_bytes, is_quantized
+from distill.compress.pack import pack
 from distill.core.files import sha256, write_json, write_tensors
 from distill.core.preprocessing import FILE as PREPROCESS
 from distill.core.preprocessing import Preprocessing, Rule
@@ -23,7 +26,7 @@ from distill.results.scores import scores_of
 from distill.results.weak_teacher import weak_in_run
 from distill.runs.checkpoint_io import SafeCheckpointIO
 from distill.runs.diagnostics import cost, run_diagnostics
-from distill.runs.directory import WEIGHTS
+from distill.runs.directory import PACKED, WEIGHTS
 from distill.runs.progress import RunRecord, parameters
 from distill.runs.session import Session
 from distill.runs.side_by_side import FILE as SHEET
@@ -56,9 +59,9 @@ class Taught(Protocol):
 def write_result(session: Session, trainer: pl.Trainer, record: RunRecord, name: str) -> Result:
     """Write what a run leaves, testing where there are test images.
 
-    ``student.safetensors`` and whatever other networks the module leaves, ``preprocess.json``,
-    ``validation.safetensors`` (its predictions) or ``validation.png`` (boxes and masks, drawn),
-    ``result.json`` and a model card, ``README.md``.
+    ``student.safetensors``, of a quantised student ``student.packed.safetensors``, whatever other
+    networks the module leaves, ``preprocess.json``, ``validation.safetensors`` (its predictions) or
+    ``validation.png`` (boxes and masks, drawn), ``result.json`` and a model card, ``README.md``.
 
     Args:
         session: What was trained.
@@ -76,6 +79,7 @@ def write_result(session: Session, trainer: pl.Trainer, record: RunRecord, name:
         write_json(run_dir / PREPROCESS, preprocessing.facts())
         metadata = {"preprocess": preprocessing.text()}
         save_weights(session.model.student, run_dir / WEIGHTS, metadata)
+        files = [WEIGHTS, *save_packed(session.model.student, run_dir)]
         if isinstance(session.model, SavesNetworks):
             for file, network in session.model.saved_networks.items():
                 save_weights(network, run_dir / file)
@@ -88,7 +92,8 @@ def write_result(session: Session, trainer: pl.Trainer, record: RunRecord, name:
     if session.data.sizes().get("test"):
         _add_test(result, session, trainer)
     if first_process():
-        result["sha256"] = {WEIGHTS: sha256(run_dir / WEIGHTS)}
+        result["student"] |= _stored(session.model.student, run_dir / files[-1])
+        result["sha256"] = {name: sha256(run_dir / name) for name in files}
         write_json(run_dir / "result.json", result)
         write_card(run_dir, result)
         log_results(trainer.loggers, result, run_dir, diagnostics.predictions)
@@ -99,6 +104,34 @@ def save_weights(network: nn.Module, path: Path, metadata: dict[str, str] | None
     """Write a network's weights as safetensors, with texts by name in its head."""
     path.parent.mkdir(exist_ok=True)
     write_tensors(path, network.state_dict(), metadata)
+
+
+def save_packed(network: nn.Module, run_dir: Path) -> list[str]:
+    """Write a quantised network as the codes that it rounds to, read back before it counts.
+
+    Returns:
+        The name of the file; of none where nothing is quantised or, with a warning, where a layer
+        never ran in training and has no codes.
+    """
+    if not is_quantized(network):
+        return []
+    temporary = run_dir / f".{PACKED}.tmp"
+    try:
+        pack(network, temporary)
+        temporary.replace(run_dir / PACKED)
+    except ValueError as error:  # a finished run is not lost for it
+        warnings.warn(f"{PACKED} is not written: {error}", stacklevel=2)
+        return []
+    finally:
+        temporary.unlink(missing_ok=True)
+    return [PACKED]
+
+
+def _stored(network: nn.Module, path: Path) -> dict[str, float]:
+    """The bytes of the smallest file of a network, and how many times smaller than float32's."""
+    size = path.stat().st_size
+    ratio = round(float_bytes(network) / size, 2) if path.name == PACKED else 1.0
+    return {"stored_bytes": size, "stored_ratio": ratio}
 
 
 def measure(trainer: pl.Trainer, session: Session) -> dict[str, float]:

@@ -15,7 +15,9 @@ from safetensors.torch import load_file, save_file
 import teachers
 from distill import recipes, runs
 from distill.data.datasets import InMemoryImages
+from distill.recipes import Recipe
 from distill.recipes.build import build
+from distill.recipes.stages import stages
 from distill.runs.directory import write_config
 from distill.tasks import MultiLabel
 
@@ -29,6 +31,12 @@ APART = (
     "digits/ssld_semi",
 )
 DIGITS = [name for name in NAMES if name.startswith("digits/") and name not in APART]
+# A bit width less than quantize_2_hint; pruning takes seconds, see tests/runs/test_compressed.py.
+LIKE_OTHERS = {
+    f"{folder}/{name}"
+    for folder in ("digits", "cifar10")
+    for name in ("quantize_8", "quantize_4", "quantize_2", "prune_half", "prune_quantize")
+}
 # Text lines and scenes are drawn, not downloaded: tests/runs/test_text_lines.py, test_dense.py.
 DRAWN = ("digits/", "text_lines/", "scenes/")
 ANNOTATED = ("cityscapes/", "coco/", "voc/")  # tests/runs/test_annotated.py
@@ -38,6 +46,10 @@ SIZES = {"fashion_mnist": (1, 28), "cifar10": (3, 32), "cifar100": (3, 32), "mul
 QUIET = Console(quiet=True)
 
 Runs = Callable[[str], Path]
+
+
+def some_slow(names: list[str]) -> list[Any]:
+    return [pytest.param(n, marks=pytest.mark.slow) if n in LIKE_OTHERS else n for n in names]
 
 
 def load(name: str, runs: Runs) -> dict[str, Any]:
@@ -51,7 +63,8 @@ def load(name: str, runs: Runs) -> dict[str, Any]:
             recipe = run_name if run_name in ("teacher", "student") else f"teacher_{run_name}"
             run_dir = str(runs(f"{name.split('/')[0]}/{recipe}"))
             if spec is teacher:  # other places of the recipe may point here
-                return recipes.load(recipes.find(name), [f"model.teacher.run_dir={run_dir}"])
+                tree = recipes.load(recipes.find(name), [f"model.teacher.run_dir={run_dir}"])
+                break
             arguments["run_dir"] = run_dir
         elif "weights" in arguments:
             arguments["weights"] = None
@@ -59,6 +72,9 @@ def load(name: str, runs: Runs) -> dict[str, Any]:
     if "path" in student:
         run_name = Path(student["path"]).parent.name
         student["path"] = str(runs(f"{name.split('/')[0]}/{run_name}") / "student.safetensors")
+    begun = student.get("model", {}).get("init_args", {})
+    if "run_dir" in begun:
+        begun["run_dir"] = str(runs(f"{name.split('/')[0]}/{Path(begun['run_dir']).name}"))
     return tree
 
 
@@ -108,9 +124,15 @@ def accuracy(run_dir: Path) -> float:
     return float(result["student"]["top1"]["val"]["last"])
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", some_slow(OTHERS))
 def test_every_recipe_passes_the_dry_pass(name: str, untrained: Runs, tmp_path: Path) -> None:
-    built = build(load(name, untrained), str(tmp_path))
+    recipe = Recipe(load(name, untrained))
+    for own in stages(recipe).values() if recipe.staged else [recipe]:
+        dry_pass(name, own, tmp_path)
+
+
+def dry_pass(name: str, recipe: Recipe, folder: Path) -> None:
+    built = build(recipe, str(folder))
     dataset = name.split("/")[0]
     channels, size = SIZES.get(dataset, (3, 64))
     several = isinstance(built.data.task, MultiLabel)
@@ -148,17 +170,17 @@ def test_every_file_of_recipes_is_listed() -> None:
     assert sorted(NAMES) == sorted(f"{path.parent.name}/{path.stem}" for path in files)
 
 
-@pytest.mark.parametrize("name", DIGITS)
+@pytest.mark.parametrize("name", some_slow(DIGITS))
 def test_every_digits_recipe_trains(name: str, untrained: Runs, tmp_path: Path) -> None:
     """Training begins with the dry pass."""
     tree = load(name, untrained)
     changes = {"data.val": 0.05, "data.test": 0, "data.train_samples": 100, "data.batch_size": 50}
-    stages = tree.get("stages", {})
+    named = tree.get("stages", {})
     for key, value in (changes | {"trainer.max_epochs": 1}).items():
-        for where in ("", *(f"stages.{stage}." for stage in stages)):
+        for where in ("", *(f"stages.{stage}." for stage in named)):
             recipes.put(tree, where + key, value)
     result = runs.fit(tree, tmp_path / "run", console=QUIET)
-    assert result["steps"] == 2 * max(1, len(stages))
+    assert result["steps"] == 2 * max(1, len(named))
     model = tree["model"]
     taught = model["class_path"].endswith(".MeanTeacher") or model["init_args"].get("teacher")
     assert (result["teacher"] is None) == (not taught)

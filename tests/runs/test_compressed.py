@@ -15,7 +15,9 @@ from safetensors.torch import load_file
 import teachers
 from distill import runs
 from distill.cli import main
+from distill.compress.pack import unpack
 from distill.core.errors import Interrupted
+from distill.core.files import sha256
 from distill.core.trust import trusting
 from tests.fixtures.runs import QUIET, assert_same, final_state
 from tests.fixtures.stopped import (
@@ -86,6 +88,25 @@ def test_stages_prune_then_quantise(whole: Path) -> None:
     assert len(half["conv.weight"]) < len(dense["conv.weight"])
     assert half["conv.weight"].shape == low["conv.weight"].shape
     assert all((low[name] != 0).all() for name in low if name.endswith("step"))
+
+
+def test_a_result_tells_bits_and_the_packed_file(whole: Path) -> None:
+    result = json.loads((whole / "result.json").read_text())
+    student, packed = result["student"], whole / "student.packed.safetensors"
+    assert student["bits"]["weights"] <= 8
+    assert student["bits"]["activations"] == 8
+    assert student["cpu_latency_ms"] is None
+    assert 0 < student["nonzero"] <= 1
+    assert student["bops"] <= 64 * student["flops"] // 2
+    assert student["stored_bytes"] == packed.stat().st_size
+    assert result["sha256"][packed.name] == sha256(packed)
+    network, stored = from_run(whole), unpack(packed)
+    layer = network.conv
+    assert torch.equal(stored["conv.weight"], layer.weight_quantizer(layer.weight))
+    half = json.loads((whole.with_name("all") / "stages/half/result.json").read_text())["student"]
+    assert half["cpu_latency_ms"] > 0
+    assert half["stored_ratio"] == 1
+    assert half["bits"] == {"weights": 32, "activations": 32}
 
 
 def test_a_staged_run_stands_alone(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
