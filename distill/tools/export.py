@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
 from torch import Tensor, nn
 
+from distill.compress.cost import is_quantized
 from distill.core.errors import RecipeError
-from distill.core.files import write_bytes
+from distill.core.files import write_bytes, write_json
 from distill.core.outputs import LOGITS, by_name
 from distill.core.preprocessing import FILE as PREPROCESS
 from distill.core.randomness import fold, uniform
@@ -18,6 +21,8 @@ from distill.runs.directory import read_finished
 from distill.runs.result import Result
 from distill.runs.session import quiet_lightning
 from distill.tasks import Tells
+from distill.tools.export_integers import FILE as MEASURED
+from distill.tools.export_integers import print_integers, write_integers
 from distill.tools.snippet import FILE as SNIPPET
 from distill.tools.snippet import snippet
 from distill.tools.student import open_student
@@ -78,6 +83,9 @@ def export(
     Returns:
         The file.
 
+    An ONNX file of a quantised student computes in integers, see ``docs/compression.md``;
+    ``export.json`` beside it tells what it was measured at beside float32.
+
     Raises:
         RecipeError: If there is no finished run, the file has another ending, packages are missing,
             or the student cannot be exported. A file that was there before is then left alone.
@@ -97,9 +105,16 @@ def export(
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         with quiet_lightning(), export_errors(run_dir):
-            write(program, image[:2], temporary, described.text(inside=True))
-            off = max(_off(program, read(temporary), image[:n]) for n in (1, 3))
-        if not off <= _TOLERANCE:
+            text = described.text(inside=True)
+            facts: dict[str, Any] = {}
+            if out.suffix == ".onnx" and is_quantized(program):
+                compare = partial(_furthest, program, image)
+                facts = write_integers(program, names, image[:2], temporary, text, compare)
+                off = facts["off"]["unfused"]
+            else:
+                write(program, image[:2], temporary, text)
+                off = _furthest(program, image, read(temporary))
+        if not facts and not off <= _TOLERANCE:
             told = f"the file's {', '.join(names)} are off by {off:.1g} of their size"
             raise RecipeError(str(run_dir), told)
         temporary.replace(out)
@@ -107,6 +122,9 @@ def export(
         temporary.unlink(missing_ok=True)
     console = console or Console()
     _print_summary(console, out, result, names, off)
+    if facts:
+        write_json(out.with_name(MEASURED), facts)
+        print_integers(console, facts)
     if out.suffix == ".onnx":
         shown = out.with_name(SNIPPET)
         write_bytes(shown, snippet(out.name, described, task).encode())
@@ -168,6 +186,10 @@ def _write_pt2(program: Exported, image: Tensor, path: Path, described: str) -> 
 
 def _read_pt2(path: Path) -> _Network:
     return torch.export.load(path).module()
+
+
+def _furthest(program: nn.Module, image: Tensor, written: _Network) -> float:
+    return max(_off(program, written, image[:n]) for n in (1, 3))
 
 
 def _off(program: nn.Module, written: _Network, image: Tensor) -> float:
