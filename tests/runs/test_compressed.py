@@ -1,6 +1,7 @@
 """Quantised and pruned students through the toolkit: stages, resume, tests, caches, terms."""
 
 import copy
+import csv
 import json
 import shutil
 import sys
@@ -167,6 +168,59 @@ def test_stages_resume_within_and_between(stage: str, whole: Path, tmp_path: Pat
     for name in names:
         left, right = ((run / name).read_bytes() for run in (whole, tmp_path / "run"))
         assert left == right, name
+
+
+def taught(kind: str, folder: Path) -> Tree:
+    """A recipe with KD, RKD and OverHaul terms, from a cache."""
+    net = {"class_path": "students.resnet8", "init_args": {"num_classes": 10, "in_channels": 1}}
+    wrap = copy.deepcopy(KINDS[kind])
+    if kind == "pruned":
+        wrap["init_args"] |= {"keep": ["layer2"], "block": 8, "flops": 0.8}
+    tree = of(wrap, net, max_epochs=1)
+    model = tree["model"]["init_args"]
+    model |= {"teacher": net, "cache": str(folder / "cache.sqlite")}
+    channels = {"student_channels": 32, "teacher_channels": 32}
+    overhaul = {"class_path": "distill.losses.OverhaulLoss", "init_args": channels}
+    logits = {"student": "student.logits", "teacher": "teacher.logits"}
+    maps = {"student": "student@layer2", "teacher": "teacher@layer2"}
+    model["losses"] |= {
+        "kd": {"loss": "distill.losses.KDLoss", "inputs": logits},
+        "rkd": {"loss": "distill.losses.RKDLoss", "inputs": logits},
+        "overhaul": {"loss": overhaul, "weight": 1e-3, "inputs": maps},
+    }
+    return copy.deepcopy(tree)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_terms_caches_and_reports_take_it(kind: str, tmp_path: Path) -> None:
+    first, second = (fit(taught(kind, tmp_path), tmp_path / name) for name in ("live", "cached"))
+    assert first["cache"]["batches_computed"] > 0
+    assert second["cache"]["batches_computed"] == 0
+    weights = [(tmp_path / n / "student.safetensors").read_bytes() for n in ("live", "cached")]
+    assert weights[0] == weights[1]
+    assert main(["report", str(tmp_path / "live")]) == 0
+    tree = taught(kind, tmp_path)
+    run_dir = {"run_dir": str(tmp_path / "live")}
+    teacher = {"class_path": "teachers.from_run", "init_args": run_dir}
+    tree["model"]["init_args"] |= {"teacher": teacher, "cache": None}
+    assert fit(tree, tmp_path / "next")["teacher"]["parameters"] == first["student"]["parameters"]
+
+
+@pytest.mark.slow
+def test_a_bench_tells_stored_bytes_and_bit_operations(tmp_path: Path) -> None:
+    for name, wrap in {"float": None, **KINDS}.items():
+        (tmp_path / f"{name}.yaml").write_text(json.dumps(of(wrap, max_epochs=1)))
+    baseline, *methods = (str(tmp_path / f"{name}.yaml") for name in ("float", *KINDS))
+    bench = {"baseline": baseline, "methods": methods, "seeds": [0]}
+    (tmp_path / "bench.yaml").write_text(json.dumps(bench))
+    command = ["bench", str(tmp_path / "bench.yaml"), "--out", str(tmp_path / "out")]
+    assert main([*command, "--trust", "tests"]) == 0
+    with (tmp_path / "out" / "results.csv").open(newline="") as file:
+        rows = {row["method"]: row for row in csv.DictReader(file)}
+    bops = {name: int(row["bops"]) for name, row in rows.items()}
+    assert bops["quantized"] < bops["pruned"] < bops["float"]
+    assert all(int(row["stored_bytes"]) > 0 for row in rows.values())
 
 
 WRONG = {
