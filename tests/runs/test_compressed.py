@@ -119,7 +119,8 @@ def test_a_staged_run_stands_alone(whole: Path, monkeypatch: pytest.MonkeyPatch)
     assert torch.equal(logits(from_run(whole)), logits(from_run(whole / "stages" / "low")))
 
 
-@pytest.mark.parametrize("kind", [pytest.param("quantized", marks=pytest.mark.slow), "pruned"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_run_that_began_from_another_stands_alone(kind: str, tmp_path: Path) -> None:
     fit(of(PRUNED, max_epochs=1), tmp_path / "first")
     begun = {"class_path": "teachers.from_run", "init_args": {"run_dir": str(tmp_path / "first")}}

@@ -16,10 +16,11 @@ from distill.tools.student import open_student
 from tests.fixtures.runs import QUIET
 from tests.fixtures.stopped import recipe
 
+pytestmark = pytest.mark.slow  # torch's exporter takes seconds
 IMAGES = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=[2, 4])
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     tree = recipe(None, "epoch", {"max_epochs": 1})
     student = {"class_path": "students.resnet8", "init_args": {"num_classes": 10, "in_channels": 1}}
