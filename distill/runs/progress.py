@@ -14,6 +14,7 @@ from distill.core.errors import RecipeError
 from distill.core.protocols import RunModule
 from distill.results.scores import OLD_METRIC
 from distill.runs.ended_epoch import complete_epoch
+from distill.runs.progress_bar import epoch_of, seconds_left
 from distill.tasks import Task
 
 
@@ -46,7 +47,6 @@ class RunRecord(pl.Callback):
 
     Args:
         console: Where to print.
-        each_epoch: Print a line per epoch, for terminals without a progress bar.
 
     Attributes:
         scores: The student's headline figure on the validation images in percent, ``last`` and
@@ -56,8 +56,8 @@ class RunRecord(pl.Callback):
         trained: Whether anything was left to train.
     """
 
-    def __init__(self, console: Console, each_epoch: bool) -> None:
-        self._console, self._each_epoch = console, each_epoch
+    def __init__(self, console: Console) -> None:
+        self._console = console
         self._started = 0.0
         self.scores: dict[str, float] = {}
         self._task: Task | None = None
@@ -151,14 +151,17 @@ class RunRecord(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note the time; print a line."""
         self.wall_s = time.monotonic() - self._started
-        if self._each_epoch:
-            # An epoch that was over when its run stopped is ended without its metrics.
-            loss = trainer.callback_metrics.get("train/loss", torch.tensor(torch.nan)).item()
-            score = f"val {self.scores['last']:.2f} %" if self.scores else ""
-            epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            self._console.print(
-                f"{epoch}  loss {loss:.4f}  {score}  {self.wall_s:.0f} s", highlight=False
-            )
+        # An epoch that was over when its run stopped is ended without its metrics.
+        loss = trainer.callback_metrics.get("train/loss", torch.tensor(torch.nan)).item()
+        score = f"val {self.scores['last']:.2f} %" if self.scores else ""
+        line = f"{epoch_of(trainer)}  loss {loss:.4f}  {score}  {self.wall_s:.0f} s"
+        left = seconds_left(trainer, self.wall_s)
+        told = line if left is None else f"{line}, {left:.0f} s left"
+        bar = trainer.progress_bar_callback
+        if bar is None or self._console.quiet:
+            self._console.print(told, highlight=False)
+        else:  # above the bar
+            bar.print(told)
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run goes on from."""

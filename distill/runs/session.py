@@ -17,6 +17,7 @@ from distill.core.protocols import RunModule, Seeded
 from distill.recipes import Recipe, Tree
 from distill.recipes.build import build
 from distill.runs.precision import resolve_precision
+from distill.runs.progress_bar import bars
 from distill.tasks import ImageData, Task
 
 _GUIDE = "see docs/extending.md"
@@ -111,6 +112,8 @@ class Session:
     def bare_trainer(self, **changes: Any) -> pl.Trainer:  # noqa: ANN401 - Lightning's
         """A trainer without the recipe's loggers and callbacks, which keeps nothing."""
         plain = {"logger": False, "callbacks": [], "enable_checkpointing": False}
+        if bars(listed(self.settings["callbacks"])):
+            plain["enable_progress_bar"] = False
         return self.trainer(**(plain | changes))
 
 
@@ -128,10 +131,12 @@ def trainer_kwargs(given: dict[str, Any], run_dir: Path, foreign: bool = False) 
         "enable_progress_bar": sys.stdout.isatty(),
     }
     set_ones = {name: value for name, value in given.items() if value is not None}
-    insisted = {
+    insisted: dict[str, Any] = {
         "default_root_dir": run_dir,
         "use_distributed_sampler": False,  # the keyed sampler shares batches among processes
     }
+    if bars(listed(given["callbacks"])):  # a bar of one's own is wanted, whatever the terminal is
+        insisted["enable_progress_bar"] = True
     return given | defaults | set_ones | insisted
 
 

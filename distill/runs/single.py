@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.loggers import WandbLogger
 from rich.console import Console
 
@@ -22,8 +21,10 @@ from distill.runs.directory import (
 from distill.runs.exact_callbacks import refuse_inexact
 from distill.runs.first_step import as_configuration
 from distill.runs.initial_student import opened, recorded, take_weights
+from distill.runs.learning_rate import LearningRates
 from distill.runs.metrics_csv import metrics_file
 from distill.runs.progress import RunRecord
+from distill.runs.progress_bar import EpochBar, bars
 from distill.runs.rehearsal import rehearse
 from distill.runs.result import Result, print_summary, write_result
 from distill.runs.session import Session, data_errors, listed, quiet_lightning
@@ -59,8 +60,8 @@ def fit_single(
         take_offline(listed(session.settings["logger"]), session.config)
         if resume and checkpoint is None:
             console.print("note     no checkpoint was saved yet: the run starts anew")
-        record = RunRecord(console, each_epoch=not console.is_terminal)
-        trainer = _trainer(session, [record, TermBalance(console)], checkpoint)
+        record = RunRecord(console)
+        trainer = _trainer(session, [record, TermBalance(console), LearningRates()], checkpoint)
         if first_process():
             config = recorded(session.config, run_dir, resumed=checkpoint is not None)
             write_config(run_dir, config, name)
@@ -83,11 +84,13 @@ def _trainer(session: Session, ours: list[pl.Callback], checkpoint: Path | None)
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             start(logger)  # here, since Lightning would let a failure end the run
+    given = listed(settings["callbacks"])
+    shown = bool(settings["enable_progress_bar"])
     callbacks = [
         *ours,
         WandbConfig(session.config.tree),
-        *([RichProgressBar()] if settings["enable_progress_bar"] else []),
-        *listed(settings["callbacks"]),
+        *([EpochBar()] if shown and not bars(given) else []),
+        *given,
         *checkpointers(folder, task.metric, task.goal),
         StopOnSignal(folder),
     ]

@@ -6,7 +6,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import RichProgressBar
 from rich.console import Console
 
 from distill.core.batch import Batch
@@ -14,6 +13,7 @@ from distill.core.errors import RecipeError
 from distill.data.keyed import KeyedData
 from distill.modules import Distillation
 from distill.recipes import Recipe, Tree
+from distill.runs.progress_bar import EpochBar
 from distill.runs.session import Session, quiet_lightning
 
 _CACHED = "teachers.Cached"
@@ -58,7 +58,7 @@ def fill(
             max_epochs=epochs,
             limit_val_batches=0,
             enable_progress_bar=shown,
-            callbacks=[RichProgressBar()] if shown else [],
+            callbacks=[EpochBar()] if shown else [],
         )
         trainer.fit(_Filler(model), data)
     cache = model.teaching.cache

@@ -1,3 +1,4 @@
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -9,9 +10,9 @@ from distill.runs.progress import RunRecord, parameters
 from distill.tasks import Classification
 
 
-def record_of(console: Console | None = None, each_epoch: bool = False) -> RunRecord:
+def record_of(console: Console | None = None) -> RunRecord:
     """As it is once training has begun."""
-    record = RunRecord(console or Console(quiet=True), each_epoch)
+    record = RunRecord(console or Console(quiet=True))
     record._task = Classification()
     return record
 
@@ -23,6 +24,9 @@ def trainer(top1: float, epoch: int, trained: bool = True) -> SimpleNamespace:
         fit_loop=SimpleNamespace(epoch_loop=SimpleNamespace(val_loop=validation)),
         current_epoch=epoch,
         max_epochs=3,
+        max_steps=-1,
+        global_step=0,
+        progress_bar_callback=None,
     )
 
 
@@ -57,11 +61,12 @@ def test_a_resumed_run_goes_on_from_its_record() -> None:
 
 
 def test_a_line_per_epoch(capsys: pytest.CaptureFixture[str]) -> None:
-    record = record_of(Console(width=100), each_epoch=True)
+    record = record_of(Console(width=100))
     record._started = 0.0
     record.on_validation_end(trainer(81.25, 1), nn.Module())
     record.on_train_epoch_end(trainer(81.25, 1), nn.Module())
-    assert capsys.readouterr().out.startswith("epoch 2/3  loss 0.5000  val 81.25 %  ")
+    told = capsys.readouterr().out
+    assert re.match(r"epoch 2/3  loss 0.5000  val 81.25 %  \d+ s, \d+ s left\n", told)
 
 
 def test_shared_parameters_count_once() -> None:
@@ -88,3 +93,14 @@ def test_speed_counts_the_images_of_steps_but_no_validation(
     resumed = record_of()
     resumed.load_state_dict(record.state_dict())
     assert resumed.images_per_s == 36 / 5
+
+
+def test_a_line_is_printed_above_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    told: list[str] = []
+    own = trainer(81.25, 1)
+    own.progress_bar_callback = SimpleNamespace(print=told.append)
+    record_of(Console(width=100)).on_train_epoch_end(own, nn.Module())
+    record_of(Console(quiet=True)).on_train_epoch_end(own, nn.Module())
+    assert len(told) == 1
+    assert told[0].startswith("epoch 2/3  loss 0.5000")
+    assert capsys.readouterr().out == ""
