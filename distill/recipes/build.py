@@ -1,5 +1,6 @@
 """From a recipe's tree to objects: checked, parsed by LightningCLI's parser, instantiated."""
 
+import os
 import random
 import re
 import warnings
@@ -59,7 +60,7 @@ def build(recipe: Recipe | Tree, run_dir: str, trusted: Sequence[str] = ()) -> B
     Raises:
         RecipeError: With the dotted key of whatever is wrong.
     """
-    tree = _with_folders(Recipe.of(recipe), run_dir).tree
+    tree = with_folders(Recipe.of(recipe), run_dir).tree
     nodes = check(tree, trusted)
     parser = _parser()
     try:
@@ -133,13 +134,27 @@ def _spelled(value: Any) -> Any:  # noqa: ANN401 - any value of a recipe
     return str(value).removeprefix("torch.") if isinstance(value, _OF_TORCH) else value
 
 
-def _with_folders(recipe: Recipe, run_dir: str) -> Recipe:
+def with_folders(recipe: Recipe, run_dir: str) -> Recipe:
     """Loggers that do not say where write into the run's directory."""
     loggers = [
-        {**logger, "init_args": {"save_dir": run_dir} | logger["init_args"]}
+        {**logger, "init_args": _folder(logger, run_dir) | logger["init_args"]}
         for logger in recipe.loggers
     ]
     return recipe.with_loggers(loggers)
+
+
+def _folder(logger: Tree, run_dir: str) -> Tree:
+    """The argument that says where a logger writes."""
+    name = str(logger.get("class_path")).rpartition(".")[-1]
+    if name == "CometLogger":
+        return {}
+    if name != "MLFlowLogger":
+        return {"save_dir": run_dir}
+    if "tracking_uri" in logger["init_args"] or os.environ.get("MLFLOW_TRACKING_URI"):
+        return {}
+    # MLflow 3 refuses folders.
+    files = {"artifact_location": f"{run_dir}/mlruns"}
+    return {"tracking_uri": f"sqlite:///{run_dir}/mlflow.db"} | files
 
 
 def _first_cause(error: BaseException) -> BaseException:

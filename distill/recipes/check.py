@@ -44,8 +44,7 @@ def check(tree: Mapping[str, Any], trusted: Sequence[str] = ()) -> list[Node]:
             told = "only fit, bench and sweep train in stages; --stages=null leaves them out"
             raise RecipeError(section, told)
         if section not in _SECTIONS:
-            hint = nearest(str(section)[:80], (*_SECTIONS, "stages"))
-            raise RecipeError(short(str(section)), f"unknown section{hint}")
+            raise RecipeError(short(str(section)), f"unknown section{_hint(str(section), tree)}")
     walk = Walk((*TRUSTED, *trusted), later=("save_dir",))  # of loggers: the run's directory
     for section, kind in _KINDS.items():
         if not isinstance(tree.get(section), Mapping):
@@ -62,6 +61,22 @@ def check(tree: Mapping[str, Any], trusted: Sequence[str] = ()) -> list[Node]:
     if not 0 <= seed <= LARGEST_SEED:
         raise RecipeError("seed_everything", f"must be 0 to {LARGEST_SEED}, got {seed}")
     return walk.nodes
+
+
+def _hint(section: str, tree: Mapping[str, Any]) -> str:
+    """The nearest section, or the keys of the recipe that end in this name."""
+    if found := nearest(section[:80], (*_SECTIONS, "stages")):
+        return found
+    keys = [key for key in _keys(tree) if section and key.endswith((f".{section}", f"_{section}"))]
+    return f", did you mean {' or '.join(keys[:3])}?" if keys else ""
+
+
+def _keys(tree: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    for name, value in tree.items():
+        key = before if name == "init_args" else f"{before}.{name}".lstrip(".")
+        yield key
+        if isinstance(value, Mapping):
+            yield from _keys(value, key)
 
 
 def check_arguments(key: str, target: Callable[..., Any], given: object) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from distill.report.blocks import Block, Figure, Page, Section, Table
+from distill.report.blocks import Block, Figure, Page, Section, Table, titled
 from distill.report.curves import accuracy_chart
 from distill.report.differences import difference_chart
 from distill.report.evidence import (
@@ -70,9 +70,7 @@ def bench_page(study: Study) -> Page:
         _recipes(bench),
     ]
     kept = [section for section in sections if section is not None]
-    folder = study.folder.resolve()  # by default runs/<folder of the bench's file>/bench
-    title = f"Bench {(folder.parent if folder.name == 'bench' else folder).name}"
-    return Page(title, _answer(bench), _figures(bench), kept)
+    return Page(titled("Bench", study.folder), _answer(bench), _figures(bench), kept)
 
 
 def _found(study: Study) -> _Bench:

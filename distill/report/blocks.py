@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -115,3 +116,15 @@ class Page:
     answer: Sequence[str]
     figures: Sequence[Figure]
     sections: Sequence[Section]
+
+
+def titled(kind: str, folder: Path) -> str:
+    """The title of a page on a folder; one of a general name is told by the folder around it.
+
+    Example:
+        >>> titled("Bench", Path("/digits/bench")), titled("Sweep", Path("/digits/lr"))
+        ('Bench digits', 'Sweep lr')
+    """
+    folder = folder.resolve()
+    general = folder.name in ("bench", "sweep", "runs", "out", "trials")
+    return f"{kind} {(folder.parent if general else folder).name}".rstrip()

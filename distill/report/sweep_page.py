@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from distill.report.blocks import Chart, Figure, Page, Section, Table
+from distill.report.blocks import Chart, Figure, Page, Section, Table, titled
 from distill.report.curves import accuracy_chart
 from distill.report.evidence import diagnostics_section, difference_pictures, recipe_section
 from distill.report.numbers import DASH
@@ -29,12 +29,12 @@ _ENDS = {"finished": "finished", "stopped": "were stopped early"}
 
 def sweep_page(study: Study) -> Page:
     """Make the report of a sweep."""
-    metric = read_metric(study.folder)
+    metric, title = read_metric(study.folder), titled("Sweep", study.folder)
     ranked = [row for row in best_first(study.rows, metric) if row["value"] is not None]
     parameters = [key for key in study.rows[0] if key not in _RESULTS]
     if not ranked:
         text = "No trial reached a value of the metric."
-        return Page(f"Sweep {study.folder.resolve().name}", [text], [], [])
+        return Page(title, [text], [], [])
     best = str(ranked[0]["trial"])
     runs = {best: study.runs[best]} if study.runs[best] else {}
     shown = {f"trial {name}": found for name, found in runs.items()}
@@ -52,7 +52,6 @@ def sweep_page(study: Study) -> Page:
         recipe_section(shown) if runs else None,
     ]
     kept = [section for section in sections if section is not None]
-    title = f"Sweep {study.folder.resolve().name}"
     return Page(title, _answer(study.rows, ranked, parameters), _figures(study.rows, ranked), kept)
 
 

@@ -1,7 +1,7 @@
 """What a run prints, its first lines and a line per epoch, and what ``result.json`` records."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast, runtime_checkable
 
 import pytorch_lightning as pl
@@ -40,6 +40,7 @@ class HasTeaching(Protocol):
 
 
 _STOPPED = "distill/stopped"
+_MOST = 10
 
 
 class RunRecord(pl.Callback):
@@ -83,6 +84,8 @@ class RunRecord(pl.Callback):
         sizes = ", ".join(f"{n} {name}" for name, n in data.sizes().items())
         device, precision = trainer.strategy.root_device, trainer.precision
         self._console.print(f"data     {type(data).__name__}: {sizes}", highlight=False)
+        told = f"classes  {len(data.classes)}: {few(data.classes)}"
+        self._console.print(told, highlight=False, markup=False, soft_wrap=True)
         self._console.print(f"device   {device}, {precision}", highlight=False)
         lines = pl_module.teaching.notes() if isinstance(pl_module, HasTeaching) else []
         lines += pl_module.objective.notes() if isinstance(pl_module, HasObjective) else []
@@ -172,6 +175,12 @@ class RunRecord(pl.Callback):
         """Go on from there."""
         self.scores, self.wall_s = state_dict[OLD_METRIC], state_dict["wall_s"]
         self._images, self._training_s = state_dict["images"], state_dict["training_s"]
+
+
+def few(names: Sequence[str]) -> str:
+    """The first and the last of them."""
+    shown = names if len(names) <= _MOST else [*names[: _MOST - 2], "...", names[-1]]
+    return ", ".join(map(str, shown))
 
 
 def describe(network: nn.Module) -> str:

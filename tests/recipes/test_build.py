@@ -9,7 +9,8 @@ from lightning_fabric.loggers import tensorboard
 from lightning_utilities.core.imports import RequirementCache
 
 from distill.core.errors import RecipeError
-from distill.recipes.build import build
+from distill.recipes import Recipe
+from distill.recipes.build import build, with_folders
 from distill.runs.session import trainer_kwargs
 from tests.fixtures.recipes import RECIPE
 
@@ -38,6 +39,20 @@ def test_any_logger_of_lightning_needs_no_folder(
     spec = {"class_path": name, "init_args": arguments} if arguments else name
     (logger,) = built_with(tmp_path, logger=spec).trainer["logger"]
     assert logger.save_dir == str(tmp_path)
+
+
+def test_each_logger_writes_where_it_takes_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    names = ("TensorBoardLogger", "MLFlowLogger", "CometLogger")
+    loggers = [{"class_path": f"pytorch_lightning.loggers.{name}"} for name in names]
+    recipe = Recipe({"trainer": {"logger": loggers}})
+    told = [logger["init_args"] for logger in with_folders(recipe, "runs/a").loggers]
+    mlflow = {"tracking_uri": "sqlite:///runs/a/mlflow.db", "artifact_location": "runs/a/mlruns"}
+    assert told == [{"save_dir": "runs/a"}, mlflow, {}]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    assert with_folders(recipe, "runs/a").loggers[1]["init_args"] == {}
 
 
 def test_defaults_that_only_python_has_are_written_as_text(tmp_path: Path) -> None:

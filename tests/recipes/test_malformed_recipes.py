@@ -28,6 +28,13 @@ KD = "{student: student.logits, teacher: teacher.logits}"
 # What is replaced in the recipe, by what, and what the message must hold.
 EDITS = {
     "unknown section": ("trainer:", "trianer:", "trianer", "'trainer'"),
+    "a key without its section": (
+        "trainer:",
+        "batch_size: 4\ntrainer:",
+        "batch_size",
+        "data.batch_size?",
+    ),
+    "half a key": ("trainer:", "epochs: 4\ntrainer:", "epochs", "trainer.max_epochs?"),
     "unknown trainer key": ("max_epochs", "max_epoch", "trainer.max_epoch", "'max_epochs'"),
     "unknown model key": ("optimizer:", "optimiser:", "model.optimiser", "'optimizer'"),
     "unknown data key": ("batch_size", "batchsize", "data.batchsize", "'batch_size'"),

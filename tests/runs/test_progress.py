@@ -6,7 +6,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from distill.runs.progress import RunRecord, parameters
+from distill.runs.progress import RunRecord, few, parameters
 from distill.tasks import Classification
 
 
@@ -104,3 +104,9 @@ def test_a_line_is_printed_above_a_bar(capsys: pytest.CaptureFixture[str]) -> No
     assert len(told) == 1
     assert told[0].startswith("epoch 2/3  loss 0.5000")
     assert capsys.readouterr().out == ""
+
+
+def test_of_many_classes_the_first_and_the_last_are_told() -> None:
+    assert few(["bird", "cat"]) == "bird, cat"
+    assert few([str(number) for number in range(10)]) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
+    assert few([str(number) for number in range(11)]) == "0, 1, 2, 3, 4, 5, 6, 7, ..., 10"
