@@ -19,7 +19,9 @@ from tests.fixtures.images import folder, picture
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(path for path in (ROOT / "docs").glob("*.md"))
-SHOWN = ["index", "five_minutes", "multi_label", "text_lines"]
+SHOWN = ["index", "five_minutes", "multi_label", "text_lines", "dense", "embeddings"]
+FEW = ["--trainer.max_epochs=1", "--trainer.check_val_every_n_epoch=1"]
+FEW_SCENES = ["--data.train=20", "--data.val=8", "--data.test=8", "--data.batch_size=4"]
 
 
 def navigation() -> list[str]:
@@ -92,7 +94,7 @@ def test_the_gallery_is_current(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_the_commands_of_a_page_run(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As they stand, but for one epoch."""
+    """As they stand, but for one epoch, of few scenes."""
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "docs" / f"{name}.md").read_text()
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
@@ -110,7 +112,8 @@ def test_the_commands_of_a_page_run(
     (block,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     for line in block.strip().split("\n"):
         words = shlex.split(line)[1:]
-        words += ["--trainer.max_epochs=1"] if words[0] == "fit" else []
+        words += FEW if words[0] == "fit" else []
+        words += FEW_SCENES if name == "dense" else []
         assert main(words) == 0, line
     results = sorted(Path("runs").rglob("result.json"))
     assert len(results) == sum("fit" in line.split() for line in block.split("\n"))
