@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,17 @@ def test_every_link_leads_somewhere(name: str) -> None:
 def test_the_key_that_the_page_on_balance_shows_exists() -> None:
     (block,) = re.findall(r"```yaml\n(.*?)```", (DOCS / "balancing.md").read_text(), re.DOTALL)
     assert set(yaml.safe_load(block)["model"]) <= set(inspect.signature(Distillation).parameters)
+
+
+def test_the_citation_has_the_version_of_the_package() -> None:
+    root = DOCS.parent
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((root / "CITATION.cff").read_text())
+    assert citation["version"] == project["version"]
+
+
+def test_every_link_of_the_readme_leads_somewhere() -> None:
+    text = (DOCS.parent / "README.md").read_text()
+    links = re.findall(r"\]\((?!http)([^)#]+)", text)
+    assert "docs/journeys.md" in links
+    assert [link for link in links if not (DOCS.parent / link).exists()] == []
