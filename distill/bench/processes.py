@@ -51,7 +51,7 @@ class TaskResult(NamedTuple):
     traceback: str = ""
 
 
-def run_tasks(tasks: Iterable[Task], jobs: int) -> Iterator[TaskResult]:
+def run_tasks(tasks: Iterable[Task | None], jobs: int) -> Iterator[TaskResult]:
     """Run tasks, ``jobs`` at once, and yield each result when its task ends.
 
     A task that fails, or whose process dies, does not stop the others. With one job, tasks run in
@@ -59,7 +59,7 @@ def run_tasks(tasks: Iterable[Task], jobs: int) -> Iterator[TaskResult]:
     were yielded. If this process is killed, so are the tasks' processes.
 
     Args:
-        tasks: The calls to make.
+        tasks: The calls to make; None where the next one is known when one in progress has ended.
         jobs: Number of tasks at once, at least 1.
 
     Raises:
@@ -67,7 +67,7 @@ def run_tasks(tasks: Iterable[Task], jobs: int) -> Iterator[TaskResult]:
             stopped.
     """
     if jobs == 1:
-        for task in tasks:
+        for task in filter(None, tasks):
             yield _run_task(task)
         return
     threads = max(1, torch.get_num_threads() // jobs)
@@ -75,7 +75,7 @@ def run_tasks(tasks: Iterable[Task], jobs: int) -> Iterator[TaskResult]:
     waiting, running = iter(tasks), list[_Running]()
     with _stopped_by_signals(running):
         while True:
-            for task in islice(waiting, jobs - len(running)):
+            for task in _known(islice(waiting, jobs - len(running))):
                 running.append(_start(task, threads))
             if not running:
                 return
@@ -83,6 +83,14 @@ def run_tasks(tasks: Iterable[Task], jobs: int) -> Iterator[TaskResult]:
             for one in [one for one in running if one.connection in ready]:
                 running.remove(one)
                 yield _receive(one)
+
+
+def _known(tasks: Iterable[Task | None]) -> Iterator[Task]:
+    """The tasks before the first that is not known yet."""
+    for task in tasks:
+        if task is None:
+            return
+        yield task
 
 
 def run_in_subprocess(task: Task) -> TaskResult:

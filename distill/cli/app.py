@@ -167,6 +167,18 @@ def _parser() -> argparse.ArgumentParser:
     sweep.usage = f"{sweep.prog} SWEEP.yaml {options} [--dotted.key=value ...]"
     sweep.set_defaults(command=commands.sweep, overrides=[])
 
+    search = kinds.add_parser("search", help="search a student's architecture", allow_abbrev=False)
+    search.add_argument("search", type=Path, metavar="SEARCH.yaml", help="see docs/search.md")
+    search.add_argument("--out", type=Path, help="where all goes (default: runs/<folder>/<name>)")
+    search.add_argument("--jobs", type=int, default=1, help="runs at once (default: 1)")
+    search.add_argument("--seed", type=int, default=0, help="of the search (default: 0)")
+    search.add_argument("--ray", metavar="ADDRESS", help="a Ray cluster: HOST:PORT, auto or local")
+    search.add_argument("--remeasure", action="store_true", help="measure latencies anew")
+    add_trust(search)
+    options = "[--out DIR] [--jobs N] [--seed N] [--ray ADDRESS] [--remeasure]"
+    search.usage = f"{search.prog} SEARCH.yaml {options} [--dotted.key=value ...]"
+    search.set_defaults(command=commands.search, overrides=[])
+
     cache = kinds.add_parser(
         "cache", help="keep what a recipe's teacher says; `ls`, `rm NAME`", allow_abbrev=False
     )

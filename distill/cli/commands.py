@@ -157,6 +157,20 @@ def sweep(options: argparse.Namespace) -> None:
         raise SystemExit(f"distill: {error}") from error
 
 
+def search(options: argparse.Namespace) -> None:
+    """Search a student's architecture."""
+    from distill.bench import RunsFailedError
+    from distill.search.runner import Machine, search
+
+    path, given = options.search, options.overrides
+    out = options.out or Path("runs") / _name(path)
+    machine = Machine(options.jobs, options.ray, options.remeasure)
+    try:
+        search(path, out, None, given, machine, options.seed, options.trust)
+    except RunsFailedError as error:
+        raise SystemExit(f"distill: {error}") from error
+
+
 def report(options: argparse.Namespace) -> None:
     """Write the page of a run, a bench or a sweep."""
     from distill.report import report

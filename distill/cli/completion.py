@@ -17,7 +17,7 @@ _RECIPES = {
   _files -g '*.yaml'
 }}""",
 }
-_FILES = ("run_dir", "folder", "out", "config", "bench", "sweep", "file", "run_dirs")
+_FILES = ("run_dir", "folder", "out", "config", "bench", "sweep", "search", "file", "run_dirs")
 _NAMES = ("recipe", "name", "what")
 """Arguments that are files, and that are a recipe's name or file."""
 

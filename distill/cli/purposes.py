@@ -8,7 +8,7 @@ PURPOSES = {
     "train": ("fit", "resume", "chain", "tune", "cache", "ssld"),
     "look at results": ("runs", "test", "report"),
     "use a student": ("predict", "export", "push"),
-    "study": ("bench", "sweep"),
+    "study": ("bench", "sweep", "search"),
     "housekeeping": ("doctor", "completion"),
 }
 _REST = "more"

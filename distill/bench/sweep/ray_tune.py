@@ -5,10 +5,20 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from distill.bench.processes import Task, TaskResult, run_in_subprocess
-from distill.bench.sweep.trial_queue import Trial, TrialQueue
-from distill.bench.sweep.trials import Plan
+from distill.bench.sweep.trial_queue import NotYetError, Trial, TrialQueue
 from distill.core.errors import RecipeError
 from distill.runs.repeatable import RepeatableRun
+
+
+class Plan(Protocol):
+    """Makes the runs of trials in a folder; a sweep's plan does."""
+
+    @property
+    def out(self) -> Path:
+        """The folder."""
+
+    def run(self, trial: Trial) -> RepeatableRun:
+        """Make the run of a trial."""
 
 
 class OutcomeSink(Protocol):
@@ -89,7 +99,10 @@ def _searcher(plan: Plan, queue: TrialQueue, recorder: OutcomeSink) -> Any:  # n
             self._taken: dict[str, Trial] = {}
 
         def suggest(self, trial_id: str) -> Any:  # noqa: ANN401 - a dict, or Ray's mark of the end
-            trial = self._queue.take()
+            try:
+                trial = self._queue.take()
+            except NotYetError:
+                return None
             if trial is None:
                 return Searcher.FINISHED
             self._taken[trial_id] = trial
@@ -109,8 +122,7 @@ def _searcher(plan: Plan, queue: TrialQueue, recorder: OutcomeSink) -> Any:  # n
         def save(self, checkpoint_path: str) -> None:
             """Do nothing: the journal keeps the trials."""
 
-        def restore(self, checkpoint_path: str) -> None:
-            """Do nothing: the journal keeps the trials."""
+        restore = save
 
     return FromQueue(plan, queue, recorder)
 

@@ -7,8 +7,9 @@ to another.
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     import optuna
 
 JOURNAL = "journal.log"
+Proposer = Callable[[int, Sequence["optuna.trial.FrozenTrial"]], "optuna.trial.FrozenTrial | None"]
+
+
+class NotYetError(Exception):
+    """The next trial depends on one that has no result yet."""
 
 
 @dataclass(frozen=True)
@@ -49,18 +55,28 @@ class TrialQueue:
         folder: Of the journal and the locks; created if missing.
         seed: Of the search.
         digest: Of everything that the trials depend on.
+        propose: The trial of a number, given those before it; None where there is no other. May
+            raise NotYetError. Left out: as the sweep's method says.
 
     Raises:
         RecipeError: If the folder contains another sweep, or Optuna is not installed.
     """
 
-    def __init__(self, sweep: Sweep, folder: Path, seed: int, digest: str) -> None:
+    def __init__(
+        self,
+        sweep: Sweep,
+        folder: Path,
+        seed: int,
+        digest: str,
+        propose: Proposer | None = None,
+    ) -> None:
         self._sweep, self._seed = sweep, seed
         self._locks = folder / "locks"
         self._locks.mkdir(parents=True, exist_ok=True)
         self._held: dict[int, FileLock] = {}
         self._left_open: set[int] = set()
         self._study = open_study(folder / JOURNAL, sweep.metric.goal)
+        self._propose = propose or partial(_suggested, sweep, seed, self._study)
         with FileLock(self._locks / "search"):
             known = self._study.user_attrs.setdefault("digest", digest)
             if known != digest:
@@ -69,7 +85,11 @@ class TrialQueue:
             self._study.set_user_attr("digest", digest)
 
     def take(self) -> Trial | None:
-        """Lock a trial that no process runs, until ``tell`` or ``give_back``; None if all are."""
+        """Lock a trial that no process runs, until ``tell`` or ``give_back``; None if all are.
+
+        Raises:
+            NotYetError: If the next one depends on a trial without a result.
+        """
         import optuna
 
         with FileLock(self._locks / "search"):
@@ -78,9 +98,12 @@ class TrialQueue:
                 running = trial.state == optuna.trial.TrialState.RUNNING
                 if running and trial.number not in self._left_open and self._lock(trial.number):
                     return _trial(trial)
-            if len(trials) >= self._sweep.trials or not self._lock(len(trials)):
+            if len(trials) >= self._sweep.trials:
                 return None
-            self._study.add_trial(self._suggest(len(trials), trials))
+            proposed = self._next(trials)
+            if proposed is None or not self._lock(len(trials)):
+                return None
+            self._study.add_trial(proposed)
             return _trial(self._study.get_trials(deepcopy=False)[len(trials)])
 
     def tell(self, number: int, value: float | None, stopped: bool = False) -> None:
@@ -140,6 +163,16 @@ class TrialQueue:
         )
         return {name: float(part) for name, part in found.items()}
 
+    def _next(
+        self, trials: Sequence["optuna.trial.FrozenTrial"]
+    ) -> "optuna.trial.FrozenTrial | None":
+        try:
+            return self._propose(len(trials), trials)
+        except NotYetError:
+            if self._left_open:  # what depends on a trial that was given back waits for its session
+                return None
+            raise
+
     def _lock(self, number: int) -> bool:
         if number in self._held:
             return False
@@ -151,37 +184,41 @@ class TrialQueue:
         self._held[number] = lock
         return True
 
-    def _suggest(
-        self, number: int, history: Sequence["optuna.trial.FrozenTrial"]
-    ) -> "optuna.trial.FrozenTrial":
-        import optuna
 
-        sweep, space = self._sweep, coordinates(self._sweep)
-        if sweep.method == "grid":
-            drawn: dict[str, Any] = combination(sweep.parameters, number)
-        else:
-            # A study in memory, so that the draw depends on this key and this history alone.
-            sampler = self._sampler(number)
-            scratch = optuna.create_study(direction=sweep.metric.goal, sampler=sampler)
-            scratch.add_trials(
-                _lessons(history, self._study.user_attrs) if sweep.method == "bayes" else []
-            )
-            drawn = scratch.ask(space).params
-        parameters = {name: _value(p, drawn[name]) for name, p in sweep.parameters.items()}
-        return optuna.trial.create_trial(
-            state=optuna.trial.TrialState.RUNNING,
-            params=drawn,
-            distributions=space,
-            user_attrs={"parameters": parameters, "wandb_id": secrets.token_hex(4)},
-        )
+def _suggested(
+    sweep: Sweep,
+    seed: int,
+    study: "optuna.Study",
+    number: int,
+    history: Sequence["optuna.trial.FrozenTrial"],
+) -> "optuna.trial.FrozenTrial":
+    """The trial of a number as the sweep's method says."""
+    import optuna
 
-    def _sampler(self, number: int) -> "optuna.samplers.BaseSampler":
-        import optuna
+    space = coordinates(sweep)
+    if sweep.method == "grid":
+        drawn: dict[str, Any] = combination(sweep.parameters, number)
+    else:
+        # A study in memory, so that the draw depends on this key and this history alone.
+        sampler = _sampler(sweep, fold(seed, "sweep", number) % 2**32)
+        scratch = optuna.create_study(direction=sweep.metric.goal, sampler=sampler)
+        scratch.add_trials(_lessons(history, study.user_attrs) if sweep.method == "bayes" else [])
+        drawn = scratch.ask(space).params
+    parameters = {name: _value(p, drawn[name]) for name, p in sweep.parameters.items()}
+    return optuna.trial.create_trial(
+        state=optuna.trial.TrialState.RUNNING,
+        params=drawn,
+        distributions=space,
+        user_attrs={"parameters": parameters, "wandb_id": secrets.token_hex(4)},
+    )
 
-        key = fold(self._seed, "sweep", number) % 2**32
-        if self._sweep.method == "random":
-            return optuna.samplers.RandomSampler(seed=key)
-        return optuna.samplers.TPESampler(seed=key)
+
+def _sampler(sweep: Sweep, key: int) -> "optuna.samplers.BaseSampler":
+    import optuna
+
+    if sweep.method == "random":
+        return optuna.samplers.RandomSampler(seed=key)
+    return optuna.samplers.TPESampler(seed=key)
 
 
 def _lessons(

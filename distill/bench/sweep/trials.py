@@ -62,11 +62,11 @@ class Plan:
         path = recipes.find(command.recipe)
         recipe = Recipe(recipes.load(path, [*command.overrides, *self.overrides, *varied]))
         key = digest(recipe, "")
-        recipe = _stopped_early(_logged_to_group(recipe, self.sweep, trial), self.sweep, run_dir)
+        recipe = _stopped_early(logged_to_group(recipe, self.sweep, trial), self.sweep, run_dir)
         return RepeatableRun(recipe, run_dir, command.recipe, key, self.trusted)
 
 
-def _logged_to_group(recipe: Recipe, sweep: Sweep, trial: Trial) -> Recipe:
+def logged_to_group(recipe: Recipe, sweep: Sweep, trial: Trial) -> Recipe:
     """Name the trial's W&B run, where the recipe logs to W&B.
 
     The group is written into the logger: there it holds for any process, whereas one that has

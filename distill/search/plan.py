@@ -1,0 +1,177 @@
+"""A search in a folder: its recipe with any design, what a design costs, and its run."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from distill import recipes
+from distill.bench.sweep.trial_queue import Trial
+from distill.bench.sweep.trials import logged_to_group
+from distill.core.errors import RecipeError
+from distill.recipes import Recipe
+from distill.recipes.stages import check_stages, last_stage
+from distill.runs.repeatable import RepeatableRun, digest
+from distill.runs.result import Result
+from distill.runs.session import Session
+from distill.search.latency import LatencyTable
+from distill.search.space import Joint
+from distill.search.spec import SearchFile
+from distill.search.strategy import Design
+
+STUDENT = "students.from_architecture"
+TRIALS = "trials"
+
+
+class PinnedRun(RepeatableRun):
+    """A run on one thread: other sums give other last bits, which a search makes other designs."""
+
+    def train(self) -> Result:
+        """Train, go on or read what is there, see :meth:`RepeatableRun.train`."""
+        torch.set_num_threads(1)
+        return super().train()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A search in a folder.
+
+    Attributes:
+        file: The file's content.
+        folder: Of its tables; trials are in a folder of it.
+        overrides: ``dotted.key=value`` each, for every run.
+        seed: Of the search.
+        trusted: Further packages whose classes the recipe may name.
+        latency: The table that latencies are predicted from, once it is measured.
+    """
+
+    file: SearchFile
+    folder: Path
+    overrides: tuple[str, ...] = ()
+    seed: int = 0
+    trusted: tuple[str, ...] = ()
+    latency: LatencyTable | None = None
+    _known: dict[str, dict[str, float]] = field(default_factory=dict, compare=False)
+
+    @property
+    def out(self) -> Path:
+        """Where trials are."""
+        return self.folder / TRIALS
+
+    @property
+    def space(self) -> Joint:
+        """The designs with the parameters."""
+        return self.file.space
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe, with its own student."""
+        command = self.file.sweep.command
+        path = recipes.find(command.recipe)
+        return Recipe(recipes.load(path, [*command.overrides, *self.overrides]))
+
+    @cached_property
+    def image(self) -> tuple[int, int, int]:
+        """The shape (c, h, w) of the recipe's images."""
+        session = Session(last_stage(self.recipe), self.folder, self.trusted)
+        session.set_up_data()
+        channels, height, width = session.data.example(1).image.shape[1:]
+        return channels, height, width
+
+    def with_design(self, design: Design, recipe: Recipe | None = None) -> Recipe:
+        """The recipe with a design as its student, and with its parameters.
+
+        Args:
+            design: The design.
+            recipe: Another than the search's own.
+        """
+        recipe = recipe or self.recipe
+        architecture = self.space.designs.architecture(self.space.network(design))
+        arguments = {"architecture": architecture, **self._heads}
+        recipe = recipe.put("model.student", {"class_path": STUDENT, "init_args": arguments})
+        for key, value in self.space.parameters(design).items():
+            recipe = recipe.put(key, value)
+        return recipe
+
+    def costs(self, design: Design) -> dict[str, float]:
+        """Parameters, FLOPs and, if it matters, the predicted latency of a design."""
+        network, designs = self.space.network(design), self.space.designs
+        key = designs.key(network)
+        if key not in self._known:
+            classes = self._heads["num_classes"]
+            found: dict[str, float] = {**designs.costs(network, classes, self.image)}
+            if self.latency is not None:
+                found["latency_ms"] = self.latency.predict(self.with_design(design), self.image)
+            self._known[key] = found
+        return self._known[key]
+
+    def fits(self, design: Design) -> bool:
+        """Whether a design is within the limits."""
+        return self.file.limits.exceeded(self.costs(design)) is None
+
+    def run(self, trial: Trial) -> RepeatableRun:
+        """Make the run of a trial."""
+        recipe = self.with_design(design_of(trial))
+        key = digest(recipe, "")
+        recipe = logged_to_group(recipe, self.file.sweep, trial)
+        run_dir = self.out / f"trial{trial.number:03d}"
+        return PinnedRun(recipe, run_dir, self.file.sweep.command.recipe, key, self.trusted)
+
+    def digest(self) -> str:
+        """SHA-256 of what designs and their values depend on."""
+        fields = [digest(self.recipe, ""), self.file.written, str(self.seed)]
+        fields += [self.latency.digest()] if self.latency is not None else []
+        return hashlib.sha256("\n".join(fields).encode()).hexdigest()
+
+    def check(self) -> tuple[Design, Design]:
+        """Check the limits, and the recipe with the smallest and the largest design.
+
+        Returns:
+            Both designs, by parameters.
+
+        Raises:
+            RecipeError: If the recipe is wrong, or no design is within the limits.
+        """
+        extremes = self._extreme("parameters", -1), self._extreme("parameters", 1)
+        for name in ("parameters", "flops"):
+            most = getattr(self.file.limits, name)
+            if most is None or self.costs(extremes[0])[name] <= most:
+                continue
+            least = self.costs(self._extreme(name, -1))[name]
+            if least > most:
+                told = f"{most:g}, the smallest design that was found has {least:,}"
+                raise RecipeError(f"constraints.{name}.max", told)
+        for design in extremes:
+            recipe = self.with_design(design)
+            check_stages(recipe, self.trusted)
+            Session(last_stage(recipe), self.folder, self.trusted)
+        return extremes
+
+    def _extreme(self, cost: str, sign: int) -> Design:
+        """The design with the least or most of a cost, one decision after the other."""
+        best = tuple(0 for _ in self.space.decisions)
+        for place, values in enumerate(self.space.decisions.values()):
+            others = [(*best[:place], index, *best[place + 1 :]) for index in range(len(values))]
+            best = max(others, key=lambda one: sign * self.costs(one)[cost])
+        return best
+
+    @cached_property
+    def _heads(self) -> Mapping[str, Any]:
+        """What the recipe's own student knows of images and classes."""
+        given = self.recipe.get("model.student.num_classes")
+        if not isinstance(given, int):
+            told = "a search needs it: the number of classes of its designs"
+            raise RecipeError("model.student.num_classes", told)
+        return {
+            "num_classes": given,
+            "in_channels": self.recipe.get("model.student.in_channels", 3),
+        }
+
+
+def design_of(trial: Trial) -> Design:
+    """The design that a trial tries."""
+    return tuple(trial.parameters["design"])
