@@ -190,7 +190,7 @@ def _parser() -> argparse.ArgumentParser:
     cache.set_defaults(command=commands.cache, overrides=[])
 
     report = kinds.add_parser(
-        "report", help="one page on a run, a bench or a sweep", allow_abbrev=False
+        "report", help="one page on a run, bench, sweep or search", allow_abbrev=False
     )
     report.add_argument("folder", type=Path, metavar="DIR")
     report.add_argument("--out", type=Path, help="the HTML file (default: DIR/report.html)")

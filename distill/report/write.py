@@ -6,7 +6,7 @@ from distill.core.errors import RecipeError
 
 
 def report(folder: Path, out: Path | None = None) -> list[Path]:
-    """Write the report of a run, a bench or a sweep as HTML, Markdown and PNG charts.
+    """Write the report of a run, a bench, a sweep or a search as HTML, Markdown and PNG charts.
 
     Args:
         folder: Its directory.
@@ -17,7 +17,7 @@ def report(folder: Path, out: Path | None = None) -> list[Path]:
         The HTML file, the Markdown file and the folder of charts.
 
     Raises:
-        RecipeError: If the directory is none of the three, or matplotlib or Jinja is missing.
+        RecipeError: If the directory is none of these, or matplotlib or Jinja is missing.
     """
     out = out or folder / "report.html"
     if out.suffix != ".html":
@@ -26,13 +26,15 @@ def report(folder: Path, out: Path | None = None) -> list[Path]:
         from distill.report.bench_page import bench_page
         from distill.report.render import html, markdown, write_charts
         from distill.report.run_page import run_page
+        from distill.report.search_page import search_page
         from distill.report.sweep_page import sweep_page
         from distill.results.study import read_study
     except ImportError as error:
         problem = f"needs {error.name}: pip install distill[report]"
         raise RecipeError("distill report", problem) from error
     study = read_study(folder)
-    page = {"run": run_page, "bench": bench_page, "sweep": sweep_page}[study.kind](study)
+    pages = {"run": run_page, "bench": bench_page, "sweep": sweep_page, "search": search_page}
+    page = pages[study.kind](study)
     text, charts = out.with_suffix(".md"), out.with_name(f"{out.stem}_charts")
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(html(page))

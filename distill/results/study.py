@@ -1,4 +1,4 @@
-"""Reads what a run, a bench or a sweep left in its directory."""
+"""Reads what a run, a bench, a sweep or a search left in its directory."""
 
 import csv
 import json
@@ -13,7 +13,9 @@ from distill.results.compare import Row
 from distill.results.predictions import Predictions, load_predictions
 from distill.results.ranking import Metric
 
-Kind = Literal["run", "bench", "sweep"]
+Kind = Literal["run", "bench", "sweep", "search"]
+SEARCH = "search.json"
+"""Stands in the directory of a search."""
 _NEEDED = {"recipe", "seed", "dataset", "student"}
 _WORDS = ("method", "against", "state", "run_dir")
 """Columns that are text whatever they look like: a variant may be called 100."""
@@ -43,11 +45,11 @@ class Study:
     """What a directory holds.
 
     Attributes:
-        kind: ``run``, ``bench`` or ``sweep``.
+        kind: ``run``, ``bench``, ``sweep`` or ``search``.
         folder: The directory.
         rows: Of ``results.csv``, numbers as numbers, None where nothing stands; none for a run.
         runs: By method the runs that were found, in the order of the rows; a run alone is under
-            its recipe's name, a trial under its number.
+            its recipe's name, a trial under its number; of a search none, which are many.
     """
 
     kind: Kind
@@ -100,31 +102,37 @@ def read_run(folder: Path) -> FinishedRun:
     )
 
 
-def read_metric(folder: Path) -> Metric:
-    """Read what a sweep searched for.
+def read_metric(folder: Path, name: str = "sweep.json") -> Metric:
+    """Read what a sweep or a search searched for.
+
+    Args:
+        folder: Its directory.
+        name: Of the file.
 
     Raises:
-        RecipeError: If ``sweep.json`` is missing, as in folders of older sweeps, or names no metric
+        RecipeError: If the file is missing, as in folders of older sweeps, or names no metric
             and goal.
     """
-    path = folder / "sweep.json"
+    path = folder / name
     needed = 'needs the metric and its goal, such as {"metric": "val/loss", "goal": "minimize"}'
     if not path.is_file():
         raise RecipeError(str(path), f"is missing, so no trial can be called the best; {needed}")
     try:
         told = json.loads(path.read_text())
-        name, goal = told["metric"], told["goal"]
+        metric, goal = told["metric"], told["goal"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RecipeError(str(path), needed) from error
-    if not isinstance(name, str) or goal not in ("maximize", "minimize"):
+    if not isinstance(metric, str) or goal not in ("maximize", "minimize"):
         raise RecipeError(str(path), f"{needed}, got {told}")
-    return Metric(name, goal)
+    return Metric(metric, goal)
 
 
 def _read_table(folder: Path, rows: list[Row]) -> Study:
     table = folder / "results.csv"
     if not rows:
         raise RecipeError(str(table), "holds no finished run yet")
+    if (folder / SEARCH).is_file():
+        return Study("search", folder, rows, {})
     kind: Kind = "sweep" if "trial" in rows[0] else "bench"
     name = "trial" if kind == "sweep" else "method"
     if name not in rows[0]:

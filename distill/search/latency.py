@@ -25,6 +25,7 @@ from distill.core.trust import TRUSTED
 from distill.metrics.cost import dummy_image
 from distill.recipes import Recipe
 
+LATENCY = "latency.csv"
 ROUNDS, TRIES, APART = 5, 3, 0.05
 _COLUMNS = ("kind", "name", "work", "ms", "machine")
 _SECONDS = {"layer": 0.01, "network": 0.05}

@@ -15,6 +15,7 @@ from distill.search.strategy import Design
 
 _FIRST = ("trial", "state", "value", "best_so_far")
 _LAST = ("wall_s", "run_dir")
+_MOST_ROWS = 10
 
 
 def write_tables(plan: Plan, rows: Sequence[Row]) -> None:
@@ -79,3 +80,39 @@ def _with_best_so_far(plan: Plan, rows: Sequence[Row]) -> list[Row]:
             best = plan.file.sweep.metric.best(seen)
         found.append({**row, "best_so_far": best})
     return found
+
+
+def markdown(plan: Plan, rows: Sequence[Row]) -> str:
+    """Write the best candidates as a Markdown table."""
+    names = ("trial", "value", *plan.space.decisions, *cost_names(plan))
+    ranked = short_list(plan, rows)
+    lines = [names, ["---"] * len(names)]
+    lines += [[_cell(row[name]) for name in names] for row in ranked[:_MOST_ROWS]]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    told = f"The best of {len(rows)} candidates by {plan.file.sweep.metric.name}, one seed each."
+    return f"{table}\n\n{told} The best of many is partly luck: finals decide.\n"
+
+
+def plot(path: Path, rows: Sequence[Row]) -> bool:
+    """Plot values against parameters.
+
+    Returns:
+        False where matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    figure = Figure(figsize=(4.6, 3.2), layout="constrained")
+    axes = figure.subplots()
+    known = [row for row in rows if row["value"] is not None]
+    axes.plot([row["parameters"] for row in known], [row["value"] for row in known], "o", alpha=0.5)
+    axes.set_xscale("log")
+    axes.set_xlabel("parameters")
+    axes.set_ylabel("value")
+    figure.savefig(path, dpi=150)
+    return True
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

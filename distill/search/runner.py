@@ -18,17 +18,18 @@ from distill.core.files import write_json
 from distill.core.randomness import fold
 from distill.recipes.stages import check_stages
 from distill.results.ranking import Row
+from distill.results.study import SEARCH
 from distill.runs.directory import lock_run_dir
 from distill.search.candidates import Proposer, Recorder, tasks
 from distill.search.finals import run_finals
-from distill.search.folder import FILE, refuse_others
-from distill.search.latency import LatencyTable
-from distill.search.outcome import design_in, short_list, write_recipe
+from distill.search.folder import refuse_others
+from distill.search.latency import LATENCY, LatencyTable
+from distill.search.outcome import design_in, markdown, plot, short_list, write_recipe
 from distill.search.plan import Plan
 from distill.search.spec import read_search
 from distill.search.strategy import Design, Search, random_design
 
-FITTED, SEEN, LATENCY = 40, 100, "latency.csv"
+FITTED, SEEN = 40, 100
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def search(
     with _one_thread(), lock_run_dir(out, again="the same command goes on from here"):
         metric = plan.file.sweep.metric
         kept = {"digest": plan.digest(), "metric": metric.name, "goal": metric.goal}
-        write_json(out / FILE, kept)
+        write_json(out / SEARCH, kept)
         if machine.remeasure:
             (out / LATENCY).unlink(missing_ok=True)
         plan = with_latency(plan, extremes, console)
@@ -186,4 +187,7 @@ def _finish(plan: Plan, rows: Sequence[Row], console: Console, jobs: int, path: 
         "distill fit best.yaml trains it from scratch.",
     ]
     write_recipe(out / "best.yaml", best, head)
-    console.print(f"{out}: results.csv, pareto.csv, best.yaml", highlight=False, soft_wrap=True)
+    (out / "table.md").write_text(markdown(plan, rows))
+    drawn = ", pareto.png" if plot(out / "pareto.png", rows) else ""
+    files = f"results.csv, pareto.csv, table.md{drawn}, best.yaml"
+    console.print(f"{out}: {files}", highlight=False, soft_wrap=True)

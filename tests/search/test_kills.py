@@ -1,0 +1,64 @@
+"""Searches that are killed five times in each phase, and leave what one left alone leaves."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fixtures.searches import table, write
+
+EPOCHS = {"trainer.max_epochs": 3, "trainer.check_val_every_n_epoch": 1}
+FINALS = {"top": 2, "random": 1, "seeds": [1, 2], "overrides": EPOCHS}
+CHANGES: dict[str, Any] = {
+    "overrides": {"data.train_samples": 100, **EPOCHS},
+    "constraints": {"parameters": {"max": 700}, "latency_ms": {"max": 5}},
+    "strategy": {"class_path": "distill.search.Evolution", "init_args": {"population": 2}},
+    "trials": 6,
+    "parallel": 2,
+    "finals": FINALS,
+}
+CANDIDATES = [f"trials/trial{n:03d}/checkpoints/last.ckpt" for n in range(1, 6)]
+BENCH = ["by_hand/seed2", "top1/seed1", "top1/seed2", "top2/seed1", "random1/seed1"]
+MILESTONES = [*CANDIDATES, *(f"finals/{run}/checkpoints/last.ckpt" for run in BENCH)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_five_kills_in_each_phase_leave_the_same_bytes(tmp_path: Path, jobs: int) -> None:
+    path, out, whole = write(tmp_path, **CHANGES), tmp_path / "killed", tmp_path / "whole"
+    latency = out / "latency.csv"
+    for rows in (3, 9, 15, 21, 27):
+        _kill(path, out, jobs, lambda rows=rows: _lines(latency) > rows)
+    for milestone in MILESTONES:
+        _kill(path, out, jobs, lambda milestone=milestone: (out / milestone).exists())
+    assert _start(path, out, jobs).wait() == 0
+    whole.mkdir()
+    shutil.copy(latency, whole)  # times are measured once: they are part of what a search follows
+    assert _start(path, whole, 1).wait() == 0
+    assert table(out / "results.csv") == table(whole / "results.csv")
+    weights = [one.relative_to(whole) for one in whole.glob("finals/*/seed*/student.safetensors")]
+    assert len(weights) == 8
+    for name in (*weights, "pareto.csv", "best.yaml", "latency.csv"):
+        assert (out / name).read_bytes() == (whole / name).read_bytes()
+
+
+def _kill(path: Path, out: Path, jobs: int, due: Any) -> None:
+    process = _start(path, out, jobs)
+    while not due() and process.poll() is None:
+        time.sleep(0.002)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+
+
+def _start(path: Path, out: Path, jobs: int) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "distill", "search", str(path), f"--out={out}"]
+    return subprocess.Popen([*command, f"--jobs={jobs}"], stdout=subprocess.DEVNULL)
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_text().splitlines()) if path.exists() else 0
