@@ -48,16 +48,24 @@ def test_five_kills_in_each_phase_leave_the_same_bytes(tmp_path: Path, jobs: int
 
 
 def _kill(path: Path, out: Path, jobs: int, due: Any) -> None:
-    process = _start(path, out, jobs)
-    while not due() and process.poll() is None:
-        time.sleep(0.002)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
+    """Kill a search when it is due; one whose clock was too noisy is started again."""
+    for _ in range(10):
+        process = _start(path, out, jobs)
+        while not due() and process.poll() is None:
+            time.sleep(0.002)
+        process.kill()
+        _, told = process.communicate()
+        if process.returncode == -signal.SIGKILL:
+            return
+        assert b"clock is too noisy" in told
+    pytest.fail("the clock was too noisy ten times")
 
 
 def _start(path: Path, out: Path, jobs: int) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "distill", "search", str(path), f"--out={out}"]
-    return subprocess.Popen([*command, f"--jobs={jobs}"], stdout=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [*command, f"--jobs={jobs}"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
 
 
 def _lines(path: Path) -> int:
