@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from distill.tools.load_student import load_student
     from distill.wiring.capture import capture
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["capture", "fit", "load_student"]
 
 
