@@ -139,7 +139,7 @@ def sparsity(step: int, begin: int, end: int, final: float) -> float:
         final: The last share.
 
     Example:
-        >>> [sparsity(step, 0, 4, 0.8) for step in (0, 2, 4, 9)]
+        >>> [round(sparsity(step, 0, 4, 0.8), 2) for step in (0, 2, 4, 9)]
         [0.0, 0.7, 0.8, 0.8]
     """
     left = 1.0 - min(max((step - begin) / (end - begin), 0.0), 1.0)

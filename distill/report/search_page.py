@@ -175,8 +175,8 @@ def expected(values: Sequence[float], metric: Metric) -> list[float]:
     """The expected best of 1, 2, ... values drawn without replacement.
 
     Example:
-        >>> expected([1.0, 2.0, 3.0], Metric("a", "maximize"))
-        [2.0, 2.6666666666666665, 3.0]
+        >>> expected([1.0, 2.0], Metric("a", "maximize"))
+        [1.5, 2.0]
     """
     ordered = sorted(values, reverse=metric.goal == "maximize")
     found, n = [], len(values)

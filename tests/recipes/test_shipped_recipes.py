@@ -72,9 +72,9 @@ def load(name: str, runs: Runs) -> dict[str, Any]:
     if "path" in student:
         run_name = Path(student["path"]).parent.name
         student["path"] = str(runs(f"{name.split('/')[0]}/{run_name}") / "student.safetensors")
-    begun = student.get("model", {}).get("init_args", {})
-    if "run_dir" in begun:
-        begun["run_dir"] = str(runs(f"{name.split('/')[0]}/{Path(begun['run_dir']).name}"))
+    for begun in (student, student.get("model", {}).get("init_args", {})):
+        if "run_dir" in begun:
+            begun["run_dir"] = str(runs(f"{name.split('/')[0]}/{Path(begun['run_dir']).name}"))
     return tree
 
 
