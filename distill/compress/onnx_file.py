@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from distill.compress.pack import packed
+
 _CONVOLUTIONS = {"Conv", "FusedConv", "NhwcFusedConv", "ConvInteger"}
 _INTEGER = {"QLinearConv"}
 _OPSET = {2: (25, 13), 4: (21, 10), 8: (21, 10)}
@@ -37,7 +39,7 @@ def store(model: Any, bits: Mapping[str, int], least: int = 2) -> None:  # noqa:
         smallest = min(smallest, container)
         codes = torch.from_numpy(numpy_helper.to_array(tensor).copy())
         name, kind = tensor.name, getattr(TensorProto, f"INT{container}")
-        stored = _packed(codes, container).numpy().tobytes()
+        stored = packed(codes, container).numpy().tobytes()
         tensor.CopyFrom(helper.make_tensor(f"{name}.stored", kind, codes.shape, stored, raw=True))
         cast = helper.make_node("Cast", [tensor.name], [name], to=TensorProto.INT8)
         model.graph.node.insert(0, cast)
@@ -64,14 +66,6 @@ def convolutions(path: Path) -> tuple[int, int]:
     kinds = Counter(node.op_type for node in nodes)
     whole = sum(kinds[kind] for kind in _INTEGER)
     return whole, whole + sum(kinds[kind] for kind in _CONVOLUTIONS)
-
-
-def _packed(codes: torch.Tensor, bits: int) -> torch.Tensor:
-    """Codes as bytes, the first in the lowest bits."""
-    each = 8 // bits
-    flat = codes.flatten().int() & (2**bits - 1)
-    flat = torch.cat([flat, flat.new_zeros(-flat.numel() % each)]).reshape(-1, each)
-    return (flat << (bits * torch.arange(each))).sum(dim=1).to(torch.uint8)
 
 
 def _strip(model: Any) -> None:  # noqa: ANN401

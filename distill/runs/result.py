@@ -15,7 +15,7 @@ from torch import nn
 from distill.cache import TeacherCache
 from distill.callbacks import CKA, GradientCosine
 from distill.compress.cost import float_bytes, is_quantized
-from distill.compress.pack import pack
+from distill.compress.pack import is_sparse, pack
 from distill.core.files import sha256, write_json, write_tensors
 from distill.core.preprocessing import FILE as PREPROCESS
 from distill.core.preprocessing import Preprocessing, Rule
@@ -107,13 +107,15 @@ def save_weights(network: nn.Module, path: Path, metadata: dict[str, str] | None
 
 
 def save_packed(network: nn.Module, run_dir: Path) -> list[str]:
-    """Write a quantised network as the codes that it rounds to, read back before it counts.
+    """Write a quantised network as the codes that it rounds to, a sparse one without its zeros.
+
+    The file is read back before it counts.
 
     Returns:
-        The name of the file; of none where nothing is quantised or, with a warning, where a layer
-        never ran in training and has no codes.
+        The name of the file; of none where nothing is quantised or sparse or, with a warning, where
+        a layer never ran in training and has no codes.
     """
-    if not is_quantized(network):
+    if not is_quantized(network) and not any(is_sparse(p) for p in network.parameters()):
         return []
     temporary = run_dir / f".{PACKED}.tmp"
     try:

@@ -53,3 +53,38 @@ def test_another_file_is_told(tmp_path):
     for name in ("other", "text"):
         with pytest.raises(ValueError, match=f"{name} is no packed network"):
             unpack(tmp_path / name)
+
+
+def sparse(share, bits=None):
+    torch.manual_seed(0)
+    model = students.resnet20(num_classes=10)
+    if bits:
+        model = quantized(model, [3, 32, 32], bits, bits)
+        model(IMAGES)
+    for name, weight in model.named_parameters():
+        if weight.dim() == 4 and name != "conv1.weight":
+            weight.data.mul_(torch.rand_like(weight) > share)
+    return model
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9, 1.0])
+def test_zeros_come_back_with_all_other_values(tmp_path, share):
+    model = sparse(share)
+    pack(model, tmp_path / "student.packed.safetensors")
+    back = unpack(tmp_path / "student.packed.safetensors")
+    assert set(back) == set(model.state_dict())
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(back[name], tensor), name
+        assert back[name].dtype == tensor.dtype
+
+
+def test_90_percent_of_zeros_make_resnet20_four_times_smaller_and_more(tmp_path):
+    save_file(students.resnet20(num_classes=10).state_dict(), tmp_path / "float")
+    pack(sparse(0.9), tmp_path / "packed")
+    ratio = (tmp_path / "float").stat().st_size / (tmp_path / "packed").stat().st_size
+    assert ratio > 6.0
+
+
+def test_a_network_of_floats_without_zeros_has_nothing_to_pack(tmp_path):
+    with pytest.raises(ValueError, match="no quantised layer and no sparse weight"):
+        pack(students.resnet8(num_classes=10), tmp_path / "packed")
