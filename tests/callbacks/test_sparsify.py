@@ -114,6 +114,7 @@ def test_an_average_of_the_weights_is_as_sparse(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_each_layer_for_itself_has_the_same_share(tmp_path: Path) -> None:
     fit(sparse(scope="layer"), tmp_path / "run")
     for weight in inner(load_file(tmp_path / "run" / "student.safetensors")).values():

@@ -7,7 +7,7 @@ import pytest
 from distill.cli import main
 from tests.fixtures.layouts import LAYOUTS, NAMED, changed, command, lay, state
 
-COMMANDS = ("fit", "stages", "bench", "sweep", "chain", "ssld")
+COMMANDS = ("fit", "stages", "bench", "sweep", "chain", "ssld", "search")
 FEW = [
     ("fit", "lock and number"),
     ("fit", "links to nowhere"),
@@ -18,6 +18,7 @@ FEW = [
     ("sweep", "a journal of another study"),
     ("chain", "a later run"),
     ("ssld", "a selection"),
+    ("search", "tables of a search"),
 ]
 ALL = [(name, layout) for name in COMMANDS for layout in LAYOUTS if (name, layout) not in FEW]
 

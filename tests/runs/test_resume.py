@@ -73,7 +73,9 @@ def check(
         assert train_rows(again) == rows, f"step {step}"
 
 
-@pytest.mark.parametrize("ema", [False, True], ids=["plain", "ema"])
+@pytest.mark.parametrize(
+    "ema", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["plain", "ema"]
+)
 def test_every_step_resumes_bitwise(tmp_path: Path, ema: bool) -> None:
     check(tmp_path, 0, ema, range(1, STEPS))
 
@@ -88,7 +90,9 @@ def test_losses_with_a_memory_resume_bitwise(tmp_path: Path, steps: Iterable[int
 
 
 # The first step, around the end of the first epoch, and the last.
-@pytest.mark.parametrize("ema", [False, True], ids=["plain", "ema"])
+@pytest.mark.parametrize(
+    "ema", [pytest.param(False, marks=pytest.mark.slow), True], ids=["plain", "ema"]
+)
 def test_with_workers_resume_is_bitwise(tmp_path: Path, ema: bool) -> None:
     check(tmp_path, 2, ema, (1, 4, 5, 6, 14))
 

@@ -48,9 +48,14 @@ def losses(run_dir: Path) -> list[float]:
     return [float(line.split(",")[column]) for line in lines[1:] if line.split(",")[column]]
 
 
-@pytest.mark.parametrize("peers", [False, True])
 @pytest.mark.parametrize(
-    ("wanted", "dtype"), [("bf16-true", torch.bfloat16), ("64-true", torch.float64)]
+    ("wanted", "dtype", "peers"),
+    [
+        ("bf16-true", torch.bfloat16, False),
+        ("64-true", torch.float64, True),
+        pytest.param("bf16-true", torch.bfloat16, True, marks=pytest.mark.slow),
+        pytest.param("64-true", torch.float64, False, marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_trains_is_measured_and_resumes(
     wanted: str, dtype: torch.dtype, peers: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

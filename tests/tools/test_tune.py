@@ -73,7 +73,9 @@ def test_it_suggests_the_largest_batch_that_fits_and_a_rate_that_was_tried() -> 
     assert "batch size     64" in told
 
 
-@pytest.mark.parametrize(("samples", "largest"), [(255, 32), (128, 32), (127, 16)])
+@pytest.mark.parametrize(
+    ("samples", "largest"), [pytest.param(255, 32, marks=pytest.mark.slow), (128, 32), (127, 16)]
+)
 def test_without_an_end_of_memory_a_quarter_of_the_images_is_the_limit(
     samples: int, largest: int
 ) -> None:
