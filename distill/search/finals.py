@@ -37,7 +37,7 @@ def run_finals(
     """
     folder = plan.folder / "finals"
     base = _base(plan, finals)
-    by_hand = base.put("model.student", finals.against) if finals.against else base
+    by_hand = plan.by_hand(base)
     found = {name: plan.with_design(design, base) for name, design in _designs(plan, finals, rows)}
     for name, recipe in {BY_HAND: by_hand, **found}.items():
         _write(folder / "recipes" / f"{name}.yaml", recipe, name)

@@ -1,6 +1,7 @@
 """A search in a folder: its recipe with any design, what a design costs, and its run."""
 
 import hashlib
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +13,9 @@ import torch
 from distill import recipes
 from distill.bench.sweep.trial_queue import Trial
 from distill.bench.sweep.trials import logged_to_group
+from distill.core.class_paths import resolve
 from distill.core.errors import RecipeError
+from distill.core.trust import TRUSTED
 from distill.recipes import Recipe
 from distill.recipes.stages import check_stages, last_stage
 from distill.runs.repeatable import RepeatableRun, digest
@@ -97,6 +100,22 @@ class Plan:
             recipe = recipe.put(key, value)
         return recipe
 
+    def by_hand(self, recipe: Recipe) -> Recipe:
+        """A recipe with the student that designs are held against, if the file names one.
+
+        What the recipe's own student knows of images and classes is filled in where it takes it.
+        """
+        given = self.file.finals.against if self.file.finals else None
+        if given is None:
+            return recipe
+        spec: dict[str, Any] = {"class_path": given} if isinstance(given, str) else given
+        trusted = (*TRUSTED, *self.trusted)
+        target = resolve("finals.against.class_path", spec.get("class_path"), trusted)
+        taken = inspect.signature(target).parameters
+        known = {name: value for name, value in self._heads.items() if name in taken}
+        arguments = {**known, **(spec.get("init_args") or {})}
+        return recipe.put("model.student", {**spec, "init_args": arguments})
+
     def costs(self, design: Design) -> dict[str, float]:
         """Parameters, FLOPs and, if it matters, the predicted latency of a design."""
         network, designs = self.space.network(design), self.space.designs
@@ -128,7 +147,7 @@ class Plan:
         return hashlib.sha256("\n".join(fields).encode()).hexdigest()
 
     def check(self) -> tuple[Design, Design]:
-        """Check the limits, and the recipe with the smallest and the largest design.
+        """Check the limits, and the recipe with the smallest, the largest and the hand-made design.
 
         Returns:
             Both designs, by parameters.
@@ -145,8 +164,8 @@ class Plan:
             if least > most:
                 told = f"{most:g}, the smallest design that was found has {least:,}"
                 raise RecipeError(f"constraints.{name}.max", told)
-        for design in extremes:
-            recipe = self.with_design(design)
+        designs = [self.with_design(design) for design in extremes]
+        for recipe in (*designs, self.by_hand(self.recipe)):
             check_stages(recipe, self.trusted)
             Session(last_stage(recipe), self.folder, self.trusted)
         return extremes

@@ -102,6 +102,8 @@ def test_latencies_are_not_measured_anew_under_candidates(finished: Path) -> Non
         ),
         ({"finals": {"seeds": [1, 1]}}, "finals.seeds: needs seeds, none twice"),
         ({"finals": {"top": 2}}, "finals.seeds: Finals needs it"),
+        ({"finals": {"seeds": [1], "against": "students.resnet9x"}}, "no 'resnet9x' in students"),
+        ({"finals": {"seeds": [1], "against": "os.system"}}, "outside the trusted packages"),
         ({"recipe": "digits/kdd"}, "no such recipe"),
         ({"overrides": {"model.optimizer.lr2": 1}}, "model.optimizer.lr2"),
         ({"objectives": {"size": "minimize"}}, "objectives.size: takes the metric"),
@@ -115,6 +117,14 @@ def test_bad_input_is_told_in_one_line_and_leaves_no_folder(
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_student_made_by_hand_knows_the_images_and_classes_of_the_recipe(tmp_path: Path) -> None:
+    finals = {"seeds": [1], "against": {"class_path": "students.resnet8"}}
+    plan = make_plan(write(tmp_path, finals=finals), tmp_path / "out", [], 0)
+    student = plan.by_hand(plan.recipe).get("model.student")
+    assert student["class_path"] == "students.resnet8"
+    assert student["init_args"] == {"num_classes": 10, "in_channels": 1}
 
 
 def test_what_is_searched_cannot_be_set_beside_it(tmp_path: Path) -> None:
