@@ -36,10 +36,10 @@ def test_five_kills_in_each_phase_leave_the_same_bytes(tmp_path: Path, jobs: int
         _kill(path, out, jobs, lambda rows=rows: _lines(latency) > rows)
     for milestone in MILESTONES:
         _kill(path, out, jobs, lambda milestone=milestone: (out / milestone).exists())
-    assert _start(path, out, jobs).wait() == 0
+    _finish(path, out, jobs)
     whole.mkdir()
     shutil.copy(latency, whole)  # times are measured once: they are part of what a search follows
-    assert _start(path, whole, 1).wait() == 0
+    _finish(path, whole, 1)
     assert table(out / "results.csv") == table(whole / "results.csv")
     weights = [one.relative_to(whole) for one in whole.glob("finals/*/seed*/student.safetensors")]
     assert len(weights) == 8
@@ -59,6 +59,12 @@ def _kill(path: Path, out: Path, jobs: int, due: Any) -> None:
             return
         assert b"clock is too noisy" in told
     pytest.fail("the clock was too noisy ten times")
+
+
+def _finish(path: Path, out: Path, jobs: int) -> None:
+    process = _start(path, out, jobs)
+    _, told = process.communicate()
+    assert process.returncode == 0, told
 
 
 def _start(path: Path, out: Path, jobs: int) -> "subprocess.Popen[bytes]":
