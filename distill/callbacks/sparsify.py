@@ -110,11 +110,17 @@ class Sparsify(pl.Callback):
         self._masks = {}
         step, begin = trainer.global_step, round(self._begin * self._steps)
         end = max(round(self._end * self._steps), begin + 1)
-        if step >= end or (step - begin) % self._every == 0:
+        if self._due(step, begin, end):
             self._prune(sparsity(step, begin, end, self._final))
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, WeightAveraging) and callback._average_model is not None:
                 _mask_alike(pl_module, callback._average_model.module, self._chosen.values())
+
+    def _due(self, step: int, begin: int, end: int) -> bool:
+        """Whether zeros are added after a step; those of a pattern are added once."""
+        if self._pattern:
+            return step == begin + 1
+        return step == end or (step < end and (step - begin) % self._every == 0)
 
     def _prune(self, share: float) -> None:
         if self._pattern:

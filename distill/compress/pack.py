@@ -92,8 +92,10 @@ def unpack(path: Path) -> dict[str, Tensor]:
 
 
 def is_sparse(weight: Tensor) -> bool:
-    """Whether a tensor has so many zeros that it is smaller as a mask and values."""
-    return weight.dim() > 1 and int(weight.count_nonzero()) < _DENSE * weight.numel()
+    """Whether a float32 tensor has so many zeros that it is smaller as a mask and values."""
+    if weight.dim() < 2 or weight.dtype != torch.float32:
+        return False
+    return int(weight.count_nonzero()) < _DENSE * weight.numel()
 
 
 def _masks(
