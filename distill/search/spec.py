@@ -9,7 +9,7 @@ from typing import Any, Literal
 import distill.search as strategies
 from distill.bench.sweep.command import Command
 from distill.bench.sweep.space import read_parameters
-from distill.bench.sweep.spec import Sweep
+from distill.bench.sweep.spec import Sweep, read_metric
 from distill.core.class_paths import resolve
 from distill.core.echo import short, shown
 from distill.core.errors import RecipeError
@@ -122,7 +122,7 @@ def read_search(path: Path, trusted: tuple[str, ...] = ()) -> SearchFile:
     overrides = _mapping(f"{path}: overrides", tree.get("overrides"))
     given = tree.get("parameters")
     parameters = read_parameters(f"{path}: parameters", given) if given is not None else {}
-    metric = _metric(f"{path}: metric", tree["metric"])
+    metric = read_metric(f"{path}: metric", tree["metric"])
     written = tuple(f"{key}={json.dumps(value)}" for key, value in overrides.items())
     command = Command(recipe, written)
     sweep = Sweep("random", parameters, metric, trials, command, None, path.stem, None, "")
@@ -167,20 +167,6 @@ def _check_strategy(key: str, target: Any) -> None:  # noqa: ANN401 - a class or
 def _check_space(key: str, target: Any) -> None:  # noqa: ANN401 - a class or function
     if not isinstance(target, type) or not all(hasattr(target, name) for name in _SPACE):
         raise RecipeError(key, "needs a space of designs: a class with architecture, key and costs")
-
-
-def _metric(key: str, given: object) -> Metric:
-    given = _mapping(key, given)
-    for word in given:
-        if word not in ("name", "goal"):
-            raise RecipeError(f"{key}.{word}", f"is not known{nearest(word, ('name', 'goal'))}")
-    name, goal = given.get("name"), given.get("goal")
-    if not isinstance(name, str):
-        raise RecipeError(f"{key}.name", f"needs a name such as val/top1, got {name!r}")
-    if name.startswith("test/"):
-        message = "test images are only reported, a search chooses by a figure of val/"
-        raise RecipeError(f"{key}.name", message)
-    return Metric(name, _goal(f"{key}.goal", goal))
 
 
 def _goal(key: str, given: object) -> Literal["maximize", "minimize"]:

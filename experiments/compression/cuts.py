@@ -1,7 +1,6 @@
 """What cutting half the operations gains in time: dense and cut, in turns in one process."""
 
 import argparse
-import csv
 import tempfile
 import time
 from pathlib import Path
@@ -14,8 +13,8 @@ from onnxruntime import InferenceSession, SessionOptions
 import students
 from distill.compress import pruned
 from distill.metrics.cost import flops
+from experiments.compression.files import SHAPE, write
 
-SHAPE = [3, 32, 32]
 IMAGE = torch.zeros(1, *SHAPE)
 NAMES, BLOCKS, ROUNDS = ("resnet20", "resnet8x4", "wrn_16_2"), (1, 8, 16), 60
 
@@ -74,10 +73,7 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         rows = [row for name in NAMES for row in measured(name, Path(folder))]
-    with given.out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write(rows, given.out)
 
 
 if __name__ == "__main__":

@@ -79,6 +79,14 @@ def measured(name: str, bits: int, block: int | None, folder: Path) -> dict[str,
     }
 
 
+def write(rows: list[dict[str, Any]], path: Path) -> None:
+    """Write rows with the same keys as a table."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 def main() -> None:
     """Measure all and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -90,10 +98,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             rows.append(measured(*case, Path(folder)))
         print(rows[-1], flush=True)
-    with given.out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write(rows, given.out)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 import torch
 from rich.console import Console
 from safetensors.torch import load_file, save_file
@@ -20,6 +19,7 @@ from distill.recipes.build import build
 from distill.recipes.stages import stages
 from distill.runs.directory import write_config
 from distill.tasks import MultiLabel
+from tests.fixtures.dry_pass import assert_taps_are_found
 
 NAMES = recipes.names()
 # They wrap another datamodule: tests/ssld/test_recipes.py and tests/tasks/test_embedding.py.
@@ -143,13 +143,7 @@ def dry_pass(name: str, recipe: Recipe, folder: Path) -> None:
     )
     built.data.pipeline.train = table
     built.data.classes = tuple(map(str, range(CLASSES[dataset])))
-    trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
-    trainer.datamodule = built.data
-    built.model.trainer = trainer
-    built.model.setup("fit")
-    objective = built.model.objective
-    sources = (key for placed in objective.terms.values() for key in placed.term.sources())
-    assert set(objective.shapes) == {key for key in sources if "@" in key}
+    assert_taps_are_found(built)
 
 
 def test_every_recipe_opens_with_its_command_and_figures() -> None:

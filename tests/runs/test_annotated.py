@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 
 from distill import recipes, runs
 from distill.cli import main
 from distill.recipes.build import build
 from tests.fixtures.annotated import CLASSES, pictures, write_coco, write_masks
+from tests.fixtures.dry_pass import assert_taps_are_found
 from tests.fixtures.runs import QUIET, EveryStep, assert_same, final_state, resume_from, train_rows
 
 pytest.importorskip("faster_coco_eval", reason="needs the extra dense")
@@ -107,13 +107,7 @@ def without_downloads(name: str, folder: Path) -> dict[str, Any]:
 def test_every_recipe_passes_the_dry_pass(name: str, tmp_path: Path) -> None:
     built = build(without_downloads(name, tmp_path), str(tmp_path))
     built.data.setup("fit")
-    trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
-    trainer.datamodule = built.data
-    built.model.trainer = trainer
-    built.model.setup("fit")
-    objective = built.model.objective
-    sources = (key for placed in objective.terms.values() for key in placed.term.sources())
-    assert set(objective.shapes) == {key for key in sources if "@" in key}
+    assert_taps_are_found(built)
 
 
 def test_three_changed_lines_train_on_images_of_ones_own(

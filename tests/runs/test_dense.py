@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 import torch
 from onnxruntime import InferenceSession
 from safetensors.torch import load_file
@@ -26,6 +25,7 @@ from distill.tasks import Detection
 from distill.tools.export import export
 from distill.tools.predict import predict
 from distill.tools.student import open_student
+from tests.fixtures.dry_pass import assert_taps_are_found
 from tests.fixtures.runs import QUIET, EveryStep, assert_same, final_state, resume_from, train_rows
 
 pytest.importorskip("faster_coco_eval", reason="needs the extra dense")
@@ -76,13 +76,7 @@ def test_every_recipe_passes_the_dry_pass(
 ) -> None:
     built = build(recipe_of(name, teacher_of), str(tmp_path))
     built.data.setup("fit")
-    trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
-    trainer.datamodule = built.data
-    built.model.trainer = trainer
-    built.model.setup("fit")
-    objective = built.model.objective
-    sources = (key for placed in objective.terms.values() for key in placed.term.sources())
-    assert set(objective.shapes) == {key for key in sources if "@" in key}
+    assert_taps_are_found(built)
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def read_sweep(path: Path) -> Sweep:
     return Sweep(
         method=method,
         parameters=parameters,
-        metric=_metric(f"{path}: metric", tree.get("metric"), "early_terminate" in tree),
+        metric=read_metric(f"{path}: metric", tree.get("metric"), "early_terminate" in tree),
         trials=_trials(f"{path}: run_cap", method, tree.get("run_cap"), parameters),
         command=read_command(f"{path}: command", tree),
         early_terminate=read_early_terminate(
@@ -98,7 +98,17 @@ def read_sweep(path: Path) -> Sweep:
     )
 
 
-def _metric(key: str, given: object, needed: bool) -> Metric:
+def read_metric(key: str, given: object, needed: bool = True) -> Metric:
+    """The figure to choose by, and whether more of it is better.
+
+    Args:
+        key: Where it stands, for a message.
+        given: What stands there.
+        needed: Whether it must be there.
+
+    Raises:
+        RecipeError: If it is no ``name`` and ``goal``, or a figure of the test images.
+    """
     if given is None and not needed:
         return Metric()
     if not isinstance(given, Mapping):
@@ -110,7 +120,7 @@ def _metric(key: str, given: object, needed: bool) -> Metric:
     if not isinstance(name, str):
         raise RecipeError(f"{key}.name", f"needs a name such as val/loss, got {name!r}")
     if name.startswith("test/"):
-        message = "test images are only reported, a sweep chooses by a figure of val/"
+        message = "test images are only reported, choose by a figure of val/"
         raise RecipeError(f"{key}.name", message)
     if goal not in ("maximize", "minimize"):
         # W&B would minimize an accuracy whose goal is not written.
