@@ -1,7 +1,7 @@
 """Networks by name: what goes into them, what comes out, and whether they fit the data."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
@@ -16,6 +16,9 @@ from distill.core.errors import RecipeError
 from distill.core.outputs import Outputs
 from distill.core.suggest import difference
 from distill.tasks import ImageData
+
+# Tried where a network refuses the images' own size.
+_USUAL_SIDES = (28, 32, 64, 112, 128, 224, 256, 384, 448, 512, 518)
 
 
 @dataclass(frozen=True)
@@ -256,7 +259,17 @@ def _forward(
     except Exception as error:  # of networks of any kind
         problem = (str(error).strip() or type(error).__name__).splitlines()[0]
         message = f"{type(network).__name__} does not take images {tuple(image.shape)}: {problem}"
-        raise RecipeError(key, message) from error
+        raise RecipeError(key, message + _other_size(key, run, image)) from error
+
+
+def _other_size(key: str, run: Callable[[Tensor], Outputs], image: Tensor) -> str:
+    """What to say of a network that takes images of another size, nothing of others."""
+    way = "; teachers.Resized resizes for it" if "teacher" in key else ""
+    for side in _USUAL_SIDES:
+        with suppress(Exception):  # of networks of any kind
+            run(image.new_zeros(*image.shape[:-2], side, side))
+            return f" (it takes {side}x{side} pixels{way})"
+    return ""
 
 
 def _dtype(network: nn.Module) -> torch.dtype:

@@ -6,6 +6,7 @@ from torch import nn
 
 from distill.core.errors import RecipeError
 from distill.modules import Distillation, Normalization
+from students import vit32
 from teachers import Ensemble
 from tests.fixtures.modules import CE, KD, digits, trainer
 from tests.fixtures.networks import tiny
@@ -54,6 +55,20 @@ def test_networks_for_colour_are_refused_grey_images_before_training(name: str) 
     message = (
         rf"^model\.{name}: TinyNet does not take images \(2, 1, 8, 8\): "
         r"its mean and std are for 3 channels, the images have 1$"
+    )
+    assert_refused_before_training(module, message)
+
+
+@pytest.mark.parametrize(
+    ("name", "way"), [("teacher", r"; teachers\.Resized resizes for it"), ("student", "")]
+)
+def test_the_size_that_a_network_takes_is_told(name: str, way: str) -> None:
+    networks = {"teacher": tiny(12), "student": tiny(8)}
+    networks[name] = vit32(10, in_channels=1)
+    module = Distillation(**networks, losses={"ce": CE, "kd": KD})
+    message = (
+        rf"^model\.{name}: VisionTransformer does not take images \(2, 1, 8, 8\): "
+        rf"vit32 needs images of 32x32 pixels, got 8x8 \(it takes 32x32 pixels{way}\)$"
     )
     assert_refused_before_training(module, message)
 
