@@ -44,6 +44,7 @@ CLASS_PATHS = {
     "teachers.timm_model",
     "students.torchvision_model",
     "teachers.Cached",
+    "teachers.Resized",
     "teachers.from_checkpoint",
     "teachers.from_run",
 }

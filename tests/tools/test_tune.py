@@ -65,7 +65,7 @@ def search(largest: int = 9999, samples: int | None = None) -> tuple[Suggestion,
 
 
 def test_it_suggests_the_largest_batch_that_fits_and_a_rate_that_was_tried() -> None:
-    found, told = search(largest=100)
+    found, told = search(largest=100, samples=512)
     assert found.batch_size == 64
     assert found.learning_rate is not None
     assert 1e-6 < found.learning_rate <= 1
@@ -118,5 +118,6 @@ def test_a_cache_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     arguments |= {"cache": "auto", "teacher": {"class_path": "tests.fixtures.networks.tiny"}}
     logits = {"student": "student.logits", "teacher": "teacher.logits"}
     arguments["losses"]["kd"] = {"loss": "distill.losses.KDLoss", "inputs": logits}
+    tree["data"]["init_args"]["train_samples"] = 100
     tune(tree, 20, trusted=("tests",), console=Console(quiet=True))
     assert list(tmp_path.iterdir()) == []
