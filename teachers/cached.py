@@ -16,7 +16,8 @@ class Cached(nn.Module):
     Args:
         teacher: The network.
         cache: An SQLite file, created if missing; ``auto``: one in ``runs/cache`` that is named by
-            a hash of everything the outputs depend on.
+            a hash of everything the outputs depend on; a folder that ends on ``.shards``, or a URL
+            such as ``s3://bucket/kd.shards``: files that several machines may share.
         dtype: ``float32`` keeps the teacher's outputs, bitwise; ``float16`` and ``bfloat16`` round
             it to half the size.
         top_k: Keep this many of each image's largest logits; the probability of the other classes

@@ -5,6 +5,8 @@ from typing import Literal, Protocol, runtime_checkable
 
 from torch import nn
 
+from distill.cache.folder import check_place
+
 StoredType = Literal["float32", "float16", "bfloat16"]
 
 
@@ -14,7 +16,8 @@ class CacheSettings:
 
     Attributes:
         file: An SQLite file, created if missing; ``auto``: one in ``runs/cache`` that is named by
-            a hash of everything the outputs depend on.
+            a hash of everything the outputs depend on; a folder that ends on ``.shards``, or a URL
+            such as ``s3://bucket/kd.shards``: files that several machines may share.
         dtype: ``float32`` keeps the teacher's outputs, bitwise; ``float16`` and ``bfloat16`` round
             it to half the size.
         top_k: Keep this many of each image's largest logits; the probability of the other classes
@@ -36,6 +39,7 @@ class CacheSettings:
             raise ValueError("cache must be auto or the path of a file, got nothing")
         if "\0" in self.file:
             raise ValueError("cache must be the path of a file, got one with a null byte")
+        check_place(self.file)
         if self.top_k is not None and self.top_k < 1:
             raise ValueError(f"top_k must be at least 1, got {self.top_k}")
 

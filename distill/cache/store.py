@@ -119,6 +119,13 @@ class Store:
         except sqlite3.OperationalError as error:
             raise OSError(f"{self.path}: {error}") from error
 
+    def flush(self) -> None:
+        """Do nothing: every entry is in the file."""
+
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self.path.stat().st_size
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()

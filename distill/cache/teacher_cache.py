@@ -8,6 +8,7 @@ from torch import Tensor
 
 from distill.cache.encoding import LOGITS, Encoding
 from distill.cache.settings import CacheSettings
+from distill.cache.shard_store import ShardStore, is_sharded
 from distill.cache.store import Entry, Store
 from distill.core.batch import Batch
 from distill.core.errors import RecipeError
@@ -27,7 +28,7 @@ class TeacherCache:
         names: The context keys that are read, for instance ``teacher.logits``.
 
     Attributes:
-        store: The file.
+        store: The file, or the shards.
         misses: Batches that the teacher had to compute.
 
     Raises:
@@ -37,7 +38,11 @@ class TeacherCache:
     def __init__(self, settings: CacheSettings, fields: Fields, names: Sequence[str]) -> None:
         fields = {**fields, **settings.fields()}
         auto = FOLDER / f"{fingerprint(fields)[:16]}.sqlite"
-        self.store = Store(auto if settings.file == "auto" else Path(settings.file), fields)
+        self.store: Store | ShardStore
+        if is_sharded(settings.file):
+            self.store = ShardStore(settings.file, fields)
+        else:
+            self.store = Store(auto if settings.file == "auto" else Path(settings.file), fields)
         self.misses = 0
         self._names, self._encoding = list(names), Encoding(settings)
         self._writes = True
@@ -109,11 +114,18 @@ class TeacherCache:
             found[name] = self._encoding.decode(name, records, shape).to(batch.image.device)
         return found
 
+    def flush(self) -> None:
+        """Write what is held back of the entries; a full disk is a warning."""
+        self._unless_full(self.store.flush)
+
     def _write(self, name: str, view: int, samples: list[int], rows: list[Entry]) -> None:
+        self._unless_full(lambda: self.store.write(name, view, samples, rows))
+
+    def _unless_full(self, write: Callable[[], None]) -> None:
         if not self._writes:
             return
         try:
-            self.store.write(name, view, samples, rows)
+            write()
         except OSError as error:
             self._writes = False
             warnings.warn(

@@ -46,8 +46,8 @@ class Distillation(pl.LightningModule):
         decay: What weight decay acts on: ``all``, or ``weights``, which spares norms and biases.
         gradient_norms: ``student.logits`` or ``student@PATH``: where the L2 norm of each weighted
             term's gradient is logged, ``train/gradient/<name>``; a backward pass per term each.
-        cache: Where to keep what the terms read from the teacher: an SQLite file, or ``auto`` for
-            one in ``runs/cache``. None: nowhere, unless the teacher is a ``teachers.Cached``.
+        cache: Where to keep what the terms read from the teacher: an SQLite file, ``auto``, or a
+            folder ``*.shards``. None: nowhere, unless the teacher is a ``teachers.Cached``.
         compile: Compile the training passes of both networks with ``torch.compile``.
 
     Raises:

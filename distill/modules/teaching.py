@@ -12,6 +12,7 @@ from distill.core.errors import RecipeError
 from distill.core.fingerprint import module_fields
 from distill.core.outputs import Outputs
 from distill.modules.finite import check_weights
+from distill.modules.keeps_outputs import KeepsOutputs
 from distill.modules.networks import Networks
 from distill.modules.teacher import Frozen, MovingAverage, Teacher, TeacherMode
 from distill.tasks import ImageData
@@ -27,7 +28,7 @@ class Fingerprinted(Protocol):
         """What the views of training, or views in their batches, depend on, by dotted key."""
 
 
-class Teaching(pl.Callback):
+class Teaching(KeepsOutputs):
     """Holds a teacher outside its module's tree, watches over it, and keeps its outputs.
 
     The module that owns it gives it to Lightning as a callback.
@@ -54,7 +55,7 @@ class Teaching(pl.Callback):
             # Its network takes its place, so that the paths of layers are the same without it.
             self.settings, network = network.cache_settings, network.network
         self.teacher: Teacher | None = Frozen(network, mode) if network is not None else None
-        self.cache: TeacherCache | None = None
+        super().__init__()
 
     @property
     def network(self) -> nn.Module | None:

@@ -21,7 +21,7 @@ _CACHED = "teachers.Cached"
 
 def fill(
     recipe: Recipe | Tree, trusted: Sequence[str] = (), console: Console | None = None
-) -> Path:
+) -> Path | str:
     """Run the teacher on every view of a recipe's training that is not in its cache yet.
 
     With ``data.views`` these are that many epochs, without it all epochs of the training.
@@ -32,7 +32,7 @@ def fill(
         console: Where to print.
 
     Returns:
-        The cache's file.
+        The cache's file, or its folder of shards, or the URL of that.
 
     Raises:
         RecipeError: If the recipe is wrong, or no term of it reads from a teacher.
@@ -64,7 +64,7 @@ def fill(
     cache = model.teaching.cache
     if cache is None:
         raise RecipeError("model.losses", "no term reads from the teacher: nothing to keep")
-    size = cache.store.path.stat().st_size / 2**20
+    size = cache.store.size() / 2**20
     message = f"{cache.store.path}: {size:.1f} MiB, {cache.misses} batches computed"
     console.print(f"cache    {message}", highlight=False, soft_wrap=True)
     return cache.store.path
@@ -85,6 +85,10 @@ class _Filler(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Run the teacher on a batch."""
         self.model.teacher_context(batch)
+
+    def on_train_epoch_end(self) -> None:
+        """Write what the cache holds back."""
+        self.model.teaching.keep()
 
     def configure_optimizers(self) -> None:
         """Nothing is trained."""

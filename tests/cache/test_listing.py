@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from distill.cache.listing import list_caches, remove, rows
+from distill.cache.shard_store import ShardStore
 from distill.cache.store import Entry, Store
 from distill.core.errors import RecipeError
 
@@ -36,6 +37,46 @@ def test_a_cache_is_removed_with_all_its_files(tmp_path: Path) -> None:
     assert remove(tmp_path, "abc") == path
     assert remove(tmp_path, str(other)) == other
     assert list(tmp_path.iterdir()) == []
+
+
+def test_shards_are_listed_and_removed_as_files_are(tmp_path: Path) -> None:
+    made(tmp_path / "a.sqlite")
+    path = tmp_path / "b.shards"
+    for samples in ([1, 2], [2, 3]):  # of two writers
+        store = ShardStore(str(path), {"model.teacher": "ResNet"})
+        store.write("teacher.logits", 0, samples, [Entry(samples[0], (1,), b"abcd")] * 2)
+        store.write("teacher@layer:input", 4, [1], [Entry(0, (1,), b"abcd")])
+        store.close()
+    assert list_caches(tmp_path)[1].entries == {"teacher.logits": 3, "teacher@layer:input": 1}
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    assert list_caches(tmp_path)[1].size == size
+    assert rows(list_caches(tmp_path))[1][3] == "ResNet"
+    (path / "teacher.logits" / "0" / ".unfinished.1").write_bytes(b"ab")
+    (path / "mine.txt").write_text("notes")
+    with pytest.raises(RecipeError, match=r"is not removed: mine.txt in it is no file of a cache"):
+        remove(tmp_path, "b")
+    (path / "mine.txt").unlink()
+    assert remove(tmp_path, "b") == path
+    assert remove(tmp_path, "a") == tmp_path / "a.sqlite"
+    with pytest.raises(RecipeError, match=r"b.shards: is no cache"):
+        remove(tmp_path, str(path))
+    with pytest.raises(RecipeError, match=r"memory://b: is no cache"):
+        remove(tmp_path, "memory://b")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_shard_is_told_in_the_list(tmp_path: Path) -> None:
+    store = ShardStore(str(tmp_path / "b.shards"), {})
+    store.write("a", 0, [1], [Entry(0, (1,), b"abcd")])
+    store.close()
+    (shard,) = tmp_path.rglob("*.safetensors")
+    shard.write_bytes(shard.read_bytes()[:60])
+    with pytest.raises(RecipeError, match=f"{shard}: is damaged"):
+        list_caches(tmp_path)
+    (tmp_path / "c.shards").mkdir()
+    shard.unlink()
+    with pytest.raises(RecipeError, match=r"c.shards: is not a usable cache: no cache of shards"):
+        list_caches(tmp_path)
 
 
 def test_a_damaged_cache_is_told_in_the_list_and_can_be_removed(tmp_path: Path) -> None:

@@ -133,6 +133,25 @@ def test_a_full_disk_stops_the_writing_and_not_the_training(recall: TeacherCache
     assert ask(recall, batch(*range(500)))[1] == 1
 
 
+def test_a_full_disk_stops_the_writing_of_shards_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = TeacherCache(CacheSettings(str(tmp_path / "c.shards")), FIELDS, ["teacher.logits"])
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    first, calls = ask(made, batch(1, 2))
+    monkeypatch.setattr("distill.cache.folder.os.fsync", full)
+    with pytest.warns(UserWarning, match="the cache is no longer written, .*: .*No space left"):
+        made.flush()
+    again, later = ask(made, batch(1, 2))
+    assert torch.equal(first, again)
+    assert (calls, later, ask(made, batch(3))[1], ask(made, batch(3))[1]) == (1, 0, 1, 1)
+    made.flush()
+    assert not list(tmp_path.rglob("*.safetensors*"))
+
+
 def test_auto_names_the_file_after_the_fields(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

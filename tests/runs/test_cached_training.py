@@ -39,9 +39,10 @@ def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
     return all(torch.equal(value, right[name]) for name, value in left.items())
 
 
-def test_training_from_the_cache_is_bitwise_training_live(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["c.sqlite", "c.shards"])
+def test_training_from_the_cache_is_bitwise_training_live(tmp_path: Path, name: str) -> None:
     """Three epochs with crop, flip and mixup; logits and maps."""
-    file = str(tmp_path / "c.sqlite")
+    file = str(tmp_path / name)
     live = fit(model(), data())
     filling, reading = model(cache=file), model(cache=file)
     assert same(live, fit(filling, data()))
@@ -51,9 +52,10 @@ def test_training_from_the_cache_is_bitwise_training_live(tmp_path: Path) -> Non
     assert (filling.teaching.cache.misses, reading.teaching.cache.misses) == (12, 0)
 
 
-def test_the_teacher_need_not_look_at_what_is_stored(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["c.sqlite", "c.shards"])
+def test_the_teacher_need_not_look_at_what_is_stored(tmp_path: Path, name: str) -> None:
     """Neither in training nor in validation."""
-    file = str(tmp_path / "c.sqlite")
+    file = str(tmp_path / name)
     live = model()
     fit(live, data(), limit_val_batches=1.0)
     fit(model(cache=file), data(), limit_val_batches=1.0)

@@ -29,7 +29,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_after_filling_training_computes_nothing(tmp_path: Path) -> None:
     """And ends where training without a cache ends, its random order and mixing included."""
     told = io.StringIO()
-    path = fill(recipe(), ("tests",), Console(file=told, width=200))
+    path = Path(fill(recipe(), ("tests",), Console(file=told, width=200)))
     assert path.is_file()
     assert "views    3 epochs of 5 batches" in told.getvalue()
     assert f"cache    {path}: " in told.getvalue()
@@ -57,6 +57,19 @@ def test_only_the_views_that_repeat_are_filled() -> None:
     assert "views    1 epochs of 5 batches" in told.getvalue()
 
 
+def test_a_cache_of_shards_is_filled_as_a_file_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is held back when the command ends, and nothing computed twice."""
+    tree, told = recipe(), io.StringIO()
+    tree["model"]["init_args"]["cache"] = "kd.shards"
+    for computed in ("15 batches computed", " 0 batches computed"):
+        assert fill(tree, ("tests",), Console(file=told, width=200)) == Path("kd.shards")
+        assert computed in told.getvalue()
+    assert main(["cache", "ls", "."]) == 0
+    assert "teacher.logits 240, teacher@relu:input 240  TinyNet" in capsys.readouterr().out
+    assert main(["cache", "rm", "kd", "."]) == 0
+    assert not Path("kd.shards").exists()
+
+
 def test_without_a_teacher_there_is_nothing_to_fill() -> None:
     tree = recipe()
     tree["model"]["init_args"]["teacher"] = None
@@ -68,7 +81,7 @@ def test_without_a_teacher_there_is_nothing_to_fill() -> None:
 
 
 def test_the_command_lists_and_removes(capsys: pytest.CaptureFixture[str]) -> None:
-    path = fill(recipe(), ("tests",), QUIET)
+    path = Path(fill(recipe(), ("tests",), QUIET))
     assert main(["cache", "ls"]) == 0
     line = capsys.readouterr().out
     assert line.startswith(f"{path}  ")
