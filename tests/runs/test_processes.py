@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from distill import runs
 from distill.cache.listing import list_caches
+from tests.fixtures.hosts import IP, two_hosts
 from tests.fixtures.runs import QUIET
 
 ROOT = Path(__file__).parents[2]
@@ -169,3 +170,51 @@ def test_a_process_without_a_labelled_image_in_its_batch_trains_on(tmp_path: Pat
     assert code == 0, told
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["steps"] == 2 * (130 // 8)
+
+
+@pytest.mark.slow
+def test_two_hosts_fill_one_cache_and_train_as_one_process(tmp_path: Path) -> None:
+    """Each has a network of its own; the folder is visible to both. A third run computes nothing.
+
+    Not only the losses of one process with the same global batch: both write, and no lock is there.
+    """
+    one, two, three = (tmp_path / name for name in ("one", "two", "three"))
+    cache = tmp_path / "kd.shards"
+    runs.fit(recipe(32, None), one, trusted=("tests",), console=QUIET)
+    together = {"num_nodes": 2, "devices": 1, "strategy": "ddp"}
+    file = tmp_path / "two.json"
+    file.write_text(json.dumps(recipe(16, cache, **together)))
+    with two_hosts() as hosts:
+        nodes = [_on(name, hosts, file, two) for name in hosts]
+        try:
+            for code, told in [finish(node) for node in nodes]:
+                assert code == 0, told
+        finally:
+            for node in nodes:
+                if node.poll() is None:
+                    os.killpg(node.pid, signal.SIGKILL)
+    torch.testing.assert_close(losses(one), losses(two), rtol=1e-5, atol=1e-6)
+    entries = {"teacher.logits": 2 * 128, "teacher.logits of evaluation": 719}
+    assert list_caches(tmp_path)[0].entries == entries
+    assert len(list((cache / "teacher.logits" / "0").iterdir())) == 2  # one of each host
+    result = runs.fit(recipe(32, cache), three, trusted=("tests",), console=QUIET)
+    assert result["cache"] == {"file": str(cache), "batches_computed": 0}
+    torch.testing.assert_close(losses(one), losses(three), rtol=1e-5, atol=1e-6)
+
+
+def _on(name: str, hosts: dict[str, str], file: Path, run_dir: Path) -> subprocess.Popen[str]:
+    """A run on one of two hosts; the first is where they meet."""
+    first = next(iter(hosts))
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
+    torchrun += ["--rdzv-backend=c10d", f"--rdzv-endpoint={hosts[first]}:29500"]
+    torchrun += [f"--rdzv-conf=is_host={name == first}"]  # which their common name does not tell
+    torchrun += [f"--local-addr={hosts[name]}", "-m", "distill", "fit", str(file)]
+    return subprocess.Popen(
+        [IP, "netns", "exec", name, *torchrun, "--run_dir", str(run_dir), "--trust", "tests"],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "cable"},
+        start_new_session=True,
+    )
