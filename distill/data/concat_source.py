@@ -7,7 +7,7 @@ from torch import Tensor
 
 from distill.core.preprocessing import Rule
 from distill.data.datasets import load_images
-from distill.data.sources import Source, open_unlabelled
+from distill.data.sources import InOrder, Source, open_unlabelled
 
 
 class ConcatSource:
@@ -32,6 +32,12 @@ class ConcatSource:
         """Decode an image."""
         source, own = self._of(index)
         return source.image(own)
+
+    def lay_out(self) -> None:
+        """Lay out those of the two that are read in order."""
+        for source in (self._first, self._second):
+            if isinstance(source, InOrder):
+                source.lay_out()
 
     def stamp(self) -> None:
         """No stamp: its images are read one at a time."""

@@ -17,7 +17,7 @@ from distill.core.randomness import fold, permutation, uniform
 from distill.data.decode import PIXELS
 from distill.data.image_cache import cached_images
 from distill.data.resize import resized, with_channels
-from distill.data.sources import USUAL, Columns, Source, open_source
+from distill.data.sources import USUAL, Columns, InOrder, Source, open_source
 
 _HASHED_IMAGES = 64
 
@@ -77,6 +77,9 @@ class LazyImages(Dataset[Batch]):
         seed: For the training views of ``crop``: a keyed random resized crop (scale 0.08..1, aspect
             3/4..4/3). None: the views of evaluation.
         rule: How they are resized.
+
+    Raises:
+        ValueError: If a source that is read in order cannot be laid out for any.
     """
 
     def __init__(
@@ -88,6 +91,8 @@ class LazyImages(Dataset[Batch]):
         seed: int | None = None,
         rule: Rule = "crop",
     ) -> None:
+        if isinstance(source, InOrder):
+            source.lay_out()
         self.source, self.ids, self.targets = source, ids, source.targets
         self._size, self._channels, self._seed, self.rule = size, channels, seed, rule
 

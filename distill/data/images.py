@@ -30,8 +30,9 @@ class Images(KeyedData):
 
     Args:
         train: A folder, tar or zip of class folders, a tar or zip of pairs (``KEY.jpg`` with
-            ``KEY.cls`` or ``KEY.json``), a parquet file, a folder or a quoted pattern of them, a
-            CSV of ``path`` and ``label``, or a torchvision set's name (its training half).
+            ``KEY.cls`` or ``KEY.json``), a parquet file, a folder or a quoted pattern of tars or
+            parquet files, a CSV of ``path`` and ``label``, or a torchvision set's name (its
+            training half).
         val: The same for validation, or the share of ``train`` to split off by key.
         test: The same for testing (a torchvision set's test half); None: no test.
         train_samples: Keep only this many training images, chosen by key; None keeps all.

@@ -3,7 +3,7 @@
 import glob
 import re
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 import torchvision
@@ -24,6 +24,7 @@ __all__ = [
     "UNLABELLED",
     "USUAL",
     "Columns",
+    "InOrder",
     "Source",
     "open_source",
     "open_unlabelled",
@@ -32,8 +33,8 @@ __all__ = [
 TORCHVISION_SETS = ("CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "KMNIST")
 _FORMATS = (
     "a folder, tar or zip with a folder of images for each class, a tar or zip of pairs (KEY.jpg"
-    " with KEY.cls or KEY.json), a parquet file or a folder of them, a CSV of path and label, or "
-    + ", ".join(TORCHVISION_SETS)
+    " with KEY.cls or KEY.json), a parquet file, a folder of parquet files or of tars, a CSV of"
+    " path and label, or " + ", ".join(TORCHVISION_SETS)
 )
 _COMPRESSED = {
     b"\x1f\x8b": "gunzip",
@@ -57,6 +58,14 @@ class Source(Protocol):
 
     def stamp(self) -> str | None:
         """Describe the state of the files; None where images need no cache."""
+
+
+@runtime_checkable
+class InOrder(Protocol):
+    """A source that is read fast in its order alone, unless it is laid out for any."""
+
+    def lay_out(self) -> None:
+        """Make it fast in any order."""
 
 
 class Columns(NamedTuple):
@@ -118,6 +127,8 @@ def open_unlabelled(spec: str, root: str = "data", columns: Columns = USUAL) -> 
 def _open(spec: str, labelled: bool, columns: Columns) -> Source:
     path = Path(spec)
     if shards := _shards(spec, path):
+        if shards[0].suffix == ".tar":
+            return TarSource(shards, labelled, columns.label)
         return ParquetSource(shards, labelled, *columns)
     if path.is_dir():
         return FolderSource(path, labelled)
@@ -133,7 +144,7 @@ def _open(spec: str, labelled: bool, columns: Columns) -> Source:
     if head.startswith((b"PK\3\4", b"PK\5\6")):
         return ZipSource(path, labelled, columns.label)
     if path.suffix == ".tar" or head[257:262] == b"ustar":
-        return TarSource(path, labelled, columns.label)
+        return TarSource([path], labelled, columns.label)
     raise ValueError(_unsupported(shown(spec), head))
 
 
@@ -146,23 +157,30 @@ def _unsupported(spec: str, head: bytes) -> str:
 
 
 def _shards(spec: str, path: Path) -> list[Path]:
-    """List parquet files: a single one, those in a folder, or those of a pattern."""
+    """List parquet files, a single one, those in a folder or of a pattern; or tars, of the last."""
     if path.is_file():
         return [path] if path.suffix == ".parquet" else []
     if path.is_dir():
         files = sorted(path.glob("*.parquet")) or sorted(path.glob("data/*.parquet"))
+        files = files or _tars_alone(path)
         splits = sorted({_first_word(file) for file in files} & SPLITS)
         if len(splits) > 1:
-            give = shown(str(files[0].with_name(f"{splits[-1]}*.parquet")))
+            give = shown(str(files[0].with_name(f"{splits[-1]}*{files[0].suffix}")))
             held = ", ".join(splits)
             raise ValueError(f"{shown(spec)} holds the splits {held}: give one, such as '{give}'")
         return files
     files = [Path(name) for name in sorted(glob.glob(spec))] if "*" in spec else []
-    if odd := [file for file in files if file.suffix != ".parquet"]:
-        raise ValueError(
-            f"a pattern is for parquet files only, {shown(spec)} has {shown(odd[0].name)} too"
-        )
+    kind = files[0].suffix if files and files[0].suffix == ".tar" else ".parquet"
+    if odd := [file for file in files if file.suffix != kind]:
+        held = f"{shown(spec)} has {shown(odd[0].name)} too"
+        raise ValueError(f"a pattern is for parquet files or tars only, {held}")
     return files
+
+
+def _tars_alone(folder: Path) -> list[Path]:
+    """List the tars of a folder in which no folder is."""
+    tars = sorted(folder.glob("*.tar"))
+    return [] if not tars or any(inside.is_dir() for inside in folder.iterdir()) else tars
 
 
 def _first_word(file: Path) -> str:

@@ -7,8 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+import torch
 from PIL import Image
 
+from distill.core.errors import UnreadableImage
+from distill.data.concat_source import ConcatSource
+from distill.data.datasets import BatchKey, LazyImages
 from distill.data.sources import Columns, open_source, open_unlabelled
 from tests.fixtures.sources import parquet, pixels, png
 
@@ -201,10 +205,87 @@ def test_a_folder_of_several_splits_is_refused_with_a_pattern(tmp_path: Path) ->
 def test_a_pattern_is_for_parquet_files(tmp_path: Path) -> None:
     shards(tmp_path, ["a"])
     (tmp_path / "a.txt").touch()
-    with pytest.raises(ValueError, match=r"a pattern is for parquet files only, .* a\.txt"):
+    with pytest.raises(ValueError, match=r"a pattern is for parquet files or tars only, .* a\.txt"):
         open_source(f"{tmp_path}/a*")
     with pytest.raises(ValueError, match="no such file or folder"):
         open_source(f"{tmp_path}/b*.parquet")
+
+
+def test_rows_are_read_in_any_order_before_and_after_they_are_laid_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two files, one of several groups of rows; in the second run from the file of the first."""
+    monkeypatch.setattr("distill.data.rows_file.FOLDER", tmp_path / "cache")
+    for name, numbers in (("a", range(50)), ("b", range(50, 60))):
+        columns = {
+            "image": [{"bytes": png(n), "path": None} for n in numbers],
+            "label": [0, 1] * 25,
+        }
+        columns["label"] = columns["label"][: len(numbers)]
+        pyarrow.parquet.write_table(pa.table(columns), tmp_path / f"{name}.parquet", 20)
+    order = np.random.default_rng(0).permutation(60).tolist()
+    source = open_source(str(tmp_path))
+    for laid_out in (False, True):
+        for number in [*order, *range(60)]:
+            assert np.array_equal(np.asarray(source.image(number)), pixels(number)), laid_out
+        source.lay_out()
+    (rows,) = (tmp_path / "cache").iterdir()
+    before, again = rows.stat(), open_source(str(tmp_path))
+    again.lay_out()
+    assert rows.stat() == before
+    rows.write_bytes(b"x" + rows.read_bytes()[1:])
+    with pytest.raises(
+        UnreadableImage, match=r"a\.parquet: row 0: it is damaged in .*: remove that"
+    ):
+        again.image(0)
+    rows.write_bytes(rows.read_bytes()[:-1])
+    again.lay_out()
+    assert np.array_equal(np.asarray(again.image(0)), pixels(0))
+
+
+def test_no_file_is_held_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of 32 MB in one group of rows is opened, read and laid out page by page."""
+    monkeypatch.setattr("distill.data.rows_file.FOLDER", tmp_path / "cache")
+    monkeypatch.setattr("distill.data.parquet_source.decode", lambda data, name: len(data))
+    draw = np.random.default_rng(0)
+    images = [draw.bytes(2**16) for _ in range(500)]
+    path, table = tmp_path / "x.parquet", pa.table({"image": images, "label": [0, 1] * 250})
+    pyarrow.parquet.write_table(table, path, use_dictionary=["label"], write_batch_size=16)
+    del images, table
+    before, most = pa.total_allocated_bytes(), 0
+    source = open_source(str(path))
+    for number in range(500):
+        assert source.image(number) == 2**16
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert 0 < most < 4 * 2**20
+    source.lay_out()
+    assert source.image(499) == 2**16
+    assert pa.total_allocated_bytes() - before < 4 * 2**20
+
+
+def test_images_that_are_not_in_memory_are_laid_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of two files, one after the other."""
+    monkeypatch.setattr("distill.data.rows_file.FOLDER", tmp_path / "cache")
+    sources = []
+    for number in range(2):
+        columns = {"image": STRUCTS[2 * number :][:2], "label": [0, 1]}
+        sources.append(open_source(str(parquet(tmp_path / f"{number}.parquet", columns))))
+    both = ConcatSource(sources[0], sources[1], torch.tensor([0, 1, 0, 1]))
+    batch = LazyImages(both, torch.arange(4), 4, 3)[BatchKey(0, torch.tensor([3, 0]))]
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert batch.image.shape == (2, 3, 4, 4)
+
+
+def test_a_full_disk_is_told_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = parquet(tmp_path / "x.parquet", {"image": STRUCTS, "label": [0, 1, 0, 1]})
+    (tmp_path / "cache").touch()
+    monkeypatch.setattr("distill.data.rows_file.FOLDER", tmp_path / "cache" / "in a file")
+    with pytest.raises(ValueError, match=rf"^{path} cannot be laid out in any order: "):
+        open_source(str(path)).lay_out()
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:

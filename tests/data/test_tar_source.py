@@ -143,3 +143,75 @@ def test_two_blocks_of_zeros_end_a_tar(tmp_path: Path) -> None:
             open_source(str(path))
     path.write_bytes(whole[: end + 1024])
     assert len(open_source(str(path)).targets) == 6
+
+
+def sharded(folder: Path, kind: str = "train") -> Path:
+    """The images of ``FILES`` in three tars of two; no tar holds all classes."""
+    folder.mkdir(exist_ok=True)
+    names = sorted(FILES)
+    for number in range(3):
+        part = {name: FILES[name] for name in names[2 * number :][:2]}
+        tar(folder / f"{kind}-{number:05}.tar", {"readme.json": b"{}"} | part)
+    return folder
+
+
+def test_tars_of_a_folder_or_a_pattern_are_one_source(tmp_path: Path) -> None:
+    folder = sharded(tmp_path / "shards")
+    for spec in (folder, f"{folder}/train-*.tar"):
+        source = open_source(str(spec))
+        assert source.classes == ("ant", "bee")
+        assert source.targets.tolist() == [0, 0, 0, 1, 1, 1]
+        for place in (4, 0, 5, 2):
+            assert np.array_equal(np.asarray(source.image(place)), pixels(place % 3))
+        assert source.name(5) == f"{folder}/train-00002.tar:bee/2.png"
+        assert len(open_unlabelled(str(spec)).targets) == 6
+    before = source.stamp()
+    tar(folder / "train-00002.tar", {"bee/1.png": png(7), "bee/2.png": png(2)})
+    assert open_source(str(folder)).stamp() != before
+
+
+def test_pairs_may_lie_in_several_tars(tmp_path: Path) -> None:
+    for number, label in enumerate(("10", "9", "9")):
+        pair = {f"{number:06}.png": png(number), f"{number:06}.cls": label.encode()}
+        tar(tmp_path / f"{number}.tar", pair)
+    source = open_source(f"{tmp_path}/*.tar")
+    assert source.classes == ("9", "10")
+    assert source.targets.tolist() == [1, 0, 0]
+
+
+def test_an_image_of_two_tars_is_refused_by_name(tmp_path: Path) -> None:
+    folder = sharded(tmp_path / "shards")
+    tar(folder / "train-00003.tar", {"ant/1.png": png(5)})
+    told = rf"^{folder}: train-00000\.tar and train-00003\.tar both hold ant/1\.png: rename one$"
+    with pytest.raises(ValueError, match=told):
+        open_source(str(folder))
+
+
+def test_a_damaged_tar_of_several_is_named(tmp_path: Path) -> None:
+    path = sharded(tmp_path / "shards") / "train-00001.tar"
+    path.write_bytes(path.read_bytes()[:700])
+    with pytest.raises(ValueError, match=rf"^damaged tar: {path} "):
+        open_source(str(path.parent))
+
+
+def test_tars_of_several_splits_are_refused_with_a_pattern(tmp_path: Path) -> None:
+    sharded(sharded(tmp_path / "shards"), "test")
+    told = rf"holds the splits test, train: give one, such as '{tmp_path}/shards/train\*\.tar'"
+    with pytest.raises(ValueError, match=told):
+        open_source(str(tmp_path / "shards"))
+    (tmp_path / "shards" / "train.parquet").touch()
+    with pytest.raises(ValueError, match=r"a pattern is for parquet files or tars only, .* has tr"):
+        open_source(f"{tmp_path}/shards/t*")
+
+
+def test_headers_are_not_held_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library keeps one and a half kilobytes for each member."""
+    held, read = [], tarfile.TarFile.next
+
+    def watched(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
+        held.append(len(archive.members))
+        return read(archive)
+
+    monkeypatch.setattr(tarfile.TarFile, "next", watched)
+    open_source(str(sharded(tmp_path / "shards")))
+    assert max(held) <= 1

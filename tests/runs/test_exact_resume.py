@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import timer
 
 from distill.core.errors import RecipeError
 from tests.fixtures.runs import assert_same, final_state, train_rows
+from tests.fixtures.sources import parquet, png, tar
 from tests.fixtures.stopped import (
     Clock,
     assert_resumes,
@@ -158,6 +159,47 @@ def test_every_schedule_goes_on_from_each_step(
 @pytest.mark.parametrize("given", CALLBACKS.values(), ids=CALLBACKS)
 def test_every_callback_goes_on_from_each_step(given: dict[str, Any], tmp_path: Path) -> None:
     assert_resumes_everywhere(of("cosine", {"callbacks": [given, CLOCK]}), tmp_path)
+
+
+def from_shards(folder: Path, kind: str, workers: int) -> dict[str, Any]:
+    """Keyed crops of 110 images in three shards, read when they are asked for."""
+    for number in range(3):
+        numbers = range(number, 110, 3)
+        if kind == "tar":
+            pairs = {f"{n:03}.png": png(n) for n in numbers}
+            pairs |= {f"{n:03}.cls": str(n % 10).encode() for n in numbers}
+            tar(folder / f"train-{number}.tar", pairs)
+        else:
+            columns = {"image": [png(n) for n in numbers], "label": [n % 10 for n in numbers]}
+            parquet(folder / f"train-{number}.parquet", columns)
+    tree = of("cosine", {})
+    images = {
+        "train": f"{folder}/train-*.{kind}",
+        "val": 0.1,
+        "train_samples": 80,
+        "resize": "crop",
+    }
+    images |= {"in_memory": False, "image_size": 8, "batch_size": 16, "workers": workers}
+    images |= {"mean": [0.5], "std": [0.5]}
+    tree["data"] = {"class_path": "distill.data.Images", "init_args": images}
+    return tree
+
+
+def test_a_run_from_shards_goes_on_to_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert_resumes(from_shards(tmp_path, "parquet", 0), [7], tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("kind", ["tar", "parquet"])
+def test_a_run_from_shards_goes_on_from_each_step(
+    kind: str, workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert_resumes_everywhere(from_shards(tmp_path, kind, workers), tmp_path)
 
 
 def test_callbacks_that_no_run_could_go_on_with_are_refused_by_name(tmp_path: Path) -> None:
