@@ -35,6 +35,7 @@ INTEGRATION = {
     "runs/test_foreign.py",
     "runs/test_foreign_teachers.py",
     "runs/test_killed.py",
+    "runs/test_larger_than_memory.py",
     "runs/test_processes.py",
     "runs/test_resume.py",
     "runs/test_signals_any_time.py",
