@@ -29,10 +29,8 @@ def integers(layer: QuantizedConv2d | QuantizedLinear) -> Integers:
     """The layer's own weights: ``codes * step`` are its rounded weights, bit for bit."""
     quantizer = layer.weight_quantizer
     step = quantizer.size()
-    rows = layer.weight.float() / step.reshape(-1, *[1] * (layer.weight.dim() - 1))
-    codes = rows.clamp(quantizer.low, quantizer.high).round().to(torch.int16)
     bias = torch.zeros_like(step) if layer.bias is None else layer.bias.float()
-    return Integers(codes, step.clone(), bias.clone())
+    return Integers(quantizer.codes(layer.weight), step.clone(), bias.clone())
 
 
 @torch.no_grad()

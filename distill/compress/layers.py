@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distill.compress.quantizer import Init, Quantizer
+from distill.compress.quantizer import Quantizer
 
 
 class QuantizedConv2d(nn.Conv2d):
@@ -38,23 +38,18 @@ class QuantizedLinear(nn.Linear):
 QUANTIZED = {nn.Conv2d: QuantizedConv2d, nn.Linear: QuantizedLinear}
 
 
-def quantize_layer(
-    layer: nn.Module, weights: int, activations: int | None, signed: bool, init: Init
-) -> None:
+def quantize_layer(layer: nn.Module, weights: Quantizer, read: Quantizer | None) -> None:
     """Change the layer's class; it stays the same object, with its own weight, bias and hooks.
 
     Args:
         layer: An ``nn.Conv2d`` or ``nn.Linear``, no subclass of one.
-        weights: Bits; a step for each output channel.
-        activations: Bits of its input, or None where what it reads is rounded already.
-        signed: Whether its input is below 0 anywhere.
-        init: Where steps begin.
+        weights: What rounds its weight; a step for each output channel.
+        read: What rounds its input, or None where what it reads is rounded already.
     """
-    (channels, *_), device = layer.weight.shape, layer.weight.device  # type: ignore[misc]
+    device = layer.weight.device
     layer.__class__ = QUANTIZED[type(layer)]
-    layer.weight_quantizer = Quantizer(weights, True, channels, init)
-    own = Quantizer(activations, signed, 0, init) if activations else None
-    layer.register_module("input_quantizer", own)
+    layer.weight_quantizer = weights
+    layer.register_module("input_quantizer", read)
     layer.to(device).train(layer.training)  # type: ignore[arg-type]
 
 

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from distill.compress.conventions import DoReFaWeights
 from distill.compress.integers import integers
 from distill.compress.layers import QuantizedConv2d, QuantizedLinear
 
@@ -45,11 +46,14 @@ def pack(model: nn.Module, path: Path) -> None:
                 raise ValueError(f"{name}: its steps were never set: train the network first")
             weight, own = f"{name}.weight", integers(layer)
             codes, step = own.codes.cpu(), own.step.cpu()
+            odd = isinstance(layer.weight_quantizer, DoReFaWeights)
             bits = next(b for b in (2, 4, 8) if b >= layer.weight_quantizer.bits)
             tensors.pop(weight)
-            tensors[weight + _CODES] = packed(codes, bits)
+            tensors[weight + _CODES] = packed((codes - 1) // 2 if odd else codes, bits)
             tensors[f"{name}.weight_quantizer.step"] = step
-            layout[weight] = {"bits": bits, "shape": list(codes.shape)}
+            layout[weight] = {"bits": bits, "shape": list(codes.shape)} | (
+                {"odd": 1} if odd else {}
+            )
             rounded[weight] = layer.weight_quantizer(layer.weight).detach().cpu()
     values = {name: t for name, t in tensors.items() if t.dtype == torch.float32}
     sparse = [name for name, tensor in values.items() if is_sparse(tensor)]
@@ -130,6 +134,7 @@ def _plain(
         tensors[name] = part.reshape(shape)
     for weight, how in layout.items():
         codes = _unpacked(tensors.pop(weight + _CODES), how["bits"], how["shape"])
+        codes = 2 * codes + 1 if how.get("odd") else codes
         step = tensors[f"{weight}_quantizer.step"]
         tensors[weight] = codes.float() * step.reshape(-1, *[1] * (codes.dim() - 1))
     return tensors

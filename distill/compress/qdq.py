@@ -116,7 +116,7 @@ def with_integers(network: nn.Module, image: Tensor) -> tuple[nn.Module, dict[st
     for layer in read:
         norm = norms.get(layer)
         _put(network, names[layer], _replaced(layer, norm))
-        bits[f"{names[layer]}.stored_weight.codes"] = layer.weight_quantizer.bits
+        bits[f"{names[layer]}.stored_weight.codes"] = layer.weight_quantizer.width
         if norm is not None:
             norm.__class__ = _Same
     if not bits:

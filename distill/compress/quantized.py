@@ -1,6 +1,7 @@
 """Makes a network one of 8, 4 or 2 bit, in place.
 
-Esser et al., "Learned Step Size Quantization", ICLR 2020, arXiv 1902.08153.
+Esser et al., "Learned Step Size Quantization", ICLR 2020, arXiv 1902.08153; DoReFa and PACT by
+name.
 """
 
 from collections.abc import Sequence
@@ -8,13 +9,14 @@ from typing import Any, get_args
 
 from torch import Tensor, nn
 
+from distill.compress.conventions import Convention, input_quantizer, weight_quantizer
 from distill.compress.layers import QUANTIZED, quantize_layer
 from distill.compress.places import find_places
 from distill.compress.quantizer import Init, Quantizer
 from distill.core.suggest import nearest
 
 
-def quantized(
+def quantized(  # noqa: PLR0913 - these are a recipe's keys, given by name
     model: nn.Module,
     image: Sequence[int],
     weights: int = 8,
@@ -23,6 +25,7 @@ def quantized(
     sums: int | None = 8,
     init: Init = "mse",
     skip: Sequence[str] = (),
+    convention: Convention = "lsq",
 ) -> nn.Module:
     """The same network with the same paths, whose layers round weights and inputs.
 
@@ -38,13 +41,19 @@ def quantized(
         sums: Bits of what sums and concatenations read, 2 to 8; None leaves it in float.
         init: Where steps begin: least squared error, or as in the paper (``lsq``).
         skip: Names of modules to leave in float, with all that is in them.
+        convention: How inner layers round: with learned steps (``lsq``), as ``dorefa``, or as
+            ``pact``, which clips activations where it learns to and takes DoReFa's weights. Both
+            forget the scale of weights, so that a batch norm must follow. Ends, sums and inputs
+            below 0 are LSQ's in each.
 
     Raises:
-        ValueError: If bits are not in 2 to 8, a name in ``skip`` is of no module, the network
-            refuses the image, is quantised already or has nothing to quantise.
+        ValueError: If bits are not in 2 to 8, DoReFa's weights in 2 to 7, a name in ``skip`` is of
+            no module, the convention is unknown, or the network refuses the image, is quantised
+            already or has nothing to quantise.
     """
     bits_of = {"weights": weights, "activations": activations, "ends": ends, "sums": sums}
     _check(model, bits_of, init, skip)
+    _check_convention(convention, weights)
     chosen = [
         name
         for name, module in model.named_modules()
@@ -56,10 +65,12 @@ def quantized(
     order = list(places.layers)
     for name, signed in places.layers.items():
         end = name in (order[0], order[-1])
-        bits = ends if end else activations
+        bits, how = (ends, "lsq") if end else (activations, convention)
         rounded = sums is not None and name in places.rounded and bits >= sums
         layer = model.get_submodule(name)
-        quantize_layer(layer, ends if end else weights, None if rounded else bits, signed, init)
+        channels = len(layer.weight)  # type: ignore[arg-type]
+        own = weight_quantizer(how, ends if end else weights, channels, init)
+        quantize_layer(layer, own, None if rounded else input_quantizer(how, bits, signed, init))
     for name, signed in places.outputs.items():
         if sums is not None:
             _quantize_output(model.get_submodule(name), Quantizer(sums, signed, 0, init))
@@ -89,6 +100,16 @@ def _check(model: nn.Module, bits: dict[str, int | None], init: str, skip: Seque
             raise ValueError(f"skip: the network has no module {name!r}{nearest(name, names)}")
     if any(isinstance(module, Quantizer) for module in model.modules()):
         raise ValueError("model: it is quantised already")
+
+
+def _check_convention(convention: str, weights: int) -> None:
+    known = get_args(Convention)
+    if convention not in known:
+        told = f"must be {', '.join(known[:-1])} or {known[-1]}, got {convention!r}"
+        raise ValueError(f"convention: {told}{nearest(str(convention), known)}")
+    if convention != "lsq" and weights == 8:
+        told = f"{convention}'s integers are odd, and those of 8 bits need 9: 2 to 7"
+        raise ValueError(f"weights: {told}")
 
 
 def _skipped(name: str, skip: Sequence[str]) -> bool:

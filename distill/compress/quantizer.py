@@ -71,13 +71,20 @@ class Quantizer(nn.Module):
         signed: Whether levels are below 0 too.
         channels: Steps along the first axis; 0 is one step for the tensor.
         init: Least squared error, or ``lsq``: 2 mean|x| / sqrt(high).
+
+    Attributes:
+        low: The least integer.
+        high: The greatest integer.
+        width: Bits of these integers.
     """
 
-    step: nn.Parameter
+    step: Tensor
+    low: int
+    high: int
 
     def __init__(self, bits: int, signed: bool, channels: int = 0, init: Init = "mse") -> None:
         super().__init__()
-        self.bits, self.signed, self.init = bits, signed, init
+        self.bits, self.width, self.signed, self.init = bits, bits, signed, init
         self.low = -(2 ** (bits - 1)) if signed else 0
         self.high = 2 ** (bits - 1) - 1 if signed else 2**bits - 1
         self.step = nn.Parameter(torch.zeros(channels) if channels else torch.zeros(()))
@@ -92,7 +99,12 @@ class Quantizer(nn.Module):
                 step = _Scaled.apply(step, self._scale(x))
             if self.step.dim():
                 step = step.reshape(-1, *[1] * (x.dim() - 1))
-            return lsq_round(x, step, self.low, self.high)
+            return self._rounded(x, step)
+
+    def codes(self, x: Tensor) -> Tensor:
+        """The integers whose multiples of the step are what x is rounded to, int16."""
+        step = self.size().reshape(-1, *[1] * (x.dim() - 1)) if self.step.dim() else self.size()
+        return (x.float() / step).clamp(self.low, self.high).round().to(torch.int16)
 
     def size(self) -> Tensor:
         """The step as it is used: above 0 wherever an optimizer has moved the parameter."""
@@ -102,6 +114,9 @@ class Quantizer(nn.Module):
     def extra_repr(self) -> str:
         """What the network's printed form says of it."""
         return f"bits={self.bits}, signed={self.signed}, steps={max(self.step.numel(), 1)}"
+
+    def _rounded(self, x: Tensor, step: Tensor) -> Tensor:
+        return lsq_round(x, step, self.low, self.high)
 
     def _scale(self, x: Tensor) -> float:
         """1 / sqrt(n high) for n weights per step, or n features of a sample."""

@@ -4,12 +4,13 @@ from torch import nn
 
 from distill.compress.integers import folded, integers
 from distill.compress.layers import quantize_layer
+from distill.compress.quantizer import Quantizer
 
 
 def convolution(bits):
     torch.manual_seed(0)
     layer = nn.Conv2d(3, 5, 3)
-    quantize_layer(layer, bits, None, True, "mse")
+    quantize_layer(layer, Quantizer(bits, True, 5), None)
     layer(torch.randn(2, 3, 8, 8))
     return layer
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from distill.compress import QuantizedConv2d, QuantizedLinear
+from distill.compress import QuantizedConv2d, QuantizedLinear, Quantizer
 from distill.compress.layers import quantize_layer
 
 LAYERS = [
@@ -21,7 +21,7 @@ LAYERS = [
 @pytest.mark.parametrize(("layer", "shape", "kind"), LAYERS)
 def test_it_is_the_layer_with_rounded_weights_and_inputs(layer, shape, kind):
     made = copy.deepcopy(layer)
-    quantize_layer(made, 4, 8, True, "mse")
+    quantize_layer(made, Quantizer(4, True, 6), Quantizer(8, True))
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     output = made(x)
     assert type(made) is kind
@@ -39,7 +39,7 @@ def test_it_is_the_layer_with_rounded_weights_and_inputs(layer, shape, kind):
 
 def test_autocast_does_not_reach_the_layer():
     layer = nn.Linear(4, 6)
-    quantize_layer(layer, 8, None, True, "mse")
+    quantize_layer(layer, Quantizer(8, True, 6), None)
     x = torch.randn(2, 4, generator=torch.Generator().manual_seed(0))
     expected = layer(x)
     with torch.autocast("cpu", torch.bfloat16):

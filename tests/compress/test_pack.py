@@ -11,16 +11,19 @@ IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 LAYERS = (QuantizedConv2d, QuantizedLinear)
 
 
-def trained(name, bits):
+def trained(name, bits, **more):
     torch.manual_seed(0)
-    model = quantized(getattr(students, name)(num_classes=10), [3, 32, 32], bits, bits)
+    model = quantized(getattr(students, name)(num_classes=10), [3, 32, 32], bits, bits, **more)
     model(IMAGES)
     return model
 
 
-@pytest.mark.parametrize("bits", [2, 3, 4, 8])
-def test_the_file_has_the_rounded_weights_bit_for_bit(tmp_path, bits):
-    model = trained("resnet8", bits)
+CASES = [(2, "lsq"), (3, "lsq"), (4, "lsq"), (8, "lsq"), (2, "dorefa"), (3, "pact"), (7, "dorefa")]
+
+
+@pytest.mark.parametrize(("bits", "convention"), CASES)
+def test_the_file_has_the_rounded_weights_bit_for_bit(tmp_path, bits, convention):
+    model = trained("resnet8", bits, convention=convention)
     pack(model, tmp_path / "student.packed.safetensors")
     back, state = unpack(tmp_path / "student.packed.safetensors"), model.state_dict()
     assert set(back) == set(state)

@@ -3,17 +3,19 @@ import torch
 from torch import nn
 
 from distill.compress import quantized
+from distill.compress.conventions import Convention
 from distill.compress.qdq import StoredIntegers, in_float, with_integers
 
 IMAGES = torch.randn(4, 1, 6, 6, generator=torch.Generator().manual_seed(0))
 
 
-def made(bits: int = 4, trained: bool = True) -> nn.Module:
+def made(bits: int = 4, trained: bool = True, convention: Convention = "lsq") -> nn.Module:
     torch.manual_seed(0)
     norm = nn.BatchNorm2d(3)
     nn.init.uniform_(norm.weight, -1.5, 1.5)
     layers = (nn.Conv2d(1, 3, 3), norm, nn.ReLU(), nn.Conv2d(3, 3, 1), nn.Flatten())
-    model = quantized(nn.Sequential(*layers, nn.Linear(48, 5)), [1, 6, 6], bits, bits)
+    network = nn.Sequential(*layers, nn.Linear(48, 5))
+    model = quantized(network, [1, 6, 6], bits, bits, convention=convention)
     if trained:
         model(IMAGES)
     with torch.no_grad():  # a least level that a negative scale turns, beyond the bits
@@ -38,6 +40,15 @@ def test_stored_integers_are_the_folded_weights_and_fit_their_bits(bits: int) ->
     stored = network[0].stored_weight
     values = stored.codes.float() * stored.step.reshape(-1, 1, 1, 1)
     torch.testing.assert_close(values, expected)
+
+
+def test_dorefa_s_odd_integers_take_one_bit_more() -> None:
+    model = made(2, convention="dorefa")
+    network, found = with_integers(model, IMAGES)
+    assert list(found.values()) == [8, 3, 8]
+    stored = network[3].stored_weight
+    values = stored.codes * stored.step[:, None, None, None]
+    assert torch.equal(values, model[3].weight_quantizer(model[3].weight))
 
 
 def test_the_network_itself_stays_as_it_was() -> None:

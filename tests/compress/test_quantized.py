@@ -6,6 +6,7 @@ from torch import nn
 
 import students
 from distill.compress import QuantizedConv2d, Quantizer, quantized
+from distill.compress.conventions import PACT, DoReFaActivations, DoReFaWeights
 
 IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -93,6 +94,20 @@ def test_what_is_skipped_stays_float():
     assert type(model.layer2[0].conv1) is nn.Conv2d
 
 
+@pytest.mark.parametrize(("name", "reads"), [("dorefa", DoReFaActivations), ("pact", PACT)])
+def test_a_convention_rules_inner_layers_and_what_is_not_below_zero(name, reads):
+    model = made(weights=4, activations=4, convention=name)
+    kinds = {n: type(m) for n, m in model.named_modules() if isinstance(m, Quantizer)}
+    weights = [kind for n, kind in kinds.items() if n.endswith("weight_quantizer")]
+    assert weights[0] is weights[-1] is Quantizer
+    assert set(weights[1:-1]) == {DoReFaWeights}
+    assert kinds["layer1.0.conv2.input_quantizer"] is reads
+    assert kinds["conv1.input_quantizer"] is kinds["layer1.0.bn2.output_quantizer"] is Quantizer
+    model(IMAGES).square().sum().backward()
+    learned = {n for n, p in model.named_parameters() if n.endswith("step") and p.grad.abs().sum()}
+    assert ("layer1.0.conv2.input_quantizer.step" in learned) == (name == "pact")
+
+
 def test_without_sums_layers_alone_round():
     assert not [name for name in made(sums=None).state_dict() if "output_quantizer" in name]
 
@@ -105,6 +120,14 @@ def test_without_sums_layers_alone_round():
         ({"ends": True}, "ends: bits must be .* got True"),
         ({"sums": 16}, "sums: bits must be .* got 16"),
         ({"init": "mes"}, "init: must be mse or lsq, got 'mes'"),
+        (
+            {"convention": "doref"},
+            "convention: must be lsq, dorefa or pact, got 'doref', did you mean",
+        ),
+        (
+            {"convention": "dorefa"},
+            "weights: dorefa's integers are odd, and those of 8 bits need 9",
+        ),
         ({"skip": ["layr1"]}, "skip: the network has no module 'layr1', did you mean 'layer1'?"),
     ],
 )
