@@ -67,6 +67,8 @@ class DoReFaWeights(Quantizer):
         channels: Of the weight.
     """
 
+    has_zero = False
+
     def __init__(self, bits: int, channels: int) -> None:
         super().__init__(bits, True, channels)
         self.low, self.high, self.width = 1 - 2**bits, 2**bits - 1, bits + 1

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from distill.compress.pack import packed
+from distill.compress.codes import packed
 
 _CONVOLUTIONS = {"Conv", "FusedConv", "NhwcFusedConv", "ConvInteger"}
 _INTEGER = {"QLinearConv"}

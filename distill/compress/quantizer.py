@@ -76,11 +76,13 @@ class Quantizer(nn.Module):
         low: The least integer.
         high: The greatest integer.
         width: Bits of these integers.
+        has_zero: Whether 0 is rounded to 0.
     """
 
     step: Tensor
     low: int
     high: int
+    has_zero = True
 
     def __init__(self, bits: int, signed: bool, channels: int = 0, init: Init = "mse") -> None:
         super().__init__()

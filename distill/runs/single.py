@@ -20,7 +20,7 @@ from distill.runs.directory import (
 )
 from distill.runs.exact_callbacks import refuse_inexact
 from distill.runs.first_step import as_configuration
-from distill.runs.initial_student import opened, recorded, take_weights
+from distill.runs.initial_student import doubts, opened, recorded, take_weights
 from distill.runs.learning_rate import LearningRates
 from distill.runs.metrics_csv import metrics_file
 from distill.runs.progress import RunRecord
@@ -56,6 +56,8 @@ def fit_single(
         if checkpoint is not None and begun != recipe:
             take_weights(session, checkpoint)
         rehearse(session)
+        for told in [] if checkpoint else doubts(session):
+            console.print(f"warning  {told}", highlight=False, soft_wrap=True)
         session.config = with_reachable_loggers(session.config)
         take_offline(listed(session.settings["logger"]), session.config)
         if resume and checkpoint is None:

@@ -10,6 +10,7 @@ from distill.core.errors import RecipeError
 from distill.core.protocols import HasLosses
 from distill.recipes import Recipe
 from distill.recipes.stages import in_stage, stages
+from distill.runs.pruned_widths import refuse_unknown_widths
 from distill.runs.rehearsal import rehearse
 from distill.runs.session import Session, quiet_lightning
 from distill.runs.staged_weights import loss_state
@@ -35,8 +36,10 @@ def validate_stages(
         RecipeError: For the first stage that would fail.
     """
     saved: dict[str, tuple[str, _Shapes]] = {}
-    for stage, own in stages(recipe).items():
+    every = stages(recipe)
+    for stage, own in every.items():
         with quiet_lightning(), in_stage(recipe, stage):
+            refuse_unknown_widths(next(iter(every.values())), own)
             session = Session(own.put("trainer.logger", False), run_dir, trusted, console)
             used = session.settings["precision"]
             if own.get("trainer.precision") is not None and used != own.get("trainer.precision"):

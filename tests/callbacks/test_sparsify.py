@@ -8,6 +8,7 @@ from torch import nn
 
 from distill.callbacks import Sparsify
 from distill.callbacks.sparsify import n_of_m, smallest, sparsity
+from distill.compress.pack import unpack
 from distill.core.errors import RecipeError
 from tests.fixtures.stopped import assert_resumes, assert_resumes_everywhere, callback, fit, recipe
 
@@ -166,3 +167,33 @@ def test_a_network_with_nothing_to_make_sparse_is_told(student: nn.Module, told:
         nn.init.zeros_(student[1].weight)
     with pytest.raises(RecipeError, match=told):
         Sparsify().setup(None, student, "fit")  # type: ignore[arg-type]
+
+
+def quantised(**settings: Any) -> dict[str, Any]:
+    tree = sparse()
+    model = tree["model"]["init_args"]
+    given = {"model": model["student"], "image": [1, 8, 8], **settings}
+    model["student"] = {"class_path": "distill.compress.quantized", "init_args": given}
+    return tree
+
+
+def test_a_quantised_student_has_zeros_and_codes_in_one_file(tmp_path: Path) -> None:
+    result = fit(quantised(), tmp_path / "run")
+    weights = load_file(tmp_path / "run" / "student.safetensors")
+    back = unpack(tmp_path / "run" / "student.packed.safetensors")
+    for name, weight in inner(weights).items():
+        assert not back[name][weight == 0].any()
+    assert zeros(weights) == pytest.approx(0.8, abs=1e-4)
+    assert result["student"]["bits"]["weights"] == 8
+    assert result["student"]["nonzero"] < 0.25
+    assert result["student"]["stored_ratio"] > 9
+
+
+def test_levels_without_zero_cannot_be_sparse(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"layer1.0.conv1.weight is rounded to levels without 0"):
+        fit(quantised(weights=4, convention="dorefa"), tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_a_sparse_quantised_run_resumes_to_the_same_bits(tmp_path: Path) -> None:
+    assert_resumes_everywhere(quantised(), tmp_path, straight=1)

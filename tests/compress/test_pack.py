@@ -81,11 +81,23 @@ def test_zeros_come_back_with_all_other_values(tmp_path, share):
         assert back[name].dtype == tensor.dtype
 
 
-def test_90_percent_of_zeros_make_resnet20_four_times_smaller_and_more(tmp_path):
+@pytest.mark.parametrize(("bits", "least"), [(None, 7.5), (8, 17.0), (4, 22.0)])
+def test_90_percent_of_zeros_and_few_bits_multiply(tmp_path, bits, least):
     save_file(students.resnet20(num_classes=10).state_dict(), tmp_path / "float")
-    pack(sparse(0.9), tmp_path / "packed")
+    pack(sparse(0.9, bits), tmp_path / "packed")
     ratio = (tmp_path / "float").stat().st_size / (tmp_path / "packed").stat().st_size
-    assert ratio > 6.0
+    assert ratio > least
+
+
+@pytest.mark.parametrize("bits", [8, 4, 2])
+def test_zeros_and_codes_come_back_together(tmp_path, bits):
+    model = sparse(0.7, bits)
+    pack(model, tmp_path / "packed")
+    back = unpack(tmp_path / "packed")
+    for name, layer in model.named_modules():
+        if isinstance(layer, LAYERS):
+            expected = layer.weight_quantizer(layer.weight)
+            assert torch.equal(back[f"{name}.weight"], expected), name
 
 
 def test_a_network_of_floats_without_zeros_has_nothing_to_pack(tmp_path):
