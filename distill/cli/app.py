@@ -110,7 +110,10 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument(
         "--data.image_size", dest="image_size", type=int, metavar="PIXELS", help="resize them to it"
     )
-    test.usage = f"{test.prog} RUN_DIR [--data.test SOURCE] [--data.image_size PIXELS]"
+    test.add_argument("--file", type=Path, metavar="FILE.onnx", help="test what was exported, too")
+    test.usage = (
+        f"{test.prog} RUN_DIR [--data.test SOURCE] [--data.image_size PIXELS] [--file FILE.onnx]"
+    )
     test.set_defaults(command=commands.test)
 
     export = kinds.add_parser(

@@ -55,7 +55,8 @@ def test(options: argparse.Namespace) -> None:
     """Test the student of a finished run."""
     from distill.runs import evaluate
 
-    evaluate(options.run_dir, options.source, options.trust, image_size=options.image_size)
+    size = options.image_size
+    evaluate(options.run_dir, options.source, options.trust, image_size=size, file=options.file)
 
 
 def export(options: argparse.Namespace) -> None:

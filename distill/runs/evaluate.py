@@ -12,6 +12,7 @@ from distill.core.suggest import difference
 from distill.recipes import Recipe
 from distill.recipes.stages import last_stage
 from distill.runs.directory import load_weights, read_finished
+from distill.runs.exported import measure_file
 from distill.runs.initial_student import opened
 from distill.runs.result import Result, measure
 from distill.runs.session import Session, data_errors, quiet_lightning
@@ -23,6 +24,7 @@ def evaluate(
     trusted: Sequence[str] = (),
     console: Console | None = None,
     image_size: int | None = None,
+    file: Path | None = None,
 ) -> Result:
     """Test the student of a finished run.
 
@@ -32,12 +34,13 @@ def evaluate(
         trusted: Further packages whose classes the recipe may name.
         console: Where to print.
         image_size: Height and width to resize the images to, where not as in the recipe.
+        file: An exported ONNX file of it, to be tested beside it.
 
     Returns:
         What was written to ``test.json``: figures in percent, and what they were measured on.
 
     Raises:
-        RecipeError: If there is no finished run, or the images do not fit it.
+        RecipeError: If there is no finished run or such file, or the images do not fit it.
     """
     console = console or Console()
     written, trained = read_finished(run_dir)
@@ -50,14 +53,17 @@ def evaluate(
         session = Session(recipe, run_dir, trusted, console)
         load_weights(session.model.student, run_dir / "student.safetensors")
         if isinstance(session.model, SavesNetworks):
-            for file, network in session.model.saved_networks.items():
-                if (run_dir / file).is_file():
-                    load_weights(network, run_dir / file)
+            for name, network in session.model.saved_networks.items():
+                if (run_dir / name).is_file():
+                    load_weights(network, run_dir / name)
         _set_up_test_images(session, trained["dataset"]["classes"])
-        measured = measure(session.bare_trainer(), session)
+        exported = {} if file is None else {"file": measure_file(file, session)}
+        measured = measure(session.bare_trainer(), session) | exported
     where = source or "the recipe's test images"
     metric = session.task.metric
     result = {"source": where, "images": session.data.sizes()["test"], metric: measured}
+    if file is not None:
+        result["file"] = str(file)
     write_json(run_dir / "test.json", result)
     for which, value in measured.items():
         line = f"{which:8} {metric} {value:.2f} % of {result['images']} images, {where}"
