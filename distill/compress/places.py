@@ -13,6 +13,9 @@ from torch.utils._pytree import tree_leaves
 
 from distill.core.randomness import fold
 
+_MEANS = {"mean", "avg_pool2d", "adaptive_avg_pool2d"}
+_CHAINED = {"batch_norm", "relu", "relu_", "relu6", "hardtanh", "hardtanh_", "leaky_relu"}
+"""What goes on with a convolution's output."""
 _SUMS = {"add", "add_", "__add__", "__iadd__", "__radd__", "cat", "concat", "concatenate"}
 # A tensor as it was then: operations in place keep the object and change its version.
 _Seen = tuple[int, int]
@@ -25,7 +28,7 @@ class Places:
     Args:
         layers: Names of the layers that ran, in that order, with whether their input is signed.
         outputs: Names of modules whose output sums or concatenations read, or layers and something
-            else, with whether it is signed.
+            else, or, where a convolution made it, a mean over a map, with whether it is signed.
         rounded: Layers that read one of these outputs and nothing else.
     """
 
@@ -42,6 +45,7 @@ class _Record:
     makers: dict[_Seen, list[str]] = field(default_factory=lambda: defaultdict(list))
     signed: dict[_Seen, bool] = field(default_factory=dict)
     inputs: dict[str, set[_Seen]] = field(default_factory=lambda: defaultdict(set))
+    convolved: set[_Seen] = field(default_factory=set)
     runs: Counter[str] = field(default_factory=Counter)
     kept: list[Tensor] = field(default_factory=list)
 
@@ -86,7 +90,9 @@ def _places(record: _Record) -> Places:
     for key, makers in record.makers.items():
         read = record.readers.get(key, set())
         maker = next((name for name in makers if record.runs[name] == 1 and name), None)
-        if maker and ("sum" in read or ("layer" in read and len(read) > 1)):
+        # A runtime computes a convolution in integers only where its output is rounded.
+        averaged = "mean" in read and key in record.convolved
+        if maker and ("sum" in read or ("layer" in read and len(read) > 1) or averaged):
             outputs[maker] = record.signed[key]
             carried.add(key)
     return Places(
@@ -116,10 +122,19 @@ class _Reads(TorchFunctionMode):
         result = func(*args, **(kwargs or {}))
         if any(isinstance(x, Tensor) for x in tree_leaves(result)):
             name = getattr(func, "__name__", "")
-            kind = "sum" if name in _SUMS else "layer" if name in ("conv2d", "linear") else "other"
             for key in keys:
-                self.record.readers[key].add(kind)
+                self.record.readers[key].add(_kind(name))
+            chained = name in _CHAINED and not self.record.convolved.isdisjoint(keys)
+            if (name == "conv2d" or chained) and isinstance(result, Tensor):
+                self.record.convolved.add(self.record.seen(result))
         return result
+
+
+def _kind(name: str) -> str:
+    """What a function does with what it reads."""
+    if name in ("conv2d", "linear"):
+        return "layer"
+    return "sum" if name in _SUMS else "mean" if name in _MEANS else "other"
 
 
 @contextmanager

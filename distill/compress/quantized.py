@@ -38,7 +38,8 @@ def quantized(  # noqa: PLR0913 - these are a recipe's keys, given by name
         weights: Bits of weights, 2 to 8.
         activations: Bits of what layers read, 2 to 8.
         ends: Bits of both in the first and the last layer, 2 to 8.
-        sums: Bits of what sums and concatenations read, 2 to 8; None leaves it in float.
+        sums: Bits of what sums, concatenations and means over maps read, 2 to 8; None leaves it in
+            float.
         init: Where steps begin: least squared error, or as in the paper (``lsq``).
         skip: Names of modules to leave in float, with all that is in them.
         convention: How inner layers round: with learned steps (``lsq``), as ``dorefa``, or as

@@ -38,6 +38,16 @@ def test_layers_sums_and_signs_by_hand():
     assert places.rounded == {"second"}
 
 
+def test_a_mean_reads_rounded_values_where_a_convolution_made_them():
+    body = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()]
+    model = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    places = find_places(model, [3, 8, 8], layers(model))
+    assert places.outputs == {"2": False}
+    assert not places.rounded
+    after_a_sum = find_places(students.resnet8(num_classes=10), [3, 32, 32], ["fc"])
+    assert "layer3.0.relu2" not in after_a_sum.outputs
+
+
 def test_the_network_is_left_as_it_was():
     model = Residual()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -59,10 +69,10 @@ def test_an_image_that_the_network_refuses_is_told():
     ("model", "outputs"),
     [
         # Both sides of each sum: bn2 and what came before, which is bn of a shortcut where there
-        # is one and a ReLU elsewhere.
+        # is one and a ReLU elsewhere; without sums, what the mean over the last map reads.
         (students.resnet8(num_classes=10), 6),
         (students.wrn_16_2(num_classes=10), 12),
-        (students.vgg8(num_classes=10), 0),
+        (students.vgg8(num_classes=10), 1),
     ],
 )
 def test_both_sides_of_each_sum_have_a_module(model, outputs):
