@@ -34,7 +34,7 @@ DIGITS = [name for name in NAMES if name.startswith("digits/") and name not in A
 # A bit width less than quantize_2_hint; pruning takes seconds, see tests/runs/test_compressed.py.
 LIKE_OTHERS = {
     f"{folder}/{name}"
-    for folder in ("digits", "cifar10")
+    for folder in ("digits", "cifar10", "imagenet")
     for name in ("quantize_8", "quantize_4", "quantize_2", "prune_half", "prune_quantize")
 }
 # Text lines and scenes are drawn, not downloaded: tests/runs/test_text_lines.py, test_dense.py.
