@@ -42,6 +42,7 @@ INTEGRATION = {
     "runs/test_stale_cache.py",
     "runs/test_text_lines.py",
     "runs/test_true_precision.py",
+    "search/test_best_recipe.py",
     "search/test_kills.py",
     "search/test_replay.py",
     "ssld/test_recipes.py",

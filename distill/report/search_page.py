@@ -11,10 +11,10 @@ from distill.report.style import FAINT, axes, color
 from distill.results.compare import MethodComparison, Row, compare, headline
 from distill.results.numbers import p_value, plus_minus
 from distill.results.ranking import Metric, best_first
-from distill.results.study import SEARCH, Study, read_metric, read_study
+from distill.results.study import SEARCH, Study, read_metric, read_study, remeasured
 
 _BY_HAND, _TOP, _RANDOM = "by_hand", "top", "random"
-_RESULTS = ("trial", "state", "value", "best_so_far", "wall_s", "run_dir")
+_RESULTS = ("trial", "state", "parent", "value", "best_so_far", "wall_s", "run_dir")
 _MOST_ROWS, _LEVEL = 10, 0.05
 _CHANCE = (
     "A candidate is one seed, and the best of many is partly luck: the search's figures only make"
@@ -32,19 +32,23 @@ def search_page(study: Study) -> Page:
     finals = study.folder / "finals"
     rows = read_study(finals).rows if (finals / "results.csv").is_file() else []
     compared = compare(rows) if rows else []
+    slow = {row["design"]: row for row in remeasured(study.folder) if row["taken"] != "True"}
     best = study.folder / "best.yaml"
     code = [Code("best.yaml", best.read_text())] if best.is_file() else []
     sections = [
         Section("Finals", _finals_text(rows), [_finals(compared, rows)]) if rows else None,
         Section(
             "Candidates",
-            f"{metric.name} of each candidate; limits were checked before training.",
+            f"{metric.name} of each candidate; limits were checked before training."
+            + _proxy(ranked, metric),
             [_table(ranked), pareto_chart(ranked), _course(study.rows, metric)],
         ),
         Section("The best design as a recipe", "distill fit trains it from scratch.", code),
     ]
     kept = [section for section in sections if section is not None]
-    return Page(title, _answer(compared, rows, ranked), _figures(study.rows, ranked), kept)
+    answer = _answer([one for one in compared if one.method not in slow], rows, ranked)
+    answer[1:1] = [_left_out(row) for row in slow.values()]
+    return Page(title, answer, _figures(study.rows, ranked), kept)
 
 
 def pareto_chart(ranked: Sequence[Row]) -> Chart:
@@ -89,6 +93,11 @@ def _answer(
     return [*sentences, *_order(tops, ranked), _CHANCE]
 
 
+def _left_out(row: dict[str, str]) -> str:
+    told = f"measured again it takes {row['latency_ms']} ms, the limit is {row['limit_ms']}"
+    return f"{row['design'].capitalize()} is left out: {told}."
+
+
 def _against_hand(best: MethodComparison, split: str) -> str:
     found = best.difference
     if found is None or math.isnan(found.low):
@@ -110,6 +119,22 @@ def _order(tops: Sequence[MethodComparison], ranked: Sequence[Row]) -> list[str]
     tau = float(kendalltau(places, [one.accuracies["val_last"][0] for one in tops]).statistic)
     verb = "orders" if tau >= 0.6 else "does not order"
     return [f"The search's value {verb} its {len(tops)} finalists: Kendall's tau {number(tau)}."]
+
+
+def _proxy(ranked: Sequence[Row], metric: Metric) -> str:
+    """How well the score that chose among designs orders those that were trained."""
+    if len(ranked) < 3 or ranked[0].get("score") is None:
+        return ""
+    sign = 1 if metric.goal == "maximize" else -1
+    values = [sign * row["value"] for row in ranked]
+    score, flops = (
+        float(kendalltau([row[name] for row in ranked], values).statistic)
+        for name in ("score", "flops")
+    )
+    return (
+        f" The score that chose among designs orders them with Kendall's tau {number(score)},"
+        f" FLOPs with {number(flops)}."
+    )
 
 
 def _figures(rows: Sequence[Row], ranked: Sequence[Row]) -> list[Figure]:

@@ -14,8 +14,8 @@ from distill.results.predictions import Predictions, load_predictions
 from distill.results.ranking import Metric
 
 Kind = Literal["run", "bench", "sweep", "search"]
-SEARCH = "search.json"
-"""Stands in the directory of a search."""
+SEARCH, REMEASURED = "search.json", "remeasured.csv"
+"""Stand in the directory of a search; the latter where latency has a limit."""
 _NEEDED = {"recipe", "seed", "dataset", "student"}
 _WORDS = ("method", "against", "state", "run_dir")
 """Columns that are text whatever they look like: a variant may be called 100."""
@@ -72,6 +72,19 @@ def read_study(folder: Path) -> Study:
         return Study("run", folder, [], {run.result["recipe"] or folder.name: [run]})
     problem = "holds neither result.json nor results.csv: not a finished run, bench or sweep"
     raise RecipeError(str(folder), problem)
+
+
+def remeasured(folder: Path) -> list[dict[str, str]]:
+    """What a search measured again: a row for each design, ``taken`` is True for the winner.
+
+    Args:
+        folder: Of the search.
+    """
+    path = folder / REMEASURED
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def read_run(folder: Path) -> FinishedRun:

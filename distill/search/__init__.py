@@ -1,4 +1,4 @@
-"""Architecture search: strategies that propose designs of a space."""
+"""Architecture search: strategies that propose designs of a space, and proxies."""
 
 from distill.search.strategies.annealing import Annealing
 from distill.search.strategies.bayes import Bayes
@@ -6,5 +6,6 @@ from distill.search.strategies.evolution import Evolution
 from distill.search.strategies.nsga2 import NSGA2
 from distill.search.strategies.random import Random
 from distill.search.strategies.reinforcement import Reinforcement
+from distill.search.zero_cost import ZeroCost
 
-__all__ = ["NSGA2", "Annealing", "Bayes", "Evolution", "Random", "Reinforcement"]
+__all__ = ["NSGA2", "Annealing", "Bayes", "Evolution", "Random", "Reinforcement", "ZeroCost"]

@@ -18,11 +18,13 @@ from distill.runs.repeatable import RepeatableRun
 from distill.search.outcome import write_tables
 from distill.search.plan import TRIALS, Plan, design_of
 from distill.search.spec import COMPARISONS
-from distill.search.strategy import Design, Outcome, Search, draw, mutated, visible
+from distill.search.strategy import Design, Outcome, Search, draw, mutated, parents, visible
+from distill.search.zero_cost import ZeroCost
 
 if TYPE_CHECKING:
     import optuna
 
+Drawn = tuple[Design, float | None]
 HOPELESS = 10
 _MUTATIONS = 500
 
@@ -38,6 +40,7 @@ class Proposer:
     def __init__(self, plan: Plan, smallest: Design) -> None:
         self._plan, self._smallest = plan, smallest
         self._search = Search(plan.space, plan.seed, plan.file.sweep.trials)
+        self._scores: dict[str, float] = {}
 
     def __call__(
         self, number: int, trials: "Sequence[optuna.trial.FrozenTrial]"
@@ -54,9 +57,11 @@ class Proposer:
         if seen is None:
             raise NotYetError
         known = {self._plan.space.key(_design(trial)) for trial in trials}
-        design = self._draw(number, seen, known)
-        if design is None:
+        found = self._filtered(number, seen, known)
+        if found is None:
             return None
+        design, score = found
+        bred = parents(self._plan.file.strategy, self._search, number, design, seen)
         names = list(self._plan.space.decisions)
         sizes = self._search.sizes
         of_all = optuna.distributions.CategoricalDistribution
@@ -67,10 +72,27 @@ class Proposer:
                 name: of_all(range(size)) for name, size in zip(names, sizes, strict=True)
             },
             user_attrs={
-                "parameters": {"design": list(design)},
+                "parameters": {"design": list(design), "parents": bred, "score": score},
                 "wandb_id": secrets.token_hex(4),
             },
         )
+
+    def _filtered(self, number: int, seen: Sequence[Outcome], known: set[str]) -> Drawn | None:
+        """A design, or the one of several that a proxy likes best, with its score."""
+        design, filter_ = self._draw(number, seen, known), self._plan.file.prefilter
+        if design is None or filter_ is None:
+            return None if design is None else (design, None)
+        drawn = {self._plan.space.key(design): design}
+        while len(drawn) < filter_.designs:
+            design = self._draw(number, seen, known | drawn.keys())
+            if design is None:
+                break
+            drawn[self._plan.space.key(design)] = design
+        proxy, plan = ZeroCost(filter_.proxy), self._plan
+        for key in drawn.keys() - self._scores.keys():
+            self._scores[key] = proxy.score(plan.with_design(drawn[key]), plan.folder, plan.trusted)
+        best = max(drawn, key=lambda key: self._scores[key])
+        return drawn[best], self._scores[best]
 
     def _draw(self, number: int, seen: Sequence[Outcome], known: set[str]) -> Design | None:
         def allowed(design: Design) -> bool:
@@ -162,6 +184,9 @@ class Recorder:
         design, run = design_of(trial), self._plan.run(trial)
         result, name = run.result(), f"{TRIALS}/{run.run_dir.name}"
         found: Row = {"trial": trial.number, "state": "diverged", "value": None, "run_dir": name}
+        if self._plan.file.prefilter:
+            found["score"] = trial.parameters["score"]
+        found["parent"] = " ".join(map(str, trial.parameters.get("parents", ())))
         found |= self._plan.space.chosen(design) | self._plan.costs(design)
         if result is None:
             return found

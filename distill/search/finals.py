@@ -13,9 +13,11 @@ from distill.recipes import Recipe
 from distill.results.ranking import Row
 from distill.search.outcome import design_in, short_list, write_recipe
 from distill.search.plan import Plan
+from distill.search.remeasured import first_within
 from distill.search.spec import Finals
 from distill.search.strategies.random import Random
 from distill.search.strategy import Design, Search, draw
+from distill.search.tuning import tuned
 
 BY_HAND = "by_hand"
 
@@ -35,31 +37,27 @@ def run_finals(
     Returns:
         The recipe of the best design, and its figures in lines.
     """
-    folder = plan.folder / "finals"
-    base = _base(plan, finals)
-    by_hand = plan.by_hand(base)
-    found = {name: plan.with_design(design, base) for name, design in _designs(plan, finals, rows)}
-    for name, recipe in {BY_HAND: by_hand, **found}.items():
+    folder, changes = plan.folder / "finals", finals.overrides
+    designs = _designs(plan, finals, rows)
+    found = {BY_HAND: plan.by_hand(plan.changed(changes))}
+    found |= {name: plan.with_design(design, changes) for name, design in designs}
+    if finals.tune:
+        found = tuned(plan, found, finals.tune, console, jobs)
+    for name, recipe in found.items():
         _write(folder / "recipes" / f"{name}.yaml", recipe, name)
-    paths = [str(folder / "recipes" / f"{name}.yaml") for name in (BY_HAND, *found)]
+    paths = [str(folder / "recipes" / f"{name}.yaml") for name in found]
     spec = {"baseline": paths[0], "methods": paths[1:], "seeds": finals.seeds}
     write_bytes(folder / "bench.yaml", yaml.safe_dump(spec, sort_keys=False).encode())
     console.print(f"finals   {len(paths)} students, {len(finals.seeds)} seeds", highlight=False)
     table = bench(folder / "bench.yaml", folder, console, (), jobs, plan.trusted)
-    best = max(_tops(found), key=lambda name: _mean(table, name))
+    ranked = sorted(_tops(found), key=lambda name: -_mean(table, name))
+    (best, recipe), passed = first_within(plan, [(name, found[name]) for name in ranked])
     seeds = len(finals.seeds)
     figures = [
         f"Validation accuracy over {seeds} seeds: {_mean(table, best):.2f} %; by hand"
         f" {_mean(table, BY_HAND):.2f} %."
     ]
-    return found[best], figures
-
-
-def _base(plan: Plan, finals: Finals) -> Recipe:
-    recipe = plan.recipe
-    for key, value in finals.overrides.items():
-        recipe = recipe.put(key, value)
-    return recipe
+    return recipe, [*figures, *passed]
 
 
 def _designs(plan: Plan, finals: Finals, rows: Sequence[Row]) -> list[tuple[str, Design]]:

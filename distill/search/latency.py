@@ -82,7 +82,7 @@ class LatencyTable:
                 for name, (layer, shape) in layers(recipe, self._shape(image)).items():
                     self._time("layer", name, layer, shape)
             for recipe in whole:
-                network = _network(recipe).eval()
+                network = student_of(recipe).eval()
                 name = f"network {hashlib.sha256(repr(network).encode()).hexdigest()[:16]}"
                 self._time("network", name, network, self._shape(image))
                 self._sums.append((self._sum(recipe, image), float(self._rows[name]["ms"])))
@@ -184,7 +184,7 @@ def layers(recipe: Recipe, shape: Shape, every: bool = False) -> dict[str, tuple
         found[name] = (module, tuple(inputs[0].shape))
 
     with torch.device("meta"), torch.no_grad():
-        network = _network(recipe).eval()
+        network = student_of(recipe).eval()
         leaves = [m for m in network.modules() if not list(m.children())]
         hooks = [m.register_forward_hook(note) for m in leaves if not isinstance(m, nn.Identity)]
         network(torch.empty(shape))
@@ -212,7 +212,12 @@ def _processor() -> str:
     return next(named, platform.processor() or platform.machine())
 
 
-def _network(recipe: Recipe) -> nn.Module:
+def student_of(recipe: Recipe) -> nn.Module:
+    """A recipe's student.
+
+    Raises:
+        RecipeError: If it is no network.
+    """
     given: Mapping[str, Any] = recipe.get("model.student")
     network = resolve("model.student", given["class_path"], TRUSTED)(**given["init_args"])
     if not isinstance(network, nn.Module):

@@ -13,7 +13,7 @@ from distill.search.pareto import fronts
 from distill.search.plan import Plan
 from distill.search.strategy import Design
 
-_FIRST = ("trial", "state", "value", "best_so_far")
+_FIRST = ("trial", "state", "parent", "value", "best_so_far")
 _LAST = ("wall_s", "run_dir")
 _MOST_ROWS = 10
 
@@ -25,10 +25,10 @@ def write_tables(plan: Plan, rows: Sequence[Row]) -> None:
         plan: The search.
         rows: One per finished candidate, in order.
     """
-    costs = cost_names(plan)
-    middle = (*plan.space.decisions, *costs)
+    middle = (*plan.space.decisions, *cost_names(plan))
     written = _with_best_so_far(plan, rows)
-    write_csv(plan.folder / "results.csv", written, (*_FIRST, *middle, *_LAST))
+    scored = ("score",) if plan.file.prefilter else ()
+    write_csv(plan.folder / "results.csv", written, (*_FIRST, *middle, *scored, *_LAST))
     kept = [{key: row.get(key) for key in ("trial", "value", *middle)} for row in front(plan, rows)]
     write_csv(plan.folder / "pareto.csv", kept, ("trial", "value", *middle))
 

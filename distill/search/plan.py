@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -59,6 +60,7 @@ class Plan:
     trusted: tuple[str, ...] = ()
     latency: LatencyTable | None = None
     _known: dict[str, dict[str, float]] = field(default_factory=dict, compare=False)
+    _recipes: dict[tuple[str, ...], Recipe] = field(default_factory=dict, compare=False)
 
     @property
     def out(self) -> Path:
@@ -73,9 +75,7 @@ class Plan:
     @cached_property
     def recipe(self) -> Recipe:
         """The recipe, with its own student."""
-        command = self.file.sweep.command
-        path = recipes.find(command.recipe)
-        return Recipe(recipes.load(path, [*command.overrides, *self.overrides]))
+        return self.changed({})
 
     @cached_property
     def image(self) -> tuple[int, int, int]:
@@ -85,20 +85,30 @@ class Plan:
         channels, height, width = session.data.example(1).image.shape[1:]
         return channels, height, width
 
-    def with_design(self, design: Design, recipe: Recipe | None = None) -> Recipe:
+    def changed(self, changes: Mapping[str, Any]) -> Recipe:
+        """The recipe with other values, also where it refers to them by ``${...}``.
+
+        Args:
+            changes: Values by dotted key, after all overrides.
+        """
+        command = self.file.sweep.command
+        written = tuple(f"{key}={json.dumps(value)}" for key, value in changes.items())
+        if written not in self._recipes:
+            overrides = (*command.overrides, *self.overrides, *written)
+            self._recipes[written] = Recipe(recipes.load(recipes.find(command.recipe), overrides))
+        return self._recipes[written]
+
+    def with_design(self, design: Design, changes: Mapping[str, Any] | None = None) -> Recipe:
         """The recipe with a design as its student, and with its parameters.
 
         Args:
             design: The design.
-            recipe: Another than the search's own.
+            changes: What else is changed, by dotted key.
         """
-        recipe = recipe or self.recipe
+        recipe = self.changed({**(changes or {}), **self.space.parameters(design)})
         architecture = self.space.designs.architecture(self.space.network(design))
         arguments = {"architecture": architecture, **self._heads}
-        recipe = recipe.put("model.student", {"class_path": STUDENT, "init_args": arguments})
-        for key, value in self.space.parameters(design).items():
-            recipe = recipe.put(key, value)
-        return recipe
+        return recipe.put("model.student", {"class_path": STUDENT, "init_args": arguments})
 
     def by_hand(self, recipe: Recipe) -> Recipe:
         """A recipe with the student that designs are held against, if the file names one.
@@ -155,12 +165,12 @@ class Plan:
         Raises:
             RecipeError: If the recipe is wrong, or no design is within the limits.
         """
-        extremes = self._extreme("parameters", -1), self._extreme("parameters", 1)
+        extremes = _extreme(self, "parameters", -1), _extreme(self, "parameters", 1)
         for name in ("parameters", "flops"):
             most = getattr(self.file.limits, name)
             if most is None or self.costs(extremes[0])[name] <= most:
                 continue
-            least = self.costs(self._extreme(name, -1))[name]
+            least = self.costs(_extreme(self, name, -1))[name]
             if least > most:
                 told = f"{most:g}, the smallest design that was found has {least:,}"
                 raise RecipeError(f"constraints.{name}.max", told)
@@ -169,14 +179,6 @@ class Plan:
             check_stages(recipe, self.trusted)
             Session(last_stage(recipe), self.folder, self.trusted)
         return extremes
-
-    def _extreme(self, cost: str, sign: int) -> Design:
-        """The design with the least or most of a cost, one decision after the other."""
-        best = tuple(0 for _ in self.space.decisions)
-        for place, values in enumerate(self.space.decisions.values()):
-            others = [(*best[:place], index, *best[place + 1 :]) for index in range(len(values))]
-            best = max(others, key=lambda one: sign * self.costs(one)[cost])
-        return best
 
     @cached_property
     def _heads(self) -> Mapping[str, Any]:
@@ -189,6 +191,15 @@ class Plan:
             "num_classes": given,
             "in_channels": self.recipe.get("model.student.in_channels", 3),
         }
+
+
+def _extreme(plan: Plan, cost: str, sign: int) -> Design:
+    """The design with the least or most of a cost, one decision after the other."""
+    best = tuple(0 for _ in plan.space.decisions)
+    for place, values in enumerate(plan.space.decisions.values()):
+        others = [(*best[:place], index, *best[place + 1 :]) for index in range(len(values))]
+        best = max(others, key=lambda one: sign * plan.costs(one)[cost])
+    return best
 
 
 def design_of(trial: Trial) -> Design:

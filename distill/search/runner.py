@@ -26,6 +26,7 @@ from distill.search.folder import refuse_others
 from distill.search.latency import LATENCY, LatencyTable
 from distill.search.outcome import design_in, markdown, plot, short_list, write_recipe
 from distill.search.plan import Plan
+from distill.search.remeasured import first_within
 from distill.search.spec import read_search
 from distill.search.strategy import Design, Search, random_design
 
@@ -175,9 +176,14 @@ def _finish(plan: Plan, rows: Sequence[Row], console: Console, jobs: int, path: 
     ranked = short_list(plan, rows)
     if not ranked:
         raise RecipeError("trials", "every candidate diverged, so there is no best design")
-    best, figures = plan.with_design(design_in(plan, ranked[0])), list[str]()
     if plan.file.finals is not None:
         best, figures = run_finals(plan, plan.file.finals, rows, console, jobs)
+    else:
+        names = ((f"candidate {row['trial']}", design_in(plan, row)) for row in ranked)
+        recipes = ((name, plan.with_design(design)) for name, design in names)
+        (_, best), figures = first_within(plan, recipes)
+    for line in figures:
+        console.print(f"best     {line}", highlight=False, soft_wrap=True)
     out = plan.folder
     value = f"{plan.file.sweep.metric.name} {ranked[0]['value']:.4g} in the search, one seed"
     head = [

@@ -20,13 +20,14 @@ from distill.recipes import read
 from distill.results.ranking import Metric
 from distill.search.space import Joint
 from distill.search.strategy import Strategy
+from distill.search.zero_cost import Proxy
 
 Tree = dict[str, Any]
 COSTS = ("parameters", "flops", "latency_ms")
 COMPARISONS = ("kl_to_teacher_nats", "agreement")
 _KEYS = (
     *("recipe", "overrides", "space", "parameters", "constraints", "metric", "objectives"),
-    *("strategy", "trials", "parallel", "finals"),
+    *("strategy", "trials", "parallel", "prefilter", "finals"),
 )
 _SPACE = ("architecture", "key", "costs")
 
@@ -41,6 +42,7 @@ class Finals:
         top: How many of the search's best designs.
         random: How many random designs within the limits.
         overrides: ``dotted.key: value`` for all of them, after the search's own.
+        tune: Trials of TPE over the parameters for each of them, the hand-made one too; 0: none.
     """
 
     seeds: list[int]
@@ -48,6 +50,20 @@ class Finals:
     top: int = 3
     random: int = 2
     overrides: Tree = field(default_factory=dict)
+    tune: int = 0
+
+
+@dataclass(frozen=True)
+class Prefilter:
+    """How many designs are drawn for each candidate, of which the best by a proxy is evaluated.
+
+    Attributes:
+        designs: How many.
+        proxy: What :class:`distill.search.ZeroCost` scores them by.
+    """
+
+    designs: int
+    proxy: Proxy = "gradient_norm"
 
 
 @dataclass(frozen=True)
@@ -85,6 +101,7 @@ class SearchFile:
         strategy: What proposes designs.
         parallel: Trial n depends on the outcomes of trials 0 .. n - parallel.
         finals: Who is trained anew; None: nobody.
+        prefilter: What chooses among several designs for a candidate; None: there is one.
         written: The file's content as text, for its digest.
     """
 
@@ -95,6 +112,7 @@ class SearchFile:
     strategy: Strategy
     parallel: int
     finals: Finals | None
+    prefilter: Prefilter | None
     written: str
 
     @property
@@ -125,7 +143,8 @@ def read_search(path: Path, trusted: tuple[str, ...] = ()) -> SearchFile:
     metric = read_metric(f"{path}: metric", tree["metric"])
     written = tuple(f"{key}={json.dumps(value)}" for key, value in overrides.items())
     command = Command(recipe, written)
-    sweep = Sweep("random", parameters, metric, trials, command, None, path.stem, None, "")
+    kept = json.dumps(given or {}, default=str)
+    sweep = Sweep("random", parameters, metric, trials, command, None, path.stem, None, kept)
     space = _object(f"{path}: space", tree["space"], trusted, _check_space)
     strategy = tree.get("strategy", "distill.search.Random")
     return SearchFile(
@@ -135,7 +154,8 @@ def read_search(path: Path, trusted: tuple[str, ...] = ()) -> SearchFile:
         objectives=_objectives(f"{path}: objectives", tree.get("objectives"), metric),
         strategy=_object(f"{path}: strategy", strategy, (), _check_strategy),
         parallel=_count(f"{path}: parallel", tree.get("parallel", 1)),
-        finals=_finals(f"{path}: finals", tree.get("finals")),
+        finals=_finals(f"{path}: finals", tree.get("finals"), sweep),
+        prefilter=_prefilter(f"{path}: prefilter", tree.get("prefilter")),
         written=json.dumps({k: v for k, v in tree.items() if k != "finals"}, sort_keys=True),
     )
 
@@ -158,7 +178,8 @@ def _object(key: str, given: object, trusted: tuple[str, ...], check: Any) -> An
 
 
 def _check_strategy(key: str, target: Any) -> None:  # noqa: ANN401 - a class or function
-    known = {name: getattr(strategies, name) for name in strategies.__all__}
+    offered = {name: getattr(strategies, name) for name in strategies.__all__}
+    known = {name: one for name, one in offered.items() if one is not strategies.ZeroCost}
     if target not in known.values():
         names = ", ".join(f"distill.search.{name}" for name in known)
         raise RecipeError(key, f"needs a strategy: {names}")
@@ -207,7 +228,7 @@ def _limits(key: str, given: object) -> Limits:
     return Limits(**found)
 
 
-def _finals(key: str, given: object) -> Finals | None:
+def _finals(key: str, given: object, sweep: Sweep) -> Finals | None:
     if given is None:
         return None
     tree = _mapping(key, given)
@@ -219,7 +240,21 @@ def _finals(key: str, given: object) -> Finals | None:
     for name in ("top", "random"):
         if getattr(finals, name) < (name == "top"):
             raise RecipeError(f"{key}.{name}", f"is too small: {getattr(finals, name)}")
+    if finals.tune < 0:
+        raise RecipeError(f"{key}.tune", f"needs at least 0 trials, got {finals.tune}")
+    if finals.tune and not (sweep.parameters and sweep.metric.name.startswith("val/")):
+        raise RecipeError(f"{key}.tune", "needs parameters, and a metric of val/ to choose by")
     return finals
+
+
+def _prefilter(key: str, given: object) -> Prefilter | None:
+    if given is None:
+        return None
+    tree = _mapping(key, given)
+    Walk(TRUSTED).arguments(key, Prefilter, tree)
+    found = Prefilter(**tree)
+    _count(f"{key}.designs", found.designs)
+    return found
 
 
 def _mapping(key: str, given: object) -> Tree:

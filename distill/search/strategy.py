@@ -8,7 +8,7 @@ others, so its design depends on no clock.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from distill.core.randomness import fold
 
@@ -84,6 +84,16 @@ class Strategy(Protocol):
         """
 
 
+@runtime_checkable
+class Breeding(Protocol):
+    """A strategy whose designs have parents."""
+
+    def parents_of(
+        self, search: Search, trial: int, attempt: int, history: Sequence[Outcome]
+    ) -> Sequence[Outcome]:
+        """What the design of :meth:`Strategy.propose` is made from; empty if drawn at random."""
+
+
 def visible(history: Sequence[Outcome], trial: int, parallel: int) -> list[Outcome] | None:
     """The outcomes that a trial may see, in order; None while one of them is not there yet.
 
@@ -125,6 +135,26 @@ def draw(
         if allowed(design):
             return design
     return None
+
+
+def parents(
+    strategy: Strategy, search: Search, trial: int, design: Design, history: Sequence[Outcome]
+) -> list[int]:
+    """The trials that a trial's design was made from; none where it was drawn at random.
+
+    Args:
+        strategy: Proposed it.
+        search: The search.
+        trial: The trial's number.
+        design: Of the trial, as :func:`draw` gave it.
+        history: What the trial may see.
+    """
+    if not isinstance(strategy, Breeding):
+        return []
+    for attempt in range(ATTEMPTS):
+        if strategy.propose(search, trial, attempt, history) == design:
+            return [one.trial for one in strategy.parents_of(search, trial, attempt, history)]
+    return []
 
 
 def random_design(search: Search, trial: int, attempt: int) -> Design:

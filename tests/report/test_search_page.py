@@ -1,5 +1,6 @@
 """The page of a search, from tables alone."""
 
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 from statistics import mean
@@ -59,6 +60,27 @@ def test_the_order_of_the_finalists_is_compared_with_that_of_the_search(tmp_path
     page = _page(tmp_path, {"by_hand": 0.0, "top1": 1.0, "top2": 2.0, "top3": 3.0})
     told = "The search's value does not order its 3 finalists: Kendall's tau -1.00."
     assert told in page.answer
+
+
+def test_the_score_of_a_proxy_is_held_against_flops(tmp_path: Path) -> None:
+    page = _page(tmp_path, {"by_hand": 0.0, "top1": 1.0})
+    assert "tau" not in page.sections[1].text
+    study = read_study(tmp_path)
+    rows = [{**row, "score": -row["trial"], "flops": row["trial"]} for row in study.rows]
+    told = "tau -1.00, FLOPs with 1.00."
+    assert search_page(replace(study, rows=rows)).sections[1].text.endswith(told)
+
+
+def test_a_finalist_that_was_too_slow_when_measured_again_is_told_and_is_not_the_best(
+    tmp_path: Path,
+) -> None:
+    row = {"design": "top1", "network": "a", "latency_ms": 2.5, "limit_ms": 2.0, "taken": False}
+    rows = [row, {**row, "design": "top2", "latency_ms": 1.5, "taken": True}]
+    write_csv(tmp_path / "remeasured.csv", rows, list(row))
+    page = _page(tmp_path, {"by_hand": 0.0, "top1": 3.0, "top2": 2.0})
+    assert page.answer[0].startswith("top2, chosen on validation images, beats")
+    told = "Top1 is left out: measured again it takes 2.5 ms, the limit is 2.0."
+    assert page.answer[1] == told
 
 
 @pytest.mark.parametrize("goal", ["maximize", "minimize"])

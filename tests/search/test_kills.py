@@ -41,6 +41,7 @@ def test_five_kills_in_each_phase_leave_the_same_bytes(tmp_path: Path, jobs: int
     shutil.copy(latency, whole)  # times are measured once: they are part of what a search follows
     _finish(path, whole, 1)
     assert table(out / "results.csv") == table(whole / "results.csv")
+    assert any(row["parent"] for row in table(out / "results.csv"))
     weights = [one.relative_to(whole) for one in whole.glob("finals/*/seed*/student.safetensors")]
     assert len(weights) == 8
     for name in (*weights, "pareto.csv", "best.yaml", "latency.csv"):

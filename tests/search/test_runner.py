@@ -102,6 +102,21 @@ def test_latencies_are_not_measured_anew_under_candidates(finished: Path) -> Non
         ),
         ({"finals": {"seeds": [1, 1]}}, "finals.seeds: needs seeds, none twice"),
         ({"finals": {"top": 2}}, "finals.seeds: Finals needs it"),
+        ({"prefilter": {"designs": 0}}, "prefilter.designs: needs a whole number of at least 1"),
+        ({"prefilter": {"proxy": "flops"}}, "prefilter.designs: Prefilter needs it"),
+        ({"prefilter": {"designs": 2, "proxy": "luck"}}, "prefilter.proxy"),
+        ({"finals": {"seeds": [1], "tune": -1}}, "finals.tune: needs at least 0 trials, got -1"),
+        (
+            {"finals": {"seeds": [1], "tune": 2}, "parameters": None},
+            "finals.tune: needs parameters, and a metric of val/",
+        ),
+        (
+            {
+                "finals": {"seeds": [1], "tune": 2},
+                "metric": {"name": "agreement", "goal": "maximize"},
+            },
+            "finals.tune: needs parameters, and a metric of val/",
+        ),
         ({"finals": {"seeds": [1], "against": "students.resnet9x"}}, "no 'resnet9x' in students"),
         ({"finals": {"seeds": [1], "against": "os.system"}}, "outside the trusted packages"),
         ({"recipe": "digits/kdd"}, "no such recipe"),

@@ -3,13 +3,14 @@ from math import prod
 
 import pytest
 
-from distill.search import Random
+from distill.search import NSGA2, Evolution, Random
 from distill.search.strategy import (
     Design,
     Outcome,
     Search,
     draw,
     mutated,
+    parents,
     random_design,
     visible,
 )
@@ -73,6 +74,33 @@ def test_a_refused_design_is_drawn_anew_until_all_are_known() -> None:
         known.add(design)
     assert len(known) == prod(SEARCH.sizes)
     assert draw(Random(), SEARCH, 6, [], lambda design: design not in known) is None
+
+
+def test_parents_are_those_of_the_attempt_that_was_not_refused() -> None:
+    search = Search(Grid((8, 8, 8)), seed=3, trials=60)
+    history = [Outcome(trial, (trial,) * 3, (float(trial),)) for trial in range(6)]
+    strategy, refused = Evolution(population=6, tournament=1), set[Design]()
+    for trial in range(6, 40):
+        design = draw(strategy, search, trial, history, lambda design: design not in refused)
+        assert design is not None
+        (parent,) = parents(strategy, search, trial, design, history)
+        assert sum(index != parent for index in design) == 1
+        refused.add(design)
+    assert parents(strategy, search, 3, random_design(search, 3, 0), history[:3]) == []
+    assert parents(Random(), search, 6, random_design(search, 6, 0), history) == []
+
+
+def test_two_parents_are_told_where_designs_are_crossed() -> None:
+    search = Search(Grid((8, 8, 8)), seed=3, trials=60)
+    known = [Outcome(0, (0, 0, 0), (0.0, 1.0)), Outcome(1, (1, 1, 1), (1.0, 0.0))]
+    strategy, mixed = NSGA2(2, crossover=1.0, mutation=0.0), 0
+    for trial in range(2, 40):
+        design = strategy.propose(search, trial, 0, known)
+        found = parents(strategy, search, trial, design, known)
+        assert len(found) == 2
+        assert set(design) <= set(found)
+        mixed += len(set(design)) == 2
+    assert mixed
 
 
 def test_a_strategy_that_insists_is_not_asked_for_ever() -> None:

@@ -36,10 +36,17 @@ class Annealing:
         current = self.current(search, history)
         if current is None:
             return random_design(search, trial, attempt)
-        return mutated(search, current, trial, attempt)
+        return mutated(search, current.design, trial, attempt)
 
-    def current(self, search: Search, history: Sequence[Outcome]) -> Design | None:
-        """The current design after these outcomes; None before ``warm`` of them have a value."""
+    def parents_of(
+        self, search: Search, trial: int, attempt: int, history: Sequence[Outcome]
+    ) -> list[Outcome]:
+        """The current outcome, if there is one."""
+        current = self.current(search, history)
+        return [] if current is None else [current]
+
+    def current(self, search: Search, history: Sequence[Outcome]) -> Outcome | None:
+        """The current outcome after these; None before ``warm`` of them have a value."""
         known = [one for one in history if one.values is not None]
         first, later = known[: self.warm], known[self.warm :]
         if len(first) < self.warm:
@@ -50,7 +57,7 @@ class Annealing:
             temperature = start * 0.01 ** (step / steps)
             if accepted(one.value - current.value, temperature, search.seed, one.trial):
                 current = one
-        return current.design
+        return current
 
 
 def accepted(gain: float, temperature: float, seed: int, trial: int) -> bool:

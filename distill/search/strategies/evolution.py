@@ -28,10 +28,18 @@ class Evolution:
         self, search: Search, trial: int, attempt: int, history: Sequence[Outcome]
     ) -> Design:
         """The design of a trial, as :class:`distill.search.strategy.Strategy` says."""
+        parents = self.parents_of(search, trial, attempt, history)
+        if not parents:
+            return random_design(search, trial, attempt)
+        return mutated(search, parents[0].design, trial, attempt)
+
+    def parents_of(
+        self, search: Search, trial: int, attempt: int, history: Sequence[Outcome]
+    ) -> list[Outcome]:
+        """The winner of the tournament; none before there is a population."""
         alive = [one for one in history if one.values is not None][-self.population :]
         if len(alive) < self.population:
-            return random_design(search, trial, attempt)
+            return []
         numbers = uniforms(self.tournament, search.seed, "tournament", trial, attempt)
         drawn = [alive[int(number * len(alive))] for number in numbers]
-        parent = max(drawn, key=lambda one: one.value)
-        return mutated(search, parent.design, trial, attempt)
+        return [max(drawn, key=lambda one: one.value)]

@@ -40,15 +40,12 @@ class NSGA2:
         self, search: Search, trial: int, attempt: int, history: Sequence[Outcome]
     ) -> Design:
         """The design of a trial, as :class:`distill.search.strategy.Strategy` says."""
-        parents = self.parents(trial // self.population, history)
-        if len(parents) < 2:
+        pair = self.parents_of(search, trial, attempt, history)
+        if not pair:
             return random_design(search, trial, attempt)
-        sizes, key = search.sizes, (search.seed, "nsga2", trial, attempt)
-        mixes, *numbers = uniforms(5 + 3 * len(sizes), *key)
-        # The better of two has the lower place, as parents are in order.
-        first, second = (
-            parents[int(min(pair) * len(parents))].design for pair in (numbers[:2], numbers[2:4])
-        )
+        first, second = (one.design for one in pair)
+        sizes = search.sizes
+        mixes, *numbers = self._numbers(search, trial, attempt)
         mutation = 1 / len(sizes) if self.mutation is None else self.mutation
         child = []
         for place, size in enumerate(sizes):
@@ -58,6 +55,20 @@ class NSGA2:
                 index = (index + 1 + int(other * (size - 1))) % size
             child.append(index)
         return tuple(child)
+
+    def parents_of(
+        self, search: Search, trial: int, attempt: int, history: Sequence[Outcome]
+    ) -> list[Outcome]:
+        """The winners of two tournaments of two; none before there are two parents."""
+        parents = self.parents(trial // self.population, history)
+        if len(parents) < 2:
+            return []
+        numbers = self._numbers(search, trial, attempt)[1:]
+        # The better of two has the lower place, as parents are in order.
+        return [parents[int(min(pair) * len(parents))] for pair in (numbers[:2], numbers[2:4])]
+
+    def _numbers(self, search: Search, trial: int, attempt: int) -> list[float]:
+        return uniforms(5 + 3 * len(search.sizes), search.seed, "nsga2", trial, attempt)
 
     def parents(self, generation: int, history: Sequence[Outcome]) -> list[Outcome]:
         """The best outcomes of the generations before one: by front, then crowding.
