@@ -1,12 +1,14 @@
 """Enumerated landscapes: what does each strategy choose after 100 evaluations?
 
 python experiments/landscapes/landscapes.py
+python experiments/landscapes/landscapes.py 3000 200 random evolution nsga2
 
 A landscape has 6 decisions of 5 values, 15,625 designs. The value of design x is
 sum_i a_i[x_i] + 0.5 sum_{i<j} b_ij[x_i, x_j], all a and b standard normal, then scaled to mean 0
 and standard deviation 1 over all designs; an evaluation adds noise of standard deviation 0.3. A
 second objective, for NSGA-II, is the cost sum_i c_i[x_i] with c standard normal, scaled likewise
-and known exactly. Writes ``results.csv`` beside itself and prints the table of the README.
+and known exactly. Writes ``results.csv`` beside itself and prints the table of the README; with
+the first landscape, their number and strategies it writes nothing, and prints the table of those.
 """
 
 import csv
@@ -15,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from scipy import stats
@@ -22,7 +25,7 @@ from scipy import stats
 from distill.core.randomness import fold
 from distill.search import NSGA2, Annealing, Bayes, Evolution, Random, Reinforcement
 from distill.search.pareto import hypervolume
-from distill.search.strategy import Design, Outcome, Search, Strategy, draw, visible
+from distill.search.strategy import Design, Outcome, Search, Space, Strategy, draw, visible
 
 HERE = Path(__file__).parent
 DECISIONS, VALUES, NOISE = 6, 5, 0.3
@@ -74,6 +77,13 @@ class Landscape:
         return float(self.values[row] + NOISE * noise), float(-self.costs[row])
 
 
+class Measured(Space, Protocol):
+    """Designs that can be measured."""
+
+    def measured(self, design: Sequence[int], trial: int) -> tuple[float, ...]:
+        """The values of a trial's design, more is better."""
+
+
 @dataclass(frozen=True)
 class Chosen:
     """What a search found.
@@ -88,18 +98,22 @@ class Chosen:
 
 
 def searched(
-    strategy: Strategy, landscape: Landscape, seed: int, trials: int, parallel: int = 1
+    strategy: Strategy, space: Measured, seed: int, trials: int, parallel: int = 1
 ) -> list[Outcome]:
     """The outcomes of a search in which no design is tried twice."""
-    search, found = Search(landscape, seed, trials), list[Outcome]()
-    tried: set[Design] = set()
+    search, found = Search(space, seed, trials), list[Outcome]()
+    tried: set[str] = set()
+
+    def new(design: Design) -> bool:
+        return space.key(design) not in tried
+
     for trial in range(trials):
         history = visible(found, trial, parallel) or []
-        design = draw(strategy, search, trial, history, lambda design: design not in tried)
+        design = draw(strategy, search, trial, history, new)
         if design is None:
             break
-        tried.add(design)
-        found.append(Outcome(trial, design, landscape.measured(design, trial)))
+        tried.add(space.key(design))
+        found.append(Outcome(trial, design, space.measured(design, trial)))
     return found
 
 
@@ -153,6 +167,11 @@ def table(found: Mapping[str, Sequence[Chosen]]) -> str:
 
 
 def main() -> None:
+    if sys.argv[1:]:
+        first, count, *names = sys.argv[1:]
+        seeds = range(int(first), int(first) + int(count))
+        print(table(run({name: STRATEGIES[name] for name in names}, seeds, TRIALS)))
+        return
     found = run(STRATEGIES, range(LANDSCAPES), TRIALS)
     with (HERE / "results.csv").open("w", newline="") as file:
         writer = csv.writer(file)
