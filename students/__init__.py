@@ -5,6 +5,7 @@ from students.attention import attention_resnet8, attention_resnet20
 from students.crnn import crnn
 from students.deformable import deform_resnet8, deform_resnet20
 from students.detector import detector
+from students.elastic_chain import elastic_chain
 from students.from_architecture import from_architecture
 from students.googlenet32 import googlenet32
 from students.headless import headless
@@ -44,6 +45,7 @@ __all__ = [
     "deform_resnet20",
     "deit32",
     "detector",
+    "elastic_chain",
     "from_architecture",
     "googlenet",
     "googlenet32",

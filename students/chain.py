@@ -62,7 +62,7 @@ class Chain(nn.Module):
     def __init__(self, architecture: Mapping[str, Any], num_classes: int, in_channels: int) -> None:
         super().__init__()
         check_sizes(num_classes, in_channels)
-        _check(architecture)
+        check_chain(architecture)
         width = architecture["stem"]
         self.stem = nn.Sequential(unit(in_channels, width, 3), nn.ReLU())
         self.stages = nn.Sequential()
@@ -86,8 +86,12 @@ def _stage(width: int, stage: Mapping[str, Any]) -> nn.Sequential:
     return layers
 
 
-def _check(architecture: Mapping[str, Any]) -> None:
-    """Require what a chain is made of; the message names the key."""
+def check_chain(architecture: Mapping[str, Any]) -> None:
+    """Require what a chain is made of; the message names the key.
+
+    Raises:
+        ValueError: If a key or a value is not of a chain.
+    """
     check_keys("architecture", architecture, {"family", "stem", "stages"}, set())
     check_positive("architecture.stem", architecture["stem"])
     stages = architecture["stages"]

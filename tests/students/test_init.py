@@ -9,7 +9,7 @@ from torch import nn
 import students
 
 OTHERS = {"timm_model", "torchvision_model", "SimKD", "crnn", "segmenter", "detector", "headless"}
-OTHERS |= {"from_architecture", "smp_model", "torchvision_segmenter"}
+OTHERS |= {"elastic_chain", "from_architecture", "smp_model", "torchvision_segmenter"}
 CIFAR = sorted(set(students.__all__) - OTHERS)
 NAMED = {"timm_model": "test_resnet", "torchvision_model": "squeezenet1_1"}
 
