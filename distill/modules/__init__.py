@@ -5,7 +5,10 @@ from distill.modules.evaluation import Evaluation, LogFigures
 from distill.modules.mean_teacher import MeanTeacher
 from distill.modules.mutual import MutualLearning
 from distill.modules.networks import Networks, Normalization
+from distill.modules.once_for_all import OnceForAll
 from distill.modules.peer_kl import PeerKL
+from distill.modules.recalibration import recalibrate
+from distill.modules.subnets import Subnets
 from distill.modules.warmup import Warmup
 from distill.wiring.term import Term
 
@@ -17,7 +20,10 @@ __all__ = [
     "MutualLearning",
     "Networks",
     "Normalization",
+    "OnceForAll",
     "PeerKL",
+    "Subnets",
     "Term",
     "Warmup",
+    "recalibrate",
 ]

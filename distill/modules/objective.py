@@ -43,6 +43,8 @@ class Objective:
         trained: Names of the networks that they train.
         watched: A key at which the gradient of each weighted term is measured on logged steps.
         moving: Whether the batch norms that losses ask for are being trained.
+        aliases: Further names that terms read outputs by, see
+            :class:`~distill.wiring.keys.Sources`.
 
     Attributes:
         wiring: What captures their inputs, from ``wire`` on.
@@ -56,9 +58,10 @@ class Objective:
         trained: Sequence[str],
         watched: str | None = None,
         moving: bool = False,
+        aliases: Mapping[str, str] | None = None,
     ) -> None:
         self.terms, self._watched = dict(terms), watched
-        self._trained, self.moving = trained, moving
+        self._trained, self.moving, self._aliases = trained, moving, dict(aliases or {})
         self._wiring: Wiring | None = None
         self._networks: dict[str, nn.Module] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
@@ -104,7 +107,8 @@ class Objective:
         task = data.task
         places = task if isinstance(task, Places) else None
         absent = dict(absent or {}) | (data.absent if isinstance(data, LoaderData) else {})
-        sources = Sources(names, task.outputs, task.sources, placeholders, absent, places)
+        given = (names, task.outputs, task.sources, placeholders, absent, places, self._aliases)
+        sources = Sources(*given)
         self._networks = found
         self._wiring = Wiring(self.terms, found, sources, self._watched)
         _check_sizes(self.terms.values(), data)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from distill.core.outputs import LOGITS
+from distill.core.outputs import LOGITS, Outputs
 from distill.core.suggest import nearest
 from distill.wiring.regions import Places
 
@@ -72,6 +72,8 @@ class Sources:
         placeholders: Names that stand for networks in a recipe, such as ``peer``; only told.
         absent: Names of networks that a recipe left out, and keys of what batches lack, with what
             to say to who reads them.
+        aliases: Further names whose outputs may be read, not their layers: those of the network
+            behind each, where they are not known otherwise.
     """
 
     networks: tuple[str, ...]
@@ -80,6 +82,7 @@ class Sources:
     placeholders: tuple[str, ...] = ()
     absent: Mapping[str, str] = field(default_factory=dict)
     places: Places | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, key: str) -> Key:
         """Read a key.
@@ -97,11 +100,12 @@ class Sources:
         if found.head in self.absent:
             raise ValueError(f"reads from the {found.head}, but {self.absent[found.head]}")
         tapped = found.head in self.networks and found.mark == "@" and found.rest
-        plain = (*self._outputs(self.networks), *self.batch, *self.made)
+        plain = (*self._outputs((*self.networks, *self.aliases)), *self.batch, *self.made)
         if not tapped and found.whole not in plain:
             names = (*self.placeholders, *self.networks)
             paths = (f"{name}@PATH" for name in names)
-            forms = (*self._outputs(names), *self.batch, *self.made, *paths)
+            outputs = self._outputs((*names, *self.aliases))
+            forms = (*outputs, *self.batch, *self.made, *paths)
             known = f"{nearest(found.whole, forms)}; known: {', '.join(forms)}"
             raise ValueError(f"unknown source {found.whole!r}{known}")
         if found.region and found.region not in self.regions:
@@ -120,6 +124,11 @@ class Sources:
     def regions(self) -> tuple[str, ...]:
         """Names of the places that rows can be read at."""
         return self.places.regions if self.places else ()
+
+    def named(self, outputs: Mapping[str, Outputs]) -> dict[str, Outputs]:
+        """What networks gave, under all names."""
+        known = {name: outputs[of] for name, of in self.aliases.items() if of in outputs}
+        return {**outputs, **known}
 
     def _outputs(self, names: tuple[str, ...]) -> list[str]:
         return [f"{name}.{output}" for name in names for output in self.outputs]

@@ -81,7 +81,7 @@ class Wiring:
             ValueError: If a key names a layer that did not run, or what the batch does not have.
         """
         found: Context = {}
-        for name, given in outputs.items():
+        for name, given in self._sources.named(outputs).items():
             found |= _by_key(name, given, self._sources)
         for name in self._taps:
             found |= self._captured(name)
