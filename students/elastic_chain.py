@@ -141,10 +141,7 @@ class ElasticChain(nn.Module):
             if kind in ("op", "stride"):
                 told = f"{name} must be one value, as all chains share its weights"
                 raise ValueError(f"{told}, got {', '.join(map(str, space.decisions[name]))}")
-        self.space = space
-        self.dimensions = {
-            name: "width" if kind == "stem" else kind for name, kind in kinds.items()
-        }
+        self.space, self.dimensions = space, kinds
         for design in _one_by_one(space):
             check_chain(space.architecture(design))
         largest = space.architecture([_last(values) for values in space.decisions.values()])

@@ -19,7 +19,6 @@ from distill.modules.optimization import Decay, Optimization, PlateauSteps
 from distill.modules.teacher import TeacherMode
 from distill.modules.teaching import Teaching
 from distill.modules.unused import allow_unused
-from distill.tasks import ImageData
 from distill.wiring.loss_modules import LossModules
 from distill.wiring.term import Term
 from distill.wiring.wiring import Context
@@ -112,21 +111,13 @@ class Distillation(pl.LightningModule):
             self._optimization.check()
         with dry(self):
             batch = dry_run_batch(data, self.device)
-            self.dry_pass(batch, data)
+            outputs = self.networks.dry_run(batch, data, unread=self.objective.unread("teacher"))
+            self.objective.dry_run(batch, outputs, self.teaching.stored)
             allow_unused(self, batch)
         self.evaluation.scored = self.networks.fitting
         if stage == "fit":
             read = self.objective.wiring.keys_of("teacher")
             self.teaching.open_cache(self.trainer, self.networks, read, data)
-
-    def dry_pass(self, batch: Batch, data: ImageData) -> None:
-        """Check networks and terms with a few samples.
-
-        Raises:
-            RecipeError: If they do not fit.
-        """
-        outputs = self.networks.dry_run(batch, data, unread=self.objective.unread("teacher"))
-        self.objective.dry_run(batch, outputs, self.teaching.stored)
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's union of eight types
         """The optimizer, and a schedule that steps before that step's checkpoint is saved."""

@@ -43,8 +43,7 @@ class Objective:
         trained: Names of the networks that they train.
         watched: A key at which the gradient of each weighted term is measured on logged steps.
         moving: Whether the batch norms that losses ask for are being trained.
-        aliases: Further names that terms read outputs by, see
-            :class:`~distill.wiring.keys.Sources`.
+        aliases: Further names of networks, by which terms may read outputs alone.
 
     Attributes:
         wiring: What captures their inputs, from ``wire`` on.
@@ -102,14 +101,12 @@ class Objective:
             if key.head not in self._trained or not key.rest or key.region:
                 forms = " or ".join(f"{n}.logits or {n}@PATH" for n in self._trained)
                 raise RecipeError("model.gradient_norms", f"needs {forms}, got {self._watched!r}")
-        found = networks.by_name
-        names = tuple(found)
-        task = data.task
+        self._networks = found = networks.by_name
+        names, task = tuple(found), data.task
         places = task if isinstance(task, Places) else None
         absent = dict(absent or {}) | (data.absent if isinstance(data, LoaderData) else {})
         given = (names, task.outputs, task.sources, placeholders, absent, places, self._aliases)
         sources = Sources(*given)
-        self._networks = found
         self._wiring = Wiring(self.terms, found, sources, self._watched)
         _check_sizes(self.terms.values(), data)
         _check_reach(self.terms.values(), self._trained)

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from distill.core.batch import Batch
 from distill.core.errors import RecipeError
 from distill.modules.distillation import Distillation
-from distill.modules.networks import Normalization
+from distill.modules.loaders import data_of
+from distill.modules.networks import Normalization, dry, dry_run_batch
 from distill.modules.objective import Objective, placed_terms, reseed_step
 from distill.modules.optimization import Decay
 from distill.modules.subnets import Dimension, Elastic, Sandwich, Subnets
 from distill.modules.teacher import TeacherMode, frozen_running_stats
-from distill.tasks import ImageData
+from distill.modules.unused import allow_unused
 from distill.wiring.keys import split_key
 from distill.wiring.loss_modules import LossModules
 from distill.wiring.term import PlacedTerm, Term
@@ -62,7 +63,7 @@ class OnceForAll(Distillation):
         cache: Where to keep what the terms read from the teacher.
 
     Raises:
-        ValueError: If the student is not elastic, or terms need the largest and it is not trained.
+        ValueError: If the student is not elastic, or terms need a largest that is not trained.
         RecipeError: In ``setup``, if the terms do not fit the largest and the smallest subnet.
     """
 
@@ -120,25 +121,12 @@ class OnceForAll(Distillation):
         """Check networks, terms and data with the largest and the smallest subnet."""
         if stage == "fit" and self._sorts:
             self.elastic.sort_channels()
+        self.elastic.choose(self.sandwich.largest)
         super().setup(stage)
-        self.elastic.choose(self.sandwich.largest)
-
-    def dry_pass(self, batch: Batch, data: ImageData) -> None:
-        """Check the largest subnet, then the smallest, which stays chosen.
-
-        Raises:
-            RecipeError: If they or the terms do not fit.
-        """
-        self.elastic.choose(self.sandwich.largest)
-        super().dry_pass(batch, data)
-        shapes = self.objective.shapes
-        self.elastic.choose(self.sandwich.smallest)
-        try:
-            super().dry_pass(batch, data)
-        except RecipeError as error:
-            taps = [f"{key} {shape}" for key, shape in shapes.items() if key.startswith("student")]
-            told = f"fits the largest subnet, with {', '.join(taps)}, and not the smallest"
-            raise RecipeError(error.key, f"{told}: {error.message}") from error
+        if stage == "fit":
+            self.elastic.choose(self.sandwich.smallest)
+            self._check_smallest()
+            self.elastic.choose(self.sandwich.largest)
 
     def training_step(self, given: Batch | Sequence[Tensor], batch_idx: int) -> Tensor:
         """All subnets of the step see the same view; the mean of their weighted sums of terms."""
@@ -162,6 +150,22 @@ class OnceForAll(Distillation):
         self.elastic.choose(self.sandwich.largest)
         means = {name: torch.stack(each).sum() / len(subnets) for name, each in found.items()}
         return self.objective.total(self, means, context)
+
+    def _check_smallest(self) -> None:
+        data, shapes = data_of(self, "fit"), self.objective.shapes
+        with dry(self):
+            batch = dry_run_batch(data, self.device)
+            try:
+                outputs = self.networks.dry_run(
+                    batch, data, unread=self.objective.unread("teacher")
+                )
+                self.objective.dry_run(batch, outputs, self.teaching.stored)
+            except RecipeError as error:
+                taps = (f"{key} {of}" for key, of in shapes.items() if key.startswith("student"))
+                told = f"fits the largest subnet, with {', '.join(taps)}, and not the smallest"
+                raise RecipeError(error.key, f"{told}: {error.message}") from error
+            allow_unused(self, batch)
+        self.objective.shapes = shapes
 
     def _pass(self, batch: Batch, architecture: Any, known: Context) -> Context:  # noqa: ANN401
         """What the terms read of the pass of a subnet."""

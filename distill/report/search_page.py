@@ -139,12 +139,12 @@ def _proxy(ranked: Sequence[Row], metric: Metric) -> str:
 
 def _figures(rows: Sequence[Row], ranked: Sequence[Row]) -> list[Figure]:
     seconds = sum(row.get("wall_s") or 0 for row in rows)
-    left = len(rows) - len(ranked)
+    left, time = len(rows) - len(ranked), f"{seconds / 60:.0f} min"
     return [
         Figure("best value", f"{ranked[0]['value']:.4g}", f"candidate {ranked[0]['trial']}"),
         Figure("its parameters", short(ranked[0]["parameters"]), f"{ranked[0]['flops']:,} FLOPs"),
         Figure("candidates", str(len(rows)), f"{left} diverged" if left else ""),
-        Figure("training time", f"{seconds / 60:.0f} min", "all candidates together"),
+        *([Figure("training time", time, "all candidates together")] if seconds else []),
     ]
 
 

@@ -1,5 +1,6 @@
-"""Architecture search: strategies that propose designs of a space, and proxies."""
+"""Architecture search: strategies that propose designs of a space, and their evaluation."""
 
+from distill.search.evaluations import Inherited, Trained
 from distill.search.strategies.annealing import Annealing
 from distill.search.strategies.bayes import Bayes
 from distill.search.strategies.evolution import Evolution
@@ -8,4 +9,14 @@ from distill.search.strategies.random import Random
 from distill.search.strategies.reinforcement import Reinforcement
 from distill.search.zero_cost import ZeroCost
 
-__all__ = ["NSGA2", "Annealing", "Bayes", "Evolution", "Random", "Reinforcement", "ZeroCost"]
+__all__ = [
+    "NSGA2",
+    "Annealing",
+    "Bayes",
+    "Evolution",
+    "Inherited",
+    "Random",
+    "Reinforcement",
+    "Trained",
+    "ZeroCost",
+]

@@ -15,6 +15,7 @@ from distill.core.errors import RecipeError
 from distill.core.suggest import nearest
 from distill.results.ranking import Row
 from distill.runs.repeatable import RepeatableRun
+from distill.search.inheritance import Heirs
 from distill.search.outcome import write_tables
 from distill.search.plan import TRIALS, Plan, design_of
 from distill.search.spec import COMPARISONS
@@ -121,10 +122,13 @@ class Recorder:
         plan: The search.
         queue: Gives the candidates.
         console: For messages.
+        inherits: Whether candidates have values alone, and no runs.
     """
 
-    def __init__(self, plan: Plan, queue: TrialQueue, console: Console) -> None:
-        self._plan, self._queue = plan, queue
+    def __init__(
+        self, plan: Plan, queue: TrialQueue, console: Console, inherits: bool = False
+    ) -> None:
+        self._plan, self._queue, self._inherits = plan, queue, inherits
         self._rows: dict[int, Row] = {}
         self._failed, total = 0, plan.file.sweep.trials
         done = len(queue.finished())
@@ -145,9 +149,10 @@ class Recorder:
             self._plan.run(trial).note_error(result.traceback or result.error)
             self._progress.ended(f"{line}  FAILED: {result.error}")
             return
-        found = self._row(trial)
+        found = self._row(trial, result.value)
         self._queue.tell(trial.number, found["value"])
-        self.rows()
+        if not self._inherits:  # they are many, and quick: their tables are written at the end
+            self.rows()
         cost = f"{found['parameters']:,} parameters"
         score = "diverged" if found["value"] is None else f"{found['value']:.4g}"
         self._progress.ended(f"{line}  {self._plan.file.sweep.metric.name} {score}  {cost}")
@@ -155,10 +160,10 @@ class Recorder:
 
     def rows(self) -> list[Row]:
         """The rows of all finished candidates, as they are written into the tables."""
-        finished = self._queue.finished()
+        values = self._queue.values()
         for trial in self._queue.trials():
-            if trial.number in finished and trial.number not in self._rows:
-                self._rows[trial.number] = self._row(trial)
+            if trial.number in values and trial.number not in self._rows:
+                self._rows[trial.number] = self._row(trial, values[trial.number])
         rows = [self._rows[number] for number in sorted(self._rows)]
         write_tables(self._plan, rows)
         return rows
@@ -180,22 +185,31 @@ class Recorder:
             told = f"all of the first {len(self._rows)} candidates diverged: {error}"
             raise RecipeError("trials", told)
 
-    def _row(self, trial: Trial) -> Row:
-        design, run = design_of(trial), self._plan.run(trial)
-        result, name = run.result(), f"{TRIALS}/{run.run_dir.name}"
-        found: Row = {"trial": trial.number, "state": "diverged", "value": None, "run_dir": name}
+    def _row(self, trial: Trial, told: Any) -> Row:  # noqa: ANN401 - what its task returned
+        design, found = design_of(trial), Row(trial=trial.number, state="diverged", value=None)
         if self._plan.file.prefilter:
             found["score"] = trial.parameters["score"]
         found["parent"] = " ".join(map(str, trial.parameters.get("parents", ())))
         found |= self._plan.space.chosen(design) | self._plan.costs(design)
+        if self._inherits:
+            known = {"state": "finished", "value": told} if told is not None else {}
+            return found | known
+        run = self._plan.run(trial)
+        result, found["run_dir"] = run.result(), f"{TRIALS}/{run.run_dir.name}"
         if result is None:
             return found
         value = _value(run, result, self._plan.file.sweep.metric.name)
         return found | {"state": "finished", "value": value, "wall_s": result["wall_s"]}
 
 
-def tasks(plan: Plan, queue: TrialQueue) -> Iterator[Task | None]:
-    """The candidates to train; None while the next one depends on one in progress."""
+def tasks(plan: Plan, queue: TrialQueue, heirs: Heirs | None = None) -> Iterator[Task | None]:
+    """The candidates to train; None while the next one depends on one in progress.
+
+    Args:
+        plan: The search.
+        queue: Gives the candidates.
+        heirs: Evaluates them instead of a training, where they inherit.
+    """
     while True:
         try:
             trial = queue.take()
@@ -204,7 +218,10 @@ def tasks(plan: Plan, queue: TrialQueue) -> Iterator[Task | None]:
             continue
         if trial is None:
             return
-        yield Task(trial, plan.run(trial).train, ())
+        if heirs is None:
+            yield Task(trial, plan.run(trial).train, ())
+        else:
+            yield Task(trial, heirs.value, (design_of(trial),))
 
 
 def _value(run: RepeatableRun, result: Row, metric: str) -> float:

@@ -107,7 +107,7 @@ class Plan:
         """
         recipe = self.changed({**(changes or {}), **self.space.parameters(design)})
         architecture = self.space.designs.architecture(self.space.network(design))
-        arguments = {"architecture": architecture, **self._heads}
+        arguments = {"architecture": architecture, **self.heads}
         return recipe.put("model.student", {"class_path": STUDENT, "init_args": arguments})
 
     def by_hand(self, recipe: Recipe) -> Recipe:
@@ -122,16 +122,16 @@ class Plan:
         trusted = (*TRUSTED, *self.trusted)
         target = resolve("finals.against.class_path", spec.get("class_path"), trusted)
         taken = inspect.signature(target).parameters
-        known = {name: value for name, value in self._heads.items() if name in taken}
+        known = {name: value for name, value in self.heads.items() if name in taken}
         arguments = {**known, **(spec.get("init_args") or {})}
         return recipe.put("model.student", {**spec, "init_args": arguments})
 
     def costs(self, design: Design) -> dict[str, float]:
         """Parameters, FLOPs and, if it matters, the predicted latency of a design."""
         network, designs = self.space.network(design), self.space.designs
-        key = designs.key(network)
+        key = self.space.network_key(design)
         if key not in self._known:
-            classes = self._heads["num_classes"]
+            classes = self.heads["num_classes"]
             found: dict[str, float] = {**designs.costs(network, classes, self.image)}
             if self.latency is not None:
                 found["latency_ms"] = self.latency.predict(self.with_design(design), self.image)
@@ -153,6 +153,7 @@ class Plan:
     def digest(self) -> str:
         """SHA-256 of what designs and their values depend on."""
         fields = [digest(self.recipe, ""), self.file.written, str(self.seed)]
+        fields += [digest(of_supernets(self), "")] if self.file.supernet else []
         fields += [self.latency.digest()] if self.latency is not None else []
         return hashlib.sha256("\n".join(fields).encode()).hexdigest()
 
@@ -181,7 +182,7 @@ class Plan:
         return extremes
 
     @cached_property
-    def _heads(self) -> Mapping[str, Any]:
+    def heads(self) -> Mapping[str, Any]:
         """What the recipe's own student knows of images and classes."""
         given = self.recipe.get("model.student.num_classes")
         if not isinstance(given, int):
@@ -200,6 +201,15 @@ def _extreme(plan: Plan, cost: str, sign: int) -> Design:
         others = [(*best[:place], index, *best[place + 1 :]) for index in range(len(values))]
         best = max(others, key=lambda one: sign * plan.costs(one)[cost])
     return best
+
+
+def of_supernets(plan: Plan) -> Recipe:
+    """What supernets are trained with, with the recipe's own student."""
+    given = plan.file.supernet
+    recipe = Recipe(recipes.load(recipes.find(given["recipe"]), list(plan.overrides)))
+    for key, value in given["overrides"].items():
+        recipe = recipe.put(key, value)
+    return recipe
 
 
 def design_of(trial: Trial) -> Design:

@@ -16,13 +16,16 @@ from distill.bench.sweep.trial_queue import JOURNAL, TrialQueue
 from distill.core.errors import RecipeError
 from distill.core.files import write_json
 from distill.core.randomness import fold
+from distill.recipes import Recipe
 from distill.recipes.stages import check_stages
 from distill.results.ranking import Row
 from distill.results.study import SEARCH
 from distill.runs.directory import lock_run_dir
 from distill.search.candidates import Proposer, Recorder, tasks
+from distill.search.evaluations import Inherited
 from distill.search.finals import run_finals
 from distill.search.folder import refuse_others
+from distill.search.inheritance import BEST, Heirs, check_inheritance, heirs_of, write_heir
 from distill.search.latency import LATENCY, LatencyTable
 from distill.search.outcome import design_in, markdown, plot, short_list, write_recipe
 from distill.search.plan import Plan
@@ -83,6 +86,9 @@ def search(
     if machine.remeasure and lexists(out / JOURNAL):
         told = "candidates of this folder follow from its table; choose another --out"
         raise RecipeError("--remeasure", told)
+    if machine.ray is not None and isinstance(plan.file.evaluation, Inherited):
+        raise RecipeError("--ray", "designs that inherit are evaluated here: leave it out")
+    check_inheritance(plan)
     extremes = plan.check()
     with _one_thread(), lock_run_dir(out, again="the same command goes on from here"):
         metric = plan.file.sweep.metric
@@ -91,8 +97,12 @@ def search(
         if machine.remeasure:
             (out / LATENCY).unlink(missing_ok=True)
         plan = with_latency(plan, extremes, console)
-        rows = _candidates(plan, extremes[0], console, machine)
-        _finish(plan, rows, console, machine.jobs, path)
+        heirs = heirs_of(plan, console)
+        rows = _candidates(plan, extremes[0], console, machine, heirs)
+        best = _finish(plan, rows, console, machine.jobs, path)
+        if heirs is not None:
+            write_heir(plan, heirs, best)
+            console.print(f"{out / BEST}: what the best design inherits", highlight=False)
     return rows
 
 
@@ -150,19 +160,21 @@ def with_latency(plan: Plan, extremes: tuple[Design, Design], console: Console) 
     return replace(plan, latency=table, _known={})
 
 
-def _candidates(plan: Plan, smallest: Design, console: Console, machine: Machine) -> list[Row]:
+def _candidates(
+    plan: Plan, smallest: Design, console: Console, machine: Machine, heirs: Heirs | None
+) -> list[Row]:
     propose, file = Proposer(plan, smallest), plan.file
-    jobs = min(machine.jobs, file.parallel)
-    if jobs < machine.jobs:
+    jobs = min(machine.jobs, file.parallel) if heirs is None else 1
+    if jobs < machine.jobs and heirs is None:
         told = f"jobs     {jobs} candidates at once, as parallel says"
         console.print(told, highlight=False)
     queue = TrialQueue(file.sweep, plan.folder, plan.seed, plan.digest(), propose)
     with closing(queue):
-        recorder = Recorder(plan, queue, console)
+        recorder = Recorder(plan, queue, console, heirs is not None)
         if machine.ray is not None:
             run_on_ray(plan, queue, recorder, machine.ray, jobs)
         else:
-            for result in run_tasks(tasks(plan, queue), jobs):
+            for result in run_tasks(tasks(plan, queue, heirs), jobs):
                 recorder.record(result)
         rows = recorder.finish()
     if len(rows) < file.sweep.trials:
@@ -171,8 +183,8 @@ def _candidates(plan: Plan, smallest: Design, console: Console, machine: Machine
     return rows
 
 
-def _finish(plan: Plan, rows: Sequence[Row], console: Console, jobs: int, path: Path) -> None:
-    """Hold the finals and write the best design's recipe."""
+def _finish(plan: Plan, rows: Sequence[Row], console: Console, jobs: int, path: Path) -> Recipe:
+    """Hold the finals and write the best design's recipe, which is returned."""
     ranked = short_list(plan, rows)
     if not ranked:
         raise RecipeError("trials", "every candidate diverged, so there is no best design")
@@ -197,3 +209,4 @@ def _finish(plan: Plan, rows: Sequence[Row], console: Console, jobs: int, path: 
     drawn = ", pareto.png" if plot(out / "pareto.png", rows) else ""
     files = f"results.csv, pareto.csv, table.md{drawn}, best.yaml"
     console.print(f"{out}: {files}", highlight=False, soft_wrap=True)
+    return best

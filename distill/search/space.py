@@ -46,10 +46,18 @@ class Joint:
         self.designs, self._names = designs, list(parameters)
         values = {name: _values(parameter) for name, parameter in parameters.items()}
         self.decisions: dict[str, Sequence[Any]] = {**designs.decisions, **values}
+        self._keys: dict[tuple[int, ...], str] = {}
 
     def key(self, design: Sequence[int]) -> str:
         """One line that two designs share if networks and parameters are equal."""
-        return self.designs.key(self.network(design)) + json.dumps(self.parameters(design))
+        return self.network_key(design) + json.dumps(self.parameters(design))
+
+    def network_key(self, design: Sequence[int]) -> str:
+        """One line that two designs share if their networks are equal."""
+        network = self.network(design)
+        if network not in self._keys:
+            self._keys[network] = self.designs.key(network)
+        return self._keys[network]
 
     def network(self, design: Sequence[int]) -> tuple[int, ...]:
         """The part of a design that its network follows from."""

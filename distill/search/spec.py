@@ -18,18 +18,21 @@ from distill.core.trust import TRUSTED
 from distill.core.walk import Walk
 from distill.recipes import read
 from distill.results.ranking import Metric
+from distill.search.evaluation_keys import check_evaluation, read_supernet
+from distill.search.evaluations import Inherited, Trained
 from distill.search.space import Joint
 from distill.search.strategy import Strategy
-from distill.search.zero_cost import Proxy
+from distill.search.zero_cost import Proxy, ZeroCost
 
 Tree = dict[str, Any]
 COSTS = ("parameters", "flops", "latency_ms")
 COMPARISONS = ("kl_to_teacher_nats", "agreement")
 _KEYS = (
     *("recipe", "overrides", "space", "parameters", "constraints", "metric", "objectives"),
-    *("strategy", "trials", "parallel", "prefilter", "finals"),
+    *("strategy", "trials", "parallel", "prefilter", "finals", "supernet", "evaluation"),
 )
 _SPACE = ("architecture", "key", "costs")
+_NO_STRATEGIES = (Trained, Inherited, ZeroCost)
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,8 @@ class SearchFile:
         finals: Who is trained anew; None: nobody.
         prefilter: What chooses among several designs for a candidate; None: there is one.
         written: The file's content as text, for its digest.
+        supernet: The ``recipe`` of supernets, with ``overrides``; empty where there are none.
+        evaluation: How a candidate gets its value.
     """
 
     sweep: Sweep
@@ -114,6 +119,8 @@ class SearchFile:
     finals: Finals | None
     prefilter: Prefilter | None
     written: str
+    supernet: Tree = field(default_factory=dict)
+    evaluation: Trained | Inherited = field(default_factory=Trained)
 
     @property
     def needs_latency(self) -> bool:
@@ -147,6 +154,7 @@ def read_search(path: Path, trusted: tuple[str, ...] = ()) -> SearchFile:
     sweep = Sweep("random", parameters, metric, trials, command, None, path.stem, None, kept)
     space = _object(f"{path}: space", tree["space"], trusted, _check_space)
     strategy = tree.get("strategy", "distill.search.Random")
+    evaluation = _evaluation(path, tree)
     return SearchFile(
         sweep=sweep,
         space=Joint(space, parameters),
@@ -157,6 +165,8 @@ def read_search(path: Path, trusted: tuple[str, ...] = ()) -> SearchFile:
         finals=_finals(f"{path}: finals", tree.get("finals"), sweep),
         prefilter=_prefilter(f"{path}: prefilter", tree.get("prefilter")),
         written=json.dumps({k: v for k, v in tree.items() if k != "finals"}, sort_keys=True),
+        supernet=read_supernet(f"{path}: supernet", tree.get("supernet")),
+        evaluation=evaluation,
     )
 
 
@@ -177,9 +187,22 @@ def _object(key: str, given: object, trusted: tuple[str, ...], check: Any) -> An
         raise RecipeError(f"{key}.init_args", short(str(error), 200)) from error
 
 
+def _evaluation(path: Path, tree: Tree) -> Trained | Inherited:
+    usual = Trained if tree.get("supernet") is None else Inherited
+    named = tree.get("evaluation", f"distill.search.{usual.__name__}")
+    found: Trained | Inherited = _object(f"{path}: evaluation", named, (), _check_evaluation)
+    check_evaluation(path, tree, found)
+    return found
+
+
+def _check_evaluation(key: str, target: Any) -> None:  # noqa: ANN401 - a class or function
+    if target not in (Trained, Inherited):
+        raise RecipeError(key, "needs distill.search.Trained or distill.search.Inherited")
+
+
 def _check_strategy(key: str, target: Any) -> None:  # noqa: ANN401 - a class or function
     offered = {name: getattr(strategies, name) for name in strategies.__all__}
-    known = {name: one for name, one in offered.items() if one is not strategies.ZeroCost}
+    known = {name: one for name, one in offered.items() if one not in _NO_STRATEGIES}
     if target not in known.values():
         names = ", ".join(f"distill.search.{name}" for name in known)
         raise RecipeError(key, f"needs a strategy: {names}")

@@ -37,7 +37,11 @@ class Chain(Space):
                 raise ValueError(f"stages.{index} needs {', '.join(sorted(LAYER))} and no others")
             values |= {f"stages.{index}.{name}": value for name, value in stage.items()}
         super().__init__(values)
-        self._stages = len(stages)
+        self._stages, self._given = len(stages), {"stem": stem, "stages": stages}
+
+    def supernet(self) -> dict[str, Any]:
+        """The network that holds those of all designs, as in a recipe but for its heads."""
+        return {"class_path": "students.elastic_chain", "init_args": dict(self._given)}
 
     def architecture(self, design: Sequence[int]) -> dict[str, Any]:
         """The mapping of a design, without what has no effect: equal networks have equal ones.

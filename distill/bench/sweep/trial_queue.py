@@ -140,6 +140,11 @@ class TrialQueue:
         trials = self._study.get_trials(deepcopy=False)
         return {trial.number for trial in trials if trial.state.is_finished()}
 
+    def values(self) -> dict[int, float | None]:
+        """What was recorded of the trials with a result, None of those that diverged."""
+        trials = self._study.get_trials(deepcopy=False)
+        return {trial.number: trial.value for trial in trials if trial.state.is_finished()}
+
     def close(self) -> None:
         """Unlock the trials that were taken here and have no result."""
         for lock in self._held.values():

@@ -1,0 +1,9 @@
+import pytest
+
+from distill.search import Inherited
+
+
+def test_batch_norms_are_measured_with_some_images() -> None:
+    assert Inherited().recalibrate == 512
+    with pytest.raises(ValueError, match=r"^recalibrate must be at least 1, got 0$"):
+        Inherited(recalibrate=0)
