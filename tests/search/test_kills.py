@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.searches import table, write
+from tests.fixtures.searches import inherited, table, write
 
 EPOCHS = {"trainer.max_epochs": 3, "trainer.check_val_every_n_epoch": 1}
 FINALS = {"top": 2, "random": 1, "seeds": [1, 2], "overrides": EPOCHS}
@@ -42,9 +42,33 @@ def test_five_kills_in_each_phase_leave_the_same_bytes(tmp_path: Path, jobs: int
     _finish(path, whole, 1)
     assert table(out / "results.csv") == table(whole / "results.csv")
     assert any(row["parent"] for row in table(out / "results.csv"))
+    assert_same_files(out, whole, "latency.csv")
+
+
+@pytest.mark.slow
+def test_five_kills_in_each_phase_of_a_search_that_inherits_leave_the_same_bytes(
+    tmp_path: Path,
+) -> None:
+    changes = inherited(trials=40, strategy=CHANGES["strategy"], finals=FINALS)
+    changes["supernet"]["overrides"]["trainer.max_epochs"] = 7
+    path, out, whole = write(tmp_path, **changes), tmp_path / "killed", tmp_path / "whole"
+    for rows in (1, 2, 3, 4, 5):
+        _kill(path, out, 1, lambda rows=rows: _lines(out / "supernet" / "metrics.csv") > rows)
+    for lines in (8, 25, 45, 65, 85):
+        _kill(path, out, 1, lambda lines=lines: _lines(out / "journal.log") > lines)
+    for run in BENCH:
+        last = out / "finals" / run / "checkpoints" / "last.ckpt"
+        _kill(path, out, 1, last.exists)
+    _finish(path, out, 2)
+    _finish(path, whole, 1)
+    assert table(out / "results.csv") == table(whole / "results.csv")
+    assert_same_files(out, whole, "best.safetensors", "supernet/student.safetensors")
+
+
+def assert_same_files(out: Path, whole: Path, *names: str) -> None:
     weights = [one.relative_to(whole) for one in whole.glob("finals/*/seed*/student.safetensors")]
     assert len(weights) == 8
-    for name in (*weights, "pareto.csv", "best.yaml", "latency.csv"):
+    for name in (*weights, "pareto.csv", "best.yaml", *names):
         assert (out / name).read_bytes() == (whole / name).read_bytes()
 
 
