@@ -1,8 +1,7 @@
 """Subnets cut out of a Once-for-All network against the same networks, each trained on its own.
 
-Six designs of experiments/digits_search/once_for_all.yaml: the largest, the smallest, and four
-that were drawn before anything was trained. On their own they have the same teacher and half the
-supernet's steps.
+Six designs of the space of digits/once_for_all: the largest, the smallest, and four that were drawn
+before anything was trained. On their own they have the same teacher and half the supernet's steps.
 """
 
 import argparse
@@ -21,11 +20,11 @@ from distill.data import Digits
 from distill.modules import recalibrate
 from distill.recipes import Recipe
 from distill.runs.repeatable import RepeatableRun, digest
-from distill.search.spec import read_search
 from distill.search.strategy import Search, random_design
+from students.spaces import Chain
 
-SEARCH = Path("experiments/digits_search/once_for_all.yaml")
 SEEDS, EPOCHS, DRAWN, IMAGES = (0, 1, 2), 80, 4, 300
+HEADS = {"num_classes": 10, "in_channels": 1}
 SHARED = {"model.cache": "auto", "data.seed": 0, "data.train_samples": IMAGES}
 IN_PLACE = {"student": "student.logits", "teacher": "largest.logits"}
 SUPERNETS: dict[str, dict[str, Any]] = {
@@ -43,14 +42,20 @@ SUPERNETS: dict[str, dict[str, Any]] = {
 Row = dict[str, Any]
 
 
-def probes() -> dict[str, dict[str, Any]]:
+def space_of(stem: list[int] | None, expand: list[int] | None) -> Chain:
+    """The recipe's space, with other values of the stem's width and of all expansions if given."""
+    given = Recipe(recipes.load(recipes.find("digits/once_for_all"))).get("model.student.init_args")
+    stages = [{**stage, **({"expand": expand} if expand else {})} for stage in given["stages"]]
+    return Chain(stem or given["stem"], stages)
+
+
+def probes(space: Chain) -> dict[str, dict[str, Any]]:
     """The architectures of the six by name."""
-    space = read_search(SEARCH).space
     sizes = [len(values) for values in space.decisions.values()]
     designs = {"largest": tuple(n - 1 for n in sizes), "smallest": (0,) * len(sizes)}
     draws = Search(space, 0, DRAWN)
     designs |= {f"drawn {n + 1}": random_design(draws, n, 0) for n in range(DRAWN)}
-    return {name: space.designs.architecture(design) for name, design in designs.items()}
+    return {name: space.architecture(design) for name, design in designs.items()}
 
 
 def trained(name: str, changes: dict[str, Any], seed: int, run_dir: Path) -> dict[str, Any]:
@@ -71,17 +76,22 @@ def accuracy(student: nn.Module, network: nn.Module, data: Digits) -> float:
     return 100 * torch.cat(right).float().mean().item()
 
 
-def of_supernet(how: str, seed: int, out: Path) -> Iterator[Row]:
+def of_supernet(how: str, space: Chain, seed: int, out: Path) -> Iterator[Row]:
     """Each subnet with the supernet's batch norms, and with its own."""
     run_dir = out / how.replace(" ", "_") / f"seed{seed}"
-    changes = {"trainer.max_epochs": EPOCHS, "trainer.check_val_every_n_epoch": EPOCHS}
+    spec = space.supernet()
+    changes = {
+        "model.student": {**spec, "init_args": {**HEADS, **spec["init_args"]}},
+        "trainer.max_epochs": EPOCHS,
+        "trainer.check_val_every_n_epoch": EPOCHS,
+    }
     trained("digits/once_for_all", {**changes, **SUPERNETS[how]}, seed, run_dir)
     student = distill.load_student(run_dir)
     elastic: Any = student.network
     data = Digits(train_samples=IMAGES, batch_size=50, seed=0)
     data.setup("fit")
     images = [_normalized(student, batch.image) for batch in data.train_dataloader()]
-    for name, architecture in probes().items():
+    for name, architecture in probes(space).items():
         elastic.choose(architecture)
         network = elastic.extract().eval()
         row = {"subnet": name, "parameters": sum(p.numel() for p in network.parameters())}
@@ -91,10 +101,10 @@ def of_supernet(how: str, seed: int, out: Path) -> Iterator[Row]:
             yield {**row, "method": method, "seed": seed, "test_top1": test}
 
 
-def alone(seed: int, out: Path) -> Iterator[Row]:
+def alone(space: Chain, seed: int, out: Path) -> Iterator[Row]:
     """Each design trained on its own, half as long."""
-    for name, architecture in probes().items():
-        heads = {"architecture": architecture, "num_classes": 10, "in_channels": 1}
+    for name, architecture in probes(space).items():
+        heads = {"architecture": architecture, **HEADS}
         changes = {
             "model.student": {"class_path": "students.from_architecture", "init_args": heads},
             "trainer.max_epochs": EPOCHS // 2,
@@ -149,12 +159,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("experiments/digits_search/subnets.csv"))
     parser.add_argument("--runs", type=Path, default=Path("runs/digits_search/subnets"))
+    parser.add_argument("--stem", type=int, nargs="+", help="widths of the stem")
+    parser.add_argument("--expand", type=int, nargs="+", help="expansions of all stages")
     given = parser.parse_args()
     torch.set_num_threads(1)
+    space = space_of(given.stem, given.expand)
     rows: list[Row] = []
     for seed in SEEDS:
-        of_supernets = (of_supernet(how, seed, given.runs) for how in SUPERNETS)
-        for row in chain(alone(seed, given.runs), *of_supernets):
+        of_supernets = (of_supernet(how, space, seed, given.runs) for how in SUPERNETS)
+        for row in chain(alone(space, seed, given.runs), *of_supernets):
             rows.append(row)
             print(row, flush=True)
     write(rows, given.out)

@@ -49,8 +49,10 @@ def test_five_kills_in_each_phase_leave_the_same_bytes(tmp_path: Path, jobs: int
 def test_five_kills_in_each_phase_of_a_search_that_inherits_leave_the_same_bytes(
     tmp_path: Path,
 ) -> None:
-    changes = inherited(trials=40, strategy=CHANGES["strategy"], finals=FINALS)
+    changes = inherited(trials=40, strategy=CHANGES["strategy"], finals=FINALS, constraints=None)
     changes["supernet"]["overrides"]["trainer.max_epochs"] = 7
+    stage = changes["space"]["init_args"]["stages"][0]
+    stage.update(kernel=[3, 5], width=[4, 6, 8])  # 48 designs
     path, out, whole = write(tmp_path, **changes), tmp_path / "killed", tmp_path / "whole"
     for rows in (1, 2, 3, 4, 5):
         _kill(path, out, 1, lambda rows=rows: _lines(out / "supernet" / "metrics.csv") > rows)
