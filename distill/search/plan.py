@@ -107,8 +107,8 @@ class Plan:
         """
         recipe = self.changed({**(changes or {}), **self.space.parameters(design)})
         architecture = self.space.designs.architecture(self.space.network(design))
-        arguments = {"architecture": architecture, **self.heads}
-        return recipe.put("model.student", {"class_path": STUDENT, "init_args": arguments})
+        student = {"class_path": STUDENT, "init_args": {"architecture": architecture, **self.heads}}
+        return recipe.put("model.student", student)
 
     def by_hand(self, recipe: Recipe) -> Recipe:
         """A recipe with the student that designs are held against, if the file names one.
@@ -188,10 +188,8 @@ class Plan:
         if not isinstance(given, int):
             told = "a search needs it: the number of classes of its designs"
             raise RecipeError("model.student.num_classes", told)
-        return {
-            "num_classes": given,
-            "in_channels": self.recipe.get("model.student.in_channels", 3),
-        }
+        channels = self.recipe.get("model.student.in_channels", 3)
+        return {"num_classes": given, "in_channels": channels}
 
 
 def _extreme(plan: Plan, cost: str, sign: int) -> Design:
