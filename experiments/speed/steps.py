@@ -36,8 +36,8 @@ from distill import recipes
 from distill.augment import RandomCrop, RandomHorizontalFlip
 from distill.core.batch import Batch
 from distill.data import Images
+from distill.runs import fit
 from distill.runs.precision import cpu_has_bf16
-from distill.runs.single import fit
 from experiments.speed import peers
 
 RECIPE = "cifar100/kd_resnet32x4_resnet8x4"

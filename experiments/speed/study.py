@@ -27,7 +27,7 @@ from distill import recipes
 from distill.cache.listing import list_caches
 from distill.cache.store import Entry, Store
 from distill.cache.teacher_cache import FOLDER
-from distill.runs.single import fit
+from distill.runs import fit
 from experiments.speed.steps import write_images
 
 METHODS = (
