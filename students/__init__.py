@@ -12,6 +12,7 @@ from students.headless import headless
 from students.inception import googlenet, inception_v3
 from students.layer_attention import layer_attention_resnet8, layer_attention_resnet20
 from students.lenet import lenet5
+from students.mixed_cells import MixedCells
 from students.mobilenet import mobilenet_v2_half
 from students.resnet import (
     resnet8,
@@ -36,6 +37,7 @@ from students.wrn import wrn_16_1, wrn_16_2, wrn_40_1, wrn_40_2
 from students.zoo import timm_model, torchvision_model
 
 __all__ = [
+    "MixedCells",
     "SimKD",
     "alexnet",
     "attention_resnet8",

@@ -40,6 +40,7 @@ BY_NAME = {"distill/core/class_paths.py"}
 # What distill names of the packages that it never imports.
 CLASS_PATHS = {
     "students.elastic_chain",
+    "students.MixedCells",
     "students.from_architecture",
     "students.timm_model",
     "teachers.timm_model",

@@ -1,5 +1,6 @@
 """LightningModules that train students, and the terms that recipes wire into them."""
 
+from distill.modules.differentiable import DifferentiableSearch
 from distill.modules.distillation import Distillation
 from distill.modules.evaluation import Evaluation, LogFigures
 from distill.modules.mean_teacher import MeanTeacher
@@ -13,6 +14,7 @@ from distill.modules.warmup import Warmup
 from distill.wiring.term import Term
 
 __all__ = [
+    "DifferentiableSearch",
     "Distillation",
     "Evaluation",
     "LogFigures",

@@ -53,7 +53,7 @@ class Optimization:
         key = "model.optimizer"
         try:
             shapes = ((1, 1), (1,))
-            made = self._made([nn.Parameter(torch.zeros(shape)) for shape in shapes])
+            made = self.made([nn.Parameter(torch.zeros(shape)) for shape in shapes])
             if isinstance(made, torch.optim.LBFGS):
                 raise ValueError("LBFGS is not for batches: it sees each several times in a step")
             if self._scheduler is not None:
@@ -62,13 +62,17 @@ class Optimization:
         except Exception as error:
             raise RecipeError(key, str(error)) from error
 
-    def configure(self, module: pl.LightningModule) -> Any:  # noqa: ANN401 - Lightning's union of eight types
+    def configure(
+        self, module: pl.LightningModule, optimizer: torch.optim.Optimizer | None = None
+    ) -> Any:  # noqa: ANN401 - Lightning's union of eight types
         """What ``configure_optimizers`` returns.
 
         Args:
             module: What is trained.
+            optimizer: None: one of all its parameters.
         """
-        optimizer = self._made([p for p in module.parameters() if p.requires_grad])
+        if optimizer is None:
+            optimizer = self.made([p for p in module.parameters() if p.requires_grad])
         if self._scheduler is None:
             return optimizer
         scheduler = self._scheduler(optimizer)
@@ -88,7 +92,8 @@ class Optimization:
             config = {"scheduler": scheduler, "interval": self._interval}
         return {"optimizer": optimizer, "lr_scheduler": config}
 
-    def _made(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+    def made(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimizer of some parameters."""
         spared = self._decay == "weights"
         return self._optimizer(_weights_and_rest(parameters) if spared else parameters)
 

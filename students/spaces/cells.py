@@ -1,9 +1,10 @@
 """The space of cells: the skeleton is fixed, a normal and a reduction cell are searched."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from students.spaces.space import Space
+from students.mixed_cells import NONE
+from students.spaces.space import Design, Space
 
 
 class Cells(Space):
@@ -36,7 +37,7 @@ class Cells(Space):
         at = sorted({index for index in reduce_at if 0 <= index < cells})
         self._kinds = [kind for kind, there in _there(cells, at).items() if there]
         self._skeleton = {"width": width, "cells": cells, "reduce_at": at}
-        self._nodes = nodes
+        self._nodes, self._ops = nodes, list(ops)
         values: dict[str, Any] = {}
         for kind in self._kinds:
             for node in range(nodes):
@@ -60,11 +61,30 @@ class Cells(Space):
                 alive = [
                     [source, op]
                     for source, op in pairs
-                    if op != "none" and (source < 2 or nodes[source - 2])
+                    if op != NONE and (source < 2 or nodes[source - 2])
                 ]
                 nodes.append(sorted(alive))
             found[kind] = nodes
         return found
+
+    def design(self, cells: Mapping[str, Sequence[Sequence[tuple[int, str]]]]) -> Design:
+        """The design of cells.
+
+        Args:
+            cells: By kind, of each node the two states that it reads, with an operation each.
+        """
+        values: dict[str, Any] = {}
+        for kind in self._kinds:
+            for node, given in enumerate(cells[kind]):
+                for side, (source, op) in enumerate(given):
+                    values[f"{kind}.{node}.input{side}"] = source
+                    values[f"{kind}.{node}.op{side}"] = op
+        return tuple(all_.index(values[name]) for name, all_ in self.decisions.items())
+
+    def supernet(self) -> dict[str, Any]:
+        """The network that mixes all designs, but for its numbers of classes and channels."""
+        arguments = {**self._skeleton, "nodes": self._nodes, "ops": self._ops}
+        return {"class_path": "students.MixedCells", "init_args": arguments}
 
 
 def _there(cells: int, reduce_at: Sequence[int]) -> dict[str, bool]:

@@ -10,6 +10,7 @@ import students
 
 OTHERS = {"timm_model", "torchvision_model", "SimKD", "crnn", "segmenter", "detector", "headless"}
 OTHERS |= {"elastic_chain", "from_architecture", "smp_model", "torchvision_segmenter"}
+OTHERS.add("MixedCells")
 CIFAR = sorted(set(students.__all__) - OTHERS)
 NAMED = {"timm_model": "test_resnet", "torchvision_model": "squeezenet1_1"}
 

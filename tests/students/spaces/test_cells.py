@@ -1,6 +1,6 @@
 import torch
 
-from students import from_architecture
+from students import MixedCells, from_architecture
 from students.spaces import Cells
 
 OPS = ["none", "skip", "pool3", "sep3", "sep5", "dil3"]
@@ -71,3 +71,19 @@ def test_costs_are_those_of_the_cells() -> None:
     parameters = (4 * 9 + 8) + (sep4 + 8) + (4 * 8 + 16) + (sep8 + 16) + (16 * 3 + 3)
     flops = 2 * (4 * 9 * 49 + sep4 * 49 + 4 * 8 * 16 + sep8 * 16 + 16 * 3)
     assert costs == {"parameters": parameters, "flops": flops}
+
+
+def test_a_design_is_that_of_its_cells() -> None:
+    nodes = [[(0, "skip"), (1, "sep3")], [(1, "dil3"), (2, "pool3")]]
+    design = SPACE.design({"normal": nodes, "reduce": nodes})
+    wanted = [[list(pair) for pair in node] for node in nodes]
+    assert SPACE.architecture(design)["normal"] == wanted == SPACE.architecture(design)["reduce"]
+
+
+def test_the_supernet_has_an_edge_from_each_state_to_each_later_node() -> None:
+    spec = SPACE.supernet()
+    assert spec["class_path"] == "students.MixedCells"
+    supernet = MixedCells(3, 1, **spec["init_args"])
+    wanted = [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2)]
+    assert supernet.edges == {"normal": wanted, "reduce": wanted}
+    assert (list(supernet.ops), supernet(IMAGE).shape) == (OPS, (2, 3))
