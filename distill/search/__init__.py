@@ -3,6 +3,7 @@
 from distill.search.evaluations import Inherited, Trained
 from distill.search.strategies.annealing import Annealing
 from distill.search.strategies.bayes import Bayes
+from distill.search.strategies.derived import Derived
 from distill.search.strategies.evolution import Evolution
 from distill.search.strategies.nsga2 import NSGA2
 from distill.search.strategies.random import Random
@@ -13,6 +14,7 @@ __all__ = [
     "NSGA2",
     "Annealing",
     "Bayes",
+    "Derived",
     "Evolution",
     "Inherited",
     "Random",

@@ -19,6 +19,7 @@ from distill.search.inheritance import Heirs
 from distill.search.outcome import write_tables
 from distill.search.plan import TRIALS, Plan, design_of
 from distill.search.spec import COMPARISONS
+from distill.search.strategies.derived import Derived
 from distill.search.strategy import Design, Outcome, Search, draw, mutated, parents, visible
 from distill.search.zero_cost import ZeroCost
 
@@ -99,7 +100,10 @@ class Proposer:
         def allowed(design: Design) -> bool:
             return self._plan.space.key(design) not in known and self._plan.fits(design)
 
-        found = draw(self._plan.file.strategy, self._search, number, seen, allowed)
+        strategy = self._plan.file.strategy
+        if isinstance(strategy, Derived):
+            return next((design for design in self._plan.derived if allowed(design)), None)
+        found = draw(strategy, self._search, number, seen, allowed)
         parent = seen[-1].design if seen else self._smallest
         attempts = range(_MUTATIONS) if found is None else ()
         near = (mutated(self._search, parent, number, attempt) for attempt in attempts)

@@ -13,18 +13,36 @@ Tree = dict[str, Any]
 _KEYS = ("recipe", "overrides")
 
 
-def check_evaluation(path: Path, tree: Mapping[str, Any], evaluation: Trained | Inherited) -> None:
+def check_class(key: str, target: Any) -> None:  # noqa: ANN401 - a class or function
+    """Check what ``evaluation`` names.
+
+    Raises:
+        RecipeError: If it is no evaluation.
+    """
+    if target not in (Trained, Inherited):
+        raise RecipeError(key, "needs distill.search.Trained or distill.search.Inherited")
+
+
+def check_evaluation(
+    path: Path, tree: Mapping[str, Any], evaluation: Trained | Inherited, derives: bool = False
+) -> None:
     """Check that an evaluation has what it needs, and nothing that it does not use.
 
     Args:
         path: The search file.
         tree: Its content.
         evaluation: What it names.
+        derives: Whether its strategy derives designs from supernets.
 
     Raises:
         RecipeError: Naming the key that is wrong.
     """
     inherits, given = isinstance(evaluation, Inherited), tree.get("supernet")
+    if derives and inherits:
+        told = "is for strategies that propose designs; what is derived is trained"
+        raise RecipeError(f"{path}: evaluation", told)
+    if derives:
+        return
     if inherits and given is None:
         told = "is missing: designs inherit their weights from it, such as {recipe: NAME}"
         raise RecipeError(f"{path}: supernet", told)

@@ -51,6 +51,7 @@ class Plan:
         seed: Of the search.
         trusted: Further packages whose classes the recipe may name.
         latency: The table that latencies are predicted from, once it is measured.
+        derived: The designs of supernets, once they are trained.
     """
 
     file: SearchFile
@@ -59,6 +60,7 @@ class Plan:
     seed: int = 0
     trusted: tuple[str, ...] = ()
     latency: LatencyTable | None = None
+    derived: tuple[Design, ...] = ()
     _known: dict[str, dict[str, float]] = field(default_factory=dict, compare=False)
     _recipes: dict[tuple[str, ...], Recipe] = field(default_factory=dict, compare=False)
 
@@ -145,9 +147,8 @@ class Plan:
     def run(self, trial: Trial) -> RepeatableRun:
         """Make the run of a trial."""
         recipe = self.with_design(design_of(trial))
-        key = digest(recipe, "")
+        key, run_dir = digest(recipe, ""), self.out / f"trial{trial.number:03d}"
         recipe = logged_to_group(recipe, self.file.sweep, trial)
-        run_dir = self.out / f"trial{trial.number:03d}"
         return PinnedRun(recipe, run_dir, self.file.sweep.command.recipe, key, self.trusted)
 
     def digest(self) -> str:

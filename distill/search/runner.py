@@ -22,6 +22,7 @@ from distill.results.ranking import Row
 from distill.results.study import SEARCH
 from distill.runs.directory import lock_run_dir
 from distill.search.candidates import Proposer, Recorder, tasks
+from distill.search.derivation import check_supernets, with_supernets
 from distill.search.evaluations import Inherited
 from distill.search.finals import run_finals
 from distill.search.folder import refuse_others
@@ -97,6 +98,7 @@ def search(
         if machine.remeasure:
             (out / LATENCY).unlink(missing_ok=True)
         plan = with_latency(plan, extremes, console)
+        plan = with_supernets(plan, console, machine.jobs)
         heirs = heirs_of(plan, console)
         rows = _candidates(plan, extremes[0], console, machine, heirs)
         best = _finish(plan, rows, console, machine.jobs, path)
@@ -133,6 +135,7 @@ def make_plan(
             raise RecipeError(key, told)
     plan = Plan(file, out, tuple(overrides), seed, tuple(trusted))
     check_stages(plan.recipe, plan.trusted)
+    check_supernets(plan)
     return plan
 
 

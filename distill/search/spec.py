@@ -18,10 +18,12 @@ from distill.core.trust import TRUSTED
 from distill.core.walk import Walk
 from distill.recipes import read
 from distill.results.ranking import Metric
-from distill.search.evaluation_keys import check_evaluation, read_supernet
+from distill.search.evaluation_keys import check_class, check_evaluation, read_supernet
 from distill.search.evaluations import Inherited, Trained
 from distill.search.space import Joint
+from distill.search.strategies.derived import Derived
 from distill.search.strategy import Strategy
+from distill.search.supernet_keys import read_seeds
 from distill.search.zero_cost import Proxy, ZeroCost
 
 Tree = dict[str, Any]
@@ -29,7 +31,7 @@ COSTS = ("parameters", "flops", "latency_ms")
 COMPARISONS = ("kl_to_teacher_nats", "agreement")
 _KEYS = (
     *("recipe", "overrides", "space", "parameters", "constraints", "metric", "objectives"),
-    *("strategy", "trials", "parallel", "prefilter", "finals", "supernet", "evaluation"),
+    *("strategy", "trials", "parallel", "prefilter", "finals", "supernet", "seeds", "evaluation"),
 )
 _SPACE = ("architecture", "key", "costs")
 _NO_STRATEGIES = (Trained, Inherited, ZeroCost)
@@ -108,19 +110,21 @@ class SearchFile:
         written: The file's content as text, for its digest.
         supernet: The ``recipe`` of supernets, with ``overrides``; empty where there are none.
         evaluation: How a candidate gets its value.
+        seeds: Of supernets that designs are derived from, one each.
     """
 
     sweep: Sweep
     space: Joint
     limits: Limits
     objectives: dict[str, str]
-    strategy: Strategy
+    strategy: Strategy | Derived
     parallel: int
     finals: Finals | None
     prefilter: Prefilter | None
     written: str
     supernet: Tree = field(default_factory=dict)
     evaluation: Trained | Inherited = field(default_factory=Trained)
+    seeds: list[int] = field(default_factory=list)
 
     @property
     def needs_latency(self) -> bool:
@@ -138,6 +142,9 @@ def read_search(path: Path, trusted: tuple[str, ...] = ()) -> SearchFile:
     for key in tree:
         if key not in _KEYS:
             raise RecipeError(f"{path}: {short(str(key))}", f"is not known{nearest(key, _KEYS)}")
+    strategy = tree.get("strategy", "distill.search.Random")
+    proposes = _object(f"{path}: strategy", strategy, (), _check_strategy)
+    tree |= read_seeds(path, tree, isinstance(proposes, Derived))
     for key in ("recipe", "space", "metric", "trials"):
         if key not in tree:
             raise RecipeError(f"{path}: {key}", "is missing")
@@ -153,20 +160,20 @@ def read_search(path: Path, trusted: tuple[str, ...] = ()) -> SearchFile:
     kept = json.dumps(given or {}, default=str)
     sweep = Sweep("random", parameters, metric, trials, command, None, path.stem, None, kept)
     space = _object(f"{path}: space", tree["space"], trusted, _check_space)
-    strategy = tree.get("strategy", "distill.search.Random")
-    evaluation = _evaluation(path, tree)
+    evaluation = _evaluation(path, tree, proposes)
     return SearchFile(
         sweep=sweep,
         space=Joint(space, parameters),
         limits=_limits(f"{path}: constraints", tree.get("constraints")),
         objectives=_objectives(f"{path}: objectives", tree.get("objectives"), metric),
-        strategy=_object(f"{path}: strategy", strategy, (), _check_strategy),
+        strategy=proposes,
         parallel=_count(f"{path}: parallel", tree.get("parallel", 1)),
         finals=_finals(f"{path}: finals", tree.get("finals"), sweep),
         prefilter=_prefilter(f"{path}: prefilter", tree.get("prefilter")),
         written=json.dumps({k: v for k, v in tree.items() if k != "finals"}, sort_keys=True),
         supernet=read_supernet(f"{path}: supernet", tree.get("supernet")),
         evaluation=evaluation,
+        seeds=tree.get("seeds", []),
     )
 
 
@@ -187,17 +194,13 @@ def _object(key: str, given: object, trusted: tuple[str, ...], check: Any) -> An
         raise RecipeError(f"{key}.init_args", short(str(error), 200)) from error
 
 
-def _evaluation(path: Path, tree: Tree) -> Trained | Inherited:
-    usual = Trained if tree.get("supernet") is None else Inherited
+def _evaluation(path: Path, tree: Tree, proposes: object) -> Trained | Inherited:
+    derives = isinstance(proposes, Derived)
+    usual = Trained if derives or tree.get("supernet") is None else Inherited
     named = tree.get("evaluation", f"distill.search.{usual.__name__}")
-    found: Trained | Inherited = _object(f"{path}: evaluation", named, (), _check_evaluation)
-    check_evaluation(path, tree, found)
+    found: Trained | Inherited = _object(f"{path}: evaluation", named, (), check_class)
+    check_evaluation(path, tree, found, derives)
     return found
-
-
-def _check_evaluation(key: str, target: Any) -> None:  # noqa: ANN401 - a class or function
-    if target not in (Trained, Inherited):
-        raise RecipeError(key, "needs distill.search.Trained or distill.search.Inherited")
 
 
 def _check_strategy(key: str, target: Any) -> None:  # noqa: ANN401 - a class or function

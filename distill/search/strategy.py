@@ -85,7 +85,7 @@ class Strategy(Protocol):
 
 
 @runtime_checkable
-class Breeding(Protocol):
+class Breeding(Strategy, Protocol):
     """A strategy whose designs have parents."""
 
     def parents_of(
@@ -138,7 +138,7 @@ def draw(
 
 
 def parents(
-    strategy: Strategy, search: Search, trial: int, design: Design, history: Sequence[Outcome]
+    strategy: object, search: Search, trial: int, design: Design, history: Sequence[Outcome]
 ) -> list[int]:
     """The trials that a trial's design was made from; none where it was drawn at random.
 

@@ -33,6 +33,10 @@ def test_designs_inherit_where_there_is_a_supernet_and_are_trained_elsewhere(
         ({"evaluation": TRAINED}, "evaluation: is distill.search.Trained, which has no use for"),
         ({"evaluation": "torch.nn.ReLU"}, "evaluation.class_path: needs distill.search.Trained or"),
         ({"strategy": "distill.search.Inherited"}, "strategy.class_path: needs a strategy: "),
+        (
+            {"strategy": "distill.search.Derived", "trials": None},
+            "evaluation: is for strategies that propose designs; what is derived is trained",
+        ),
         ({"parameters": SPEC["parameters"]}, "parameters: would each need a supernet of their own"),
         (
             {"metric": {"name": "agreement", "goal": "maximize"}},
