@@ -1,6 +1,7 @@
 """Architecture search by gradients: Liu et al., DARTS, ICLR 2019, arXiv 1806.09055.
 
-Paths drawn one at a time are those of GDAS (Dong and Yang, CVPR 2019, arXiv 1910.04465), the skip
+Paths drawn one at a time are those of GDAS (Dong and Yang, CVPR 2019, arXiv 1910.04465), epochs
+without steps of the alphas those of PC-DARTS (Xu et al., ICLR 2020, arXiv 1907.05737), and the skip
 that fades out is that of DARTS- (Chu et al., ICLR 2021, arXiv 2009.01027).
 """
 
@@ -55,6 +56,7 @@ class DifferentiableSearch(Distillation):
             ``cost_weight * max(0, E[cost] / limit - 1)``, where E[cost] is the mean cost of designs
             that are drawn from the mixture.
         cost_weight: At least 0.
+        warm_epochs: Epochs at the start in which the alphas rest, as in PC-DARTS.
         auxiliary_skip: Whether edges add their input, less each epoch and in the last not at all.
         temperature: Of ``gumbel``, in the first and in the last epoch.
         optimizer: Makes that of the weights, see ``Distillation``, as for what is not named here.
@@ -62,8 +64,6 @@ class DifferentiableSearch(Distillation):
             rate 3e-4, betas 0.5 and 0.999, and weight decay 1e-3.
         scheduler: Makes the schedule of the weights' rate; None keeps it.
         normalization: By ``student`` or ``teacher``, where it is not their own or the data's.
-        decay: What the weights' decay acts on: ``all``, or ``weights``.
-        cache: Where to keep what the terms read from the teacher.
 
     Raises:
         ValueError: If the student is no supernet, or an argument is out of range.
@@ -80,6 +80,7 @@ class DifferentiableSearch(Distillation):
         order: Literal[1, 2] = 1,
         limits: dict[Literal["parameters", "flops"], float] | None = None,
         cost_weight: float = 1.0,
+        warm_epochs: int = 0,
         auxiliary_skip: bool = False,
         temperature: tuple[float, float] = (5.0, 0.5),
         optimizer: OptimizerCallable | None = None,
@@ -98,7 +99,7 @@ class DifferentiableSearch(Distillation):
         _check(student, relaxation, order)
         self._relaxation = Relaxation(relaxation, temperature, auxiliary_skip)
         self.cost = CostTerm(limits or {}, cost_weight)
-        self._order, self._turn = order, WEIGHTS
+        self._order, self._warm, self._turn = order, warm_epochs, WEIGHTS
         self._architecture_optimizer = architecture_optimizer or _authors
 
     @property
@@ -128,7 +129,7 @@ class DifferentiableSearch(Distillation):
         optimizer_closure: Callable[[], Any] | None = None,
     ) -> None:
         """A step of the alphas, then one of the weights; the closure runs :meth:`training_step`."""
-        for self._turn in (ARCHITECTURE, WEIGHTS):
+        for self._turn in (ARCHITECTURE, WEIGHTS)[self.current_epoch < self._warm :]:
             optimizer.optimizer.take_turn(self._turn)
             optimizer.step(closure=optimizer_closure)
         self.teaching.after_step(self.student, self.global_step)

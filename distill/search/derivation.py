@@ -1,6 +1,6 @@
 """The supernets of a gradient search: checked, trained once per seed, and read for designs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -119,26 +119,42 @@ def derived_design(plan: Plan, run: RepeatableRun, strategy: Derived) -> Design:
     """
     session, module = _opened(plan, run.recipe)
     load_weights(module.student, run.run_dir / WEIGHTS)
-    supernet = module.supernet
-    if strategy.by == "magnitude":
-        pairs = supernet.alphas.items()
-        strengths = {kind: choice(alphas.detach(), supernet.ops).log() for kind, alphas in pairs}
-    else:
-        session.set_up_data()
-        module.networks.set_up(session.data)
-        module.eval()
-        strengths = perturbed(module, _images(session, strategy.images))
-    known = supernet.costs(plan.image)
-    costs = []
-    for name, most in _limits(plan).items():
-        fixed, of_ops = known[name]
-        costs.append((fixed, {kind: each.tolist() for kind, each in of_ops.items()}, most))
-    values = {kind: each.tolist() for kind, each in strengths.items()}
-    cells = derive(values, supernet.edges, supernet.ops, costs)
+    cells = derived_cells(session, module, strategy, _limits(plan))
     if cells is None:
         told = f"no operations of the supernet in {run.run_dir} are within them"
         raise RecipeError("constraints", told)
     return cast(Mixes, plan.space.designs).design(cells)
+
+
+def derived_cells(
+    session: Session, module: DifferentiableSearch, strategy: Derived, limits: Mapping[str, float]
+) -> Nodes | None:
+    """What a trained supernet says, by kind, of each node what it reads, with an operation each.
+
+    Args:
+        session: Its recipe, opened.
+        module: The session's module, with the supernet's weights.
+        strategy: Says what is strong.
+        limits: By cost the most that a design may have.
+
+    Returns:
+        None if no operations of the strongest edges are within the limits.
+    """
+    supernet = module.supernet
+    session.set_up_data()
+    if strategy.by == "magnitude":
+        pairs = supernet.alphas.items()
+        strengths = {kind: choice(alphas.detach(), supernet.ops).log() for kind, alphas in pairs}
+    else:
+        module.networks.set_up(session.data)
+        module.eval()
+        strengths = perturbed(module, _images(session, strategy.images))
+    known, costs = supernet.costs(tuple(session.data.example(1).image.shape[1:])), []
+    for name, most in limits.items():
+        fixed, of_ops = known[name]
+        costs.append((fixed, {kind: each.tolist() for kind, each in of_ops.items()}, most))
+    values = {kind: each.tolist() for kind, each in strengths.items()}
+    return derive(values, supernet.edges, supernet.ops, costs)
 
 
 def _images(session: Session, most: int) -> Iterator[Batch]:

@@ -236,6 +236,18 @@ def test_the_auxiliary_skip_fades_out() -> None:
     assert seen == [1.0, 0.5, 0.0]
 
 
+def test_alphas_rest_in_warm_epochs() -> None:
+    module, moved = search(warm_epochs=2, limits={"flops": 10000.0}), list[bool]()
+    start = supernet().alphas["normal"]
+
+    class Watch(pl.Callback):
+        def on_train_epoch_end(self, *_: object) -> None:
+            moved.append(not torch.equal(module.supernet.alphas["normal"], start))
+
+    fitted(module, max_epochs=3, callbacks=[Watch()])
+    assert moved == [False, False, True]
+
+
 def test_one_path_is_trained_at_a_time() -> None:
     module = search(relaxation="gumbel")
     before = tensors(module.student)
