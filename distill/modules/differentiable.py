@@ -129,8 +129,9 @@ class DifferentiableSearch(Distillation):
         optimizer_closure: Callable[[], Any] | None = None,
     ) -> None:
         """A step of the alphas, then one of the weights; the closure runs :meth:`training_step`."""
-        for self._turn in (ARCHITECTURE, WEIGHTS)[self.current_epoch < self._warm :]:
-            optimizer.optimizer.take_turn(self._turn)
+        for turn in (ARCHITECTURE, WEIGHTS)[self.current_epoch < self._warm :]:
+            self._turn = turn
+            optimizer.optimizer.take_turn(turn)
             optimizer.step(closure=optimizer_closure)
         self.teaching.after_step(self.student, self.global_step)
 
