@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from experiments.digits_cells.cells import EDGES, OPS, EdgeNet
 from torch import nn
 
 from distill.modules.supernet import Supernet
 from distill.search.spec import read_search
+from experiments.digits_cells.cells import EDGES, OPS, EdgeNet
 from experiments.gradient_cells.gradient import (
     CASES,
     CHOICES,

@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from experiments.digits_cells.cells import EDGES, EdgeCells
-from experiments.digits_cells.table import read
 from rich.console import Console
 
 from distill import recipes
@@ -30,6 +28,8 @@ from distill.runs.fit import fit
 from distill.runs.session import Session, quiet_lightning
 from distill.search import Derived
 from distill.search.derivation import derived_cells
+from experiments.digits_cells.cells import EDGES, EdgeCells
+from experiments.digits_cells.table import read
 
 TABLE = Path(__file__).parent / "results.csv"
 SUPERNET = "experiments.gradient_cells.mixed_edges.MixedEdges"

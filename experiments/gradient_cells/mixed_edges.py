@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
-from experiments.digits_cells.cells import EDGES, OPS, EdgeCell, EdgeNet
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from experiments.digits_cells.cells import EDGES, OPS, EdgeCell, EdgeNet
 
 KIND = "normal"
 
