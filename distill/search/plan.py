@@ -205,10 +205,8 @@ def _extreme(plan: Plan, cost: str, sign: int) -> Design:
 def of_supernets(plan: Plan) -> Recipe:
     """What supernets are trained with, with the recipe's own student."""
     given = plan.file.supernet
-    recipe = Recipe(recipes.load(recipes.find(given["recipe"]), list(plan.overrides)))
-    for key, value in given["overrides"].items():
-        recipe = recipe.put(key, value)
-    return recipe
+    own = (f"{key}={json.dumps(value)}" for key, value in given["overrides"].items())
+    return Recipe(recipes.load(recipes.find(given["recipe"]), [*own, *plan.overrides]))
 
 
 def design_of(trial: Trial) -> Design:
