@@ -15,6 +15,7 @@ from distill.core.errors import RecipeError
 from distill.core.suggest import nearest
 from distill.results.ranking import Row
 from distill.runs.repeatable import RepeatableRun
+from distill.search.evaluations import Inherited
 from distill.search.inheritance import Heirs
 from distill.search.outcome import write_tables
 from distill.search.plan import TRIALS, Plan, design_of
@@ -126,13 +127,11 @@ class Recorder:
         plan: The search.
         queue: Gives the candidates.
         console: For messages.
-        inherits: Whether candidates have values alone, and no runs.
     """
 
-    def __init__(
-        self, plan: Plan, queue: TrialQueue, console: Console, inherits: bool = False
-    ) -> None:
-        self._plan, self._queue, self._inherits = plan, queue, inherits
+    def __init__(self, plan: Plan, queue: TrialQueue, console: Console) -> None:
+        self._plan, self._queue = plan, queue
+        self._inherits = isinstance(plan.file.evaluation, Inherited)  # values alone, and no runs
         self._rows: dict[int, Row] = {}
         self._failed, total = 0, plan.file.sweep.trials
         done = len(queue.finished())

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 from rich.console import Console
 
@@ -15,24 +15,20 @@ from distill.modules.supernet import choice
 from distill.recipes import Recipe
 from distill.recipes.stages import check_stages, last_stage
 from distill.runs.directory import WEIGHTS, load_weights
-from distill.runs.repeatable import RepeatableRun, digest
+from distill.runs.repeatable import RepeatableRun
 from distill.runs.session import Session, quiet_lightning
 from distill.search.perturbation import perturbed
-from distill.search.plan import PinnedRun, Plan, of_supernets
+from distill.search.plan import HasSupernet, Plan, of_supernets, supernet_run, with_supernet
 from distill.search.strategies.derived import Derived, Nodes, derive
 from distill.search.strategy import Design
 
-SUPERNET = "supernet"
 _LIMITED = ("parameters", "flops")
 _SIZE = "a gradient search without a cost term takes whatever is largest"
 
 
 @runtime_checkable
-class Mixes(Protocol):
+class Mixes(HasSupernet, Protocol):
     """A space whose designs one network mixes."""
-
-    def supernet(self) -> dict[str, Any]:
-        """The network as in a recipe, but for its numbers of classes and channels."""
 
     def design(self, cells: Nodes) -> Design:
         """The design of cells, by kind, of each node what it reads, with an operation each."""
@@ -76,7 +72,7 @@ def with_supernets(plan: Plan, console: Console, jobs: int) -> Plan:
     strategy = plan.file.strategy
     if not isinstance(strategy, Derived):
         return plan
-    runs = {seed: supernet_run(plan, seed) for seed in plan.file.seeds}
+    runs = {seed: run_of(plan, seed) for seed in plan.file.seeds}
     failed = []
     for result in run_tasks([Task(seed, run.train, ()) for seed, run in runs.items()], jobs):
         said = f"FAILED: {result.error}" if result.error else "trained"
@@ -96,19 +92,13 @@ def supernet_recipe(plan: Plan, seed: int) -> Recipe:
         plan: The search.
         seed: Of the run.
     """
-    spec, recipe = cast(Mixes, plan.space.designs).supernet(), of_supernets(plan)
-    student = {**spec, "init_args": {**spec.get("init_args", {}), **plan.heads}}
-    changes = {"model.student": student, "model.limits": _limits(plan), "seed_everything": seed}
-    for key, value in changes.items():
-        recipe = recipe.put(key, value)
-    return recipe
+    recipe = with_supernet(plan, cast(Mixes, plan.space.designs))
+    return recipe.put("model.limits", _limits(plan)).put("seed_everything", seed)
 
 
-def supernet_run(plan: Plan, seed: int) -> RepeatableRun:
-    """The run of a supernet."""
-    recipe, run_dir = supernet_recipe(plan, seed), plan.folder / SUPERNET / f"seed{seed}"
-    name = str(plan.file.supernet["recipe"])
-    return PinnedRun(recipe, run_dir, name, digest(recipe, ""), plan.trusted)
+def run_of(plan: Plan, seed: int) -> RepeatableRun:
+    """The run of a seed's supernet."""
+    return supernet_run(plan, supernet_recipe(plan, seed), f"seed{seed}")
 
 
 def derived_design(plan: Plan, run: RepeatableRun, strategy: Derived) -> Design:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -18,20 +18,11 @@ from distill.recipes import Recipe
 from distill.recipes.stages import check_stages, last_stage
 from distill.runs.directory import WEIGHTS, load_weights
 from distill.runs.initial_student import opened
-from distill.runs.repeatable import digest
 from distill.runs.session import Session, quiet_lightning
 from distill.search.evaluations import Inherited
-from distill.search.plan import PinnedRun, Plan, of_supernets
+from distill.search.plan import HasSupernet, Plan, supernet_run, with_supernet
 
-SUPERNET, BEST = "supernet", "best.safetensors"
-
-
-@runtime_checkable
-class HasSupernet(Protocol):
-    """A space with a network that holds those of all its designs."""
-
-    def supernet(self) -> dict[str, Any]:
-        """The network as in a recipe, but for its numbers of classes and channels."""
+BEST = "best.safetensors"
 
 
 class Heirs:
@@ -130,9 +121,7 @@ def supernet_recipe(plan: Plan) -> Recipe:
     if not isinstance(designs, HasSupernet):
         told = f"{type(designs).__name__} has no supernet, as Chain has"
         raise RecipeError("space", told)
-    spec = designs.supernet()
-    student = {**spec, "init_args": {**spec["init_args"], **plan.heads}}
-    return of_supernets(plan).put("model.student", student)
+    return with_supernet(plan, designs)
 
 
 def check_inheritance(plan: Plan) -> None:
@@ -159,14 +148,13 @@ def heirs_of(plan: Plan, console: Console) -> Heirs | None:
     """
     if not isinstance(plan.file.evaluation, Inherited):
         return None
-    recipe, run_dir = supernet_recipe(plan), plan.folder / SUPERNET
-    name = str(plan.file.supernet["recipe"])
-    run = PinnedRun(recipe, run_dir, name, digest(recipe, ""), plan.trusted)
+    recipe = supernet_recipe(plan)
+    run = supernet_run(plan, recipe)
     done = run.result() is not None
-    console.print(f"supernet {'trained before' if done else f'is trained in {run_dir}'}")
+    console.print(f"supernet {'trained before' if done else f'is trained in {run.run_dir}'}")
     run.train()
     heirs = Heirs(plan, recipe, plan.file.evaluation.recalibrate)
-    heirs.load(run_dir)
+    heirs.load(run.run_dir)
     return heirs
 
 

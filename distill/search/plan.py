@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -29,6 +29,7 @@ from distill.search.strategy import Design
 
 STUDENT = "students.from_architecture"
 TRIALS = "trials"
+SUPERNET = "supernet"
 
 
 class PinnedRun(RepeatableRun):
@@ -207,6 +208,34 @@ def of_supernets(plan: Plan) -> Recipe:
     given = plan.file.supernet
     own = (f"{key}={json.dumps(value)}" for key, value in given["overrides"].items())
     return Recipe(recipes.load(recipes.find(given["recipe"]), [*own, *plan.overrides]))
+
+
+@runtime_checkable
+class HasSupernet(Protocol):
+    """A space with a network that holds, or mixes, those of all its designs."""
+
+    def supernet(self) -> dict[str, Any]:
+        """The network as in a recipe, but for its numbers of classes and channels."""
+
+
+def with_supernet(plan: Plan, designs: HasSupernet) -> Recipe:
+    """What supernets are trained with, with the space's own network."""
+    spec = designs.supernet()
+    student = {**spec, "init_args": {**spec.get("init_args", {}), **plan.heads}}
+    return of_supernets(plan).put("model.student", student)
+
+
+def supernet_run(plan: Plan, recipe: Recipe, place: str = "") -> RepeatableRun:
+    """The run of a supernet, which trains once.
+
+    Args:
+        plan: The search.
+        recipe: What it is trained with.
+        place: Where below ``supernet/`` it is.
+    """
+    name = str(plan.file.supernet["recipe"])
+    run_dir = plan.folder / SUPERNET / place
+    return PinnedRun(recipe, run_dir, name, digest(recipe, ""), plan.trusted)
 
 
 def design_of(trial: Trial) -> Design:

@@ -173,7 +173,7 @@ def _candidates(
         console.print(told, highlight=False)
     queue = TrialQueue(file.sweep, plan.folder, plan.seed, plan.digest(), propose)
     with closing(queue):
-        recorder = Recorder(plan, queue, console, heirs is not None)
+        recorder = Recorder(plan, queue, console)
         if machine.ray is not None:
             run_on_ray(plan, queue, recorder, machine.ray, jobs)
         else:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from distill import recipes
 from distill.core.errors import RecipeError
 from distill.search.candidates import Proposer
-from distill.search.derivation import derived_design, supernet_run, with_supernets
+from distill.search.derivation import derived_design, run_of, with_supernets
 from distill.search.plan import Plan
 from distill.search.runner import make_plan, search
 from distill.search.strategies.derived import Derived
@@ -91,7 +91,7 @@ def test_supernets_are_runs_of_their_seeds_under_the_limits_of_the_search(traine
 
 
 def test_perturbed_supernets_have_designs_within_the_limit_too(trained: Plan) -> None:
-    run = supernet_run(trained, 0)
+    run = run_of(trained, 0)
     design = derived_design(trained, run, Derived("perturbation"))
     assert trained.fits(design)
     assert design == derived_design(trained, run, Derived("perturbation"))
