@@ -147,7 +147,7 @@ class MixedCells(nn.Module):
             given = [given[1], (width * len(sources), halvings)]
         self.fc = nn.Linear(given[1][0], num_classes)
         self._mixture: Mixture | None = None
-        _neither_scale_nor_shift(self)
+        without_affine(self)
 
     @contextmanager
     def mixed(self, mixture: Mixture) -> Iterator[None]:
@@ -211,7 +211,8 @@ def _sources(nodes: int | Sources) -> Sources:
     return nodes
 
 
-def _neither_scale_nor_shift(network: nn.Module) -> None:
+def without_affine(network: nn.Module) -> None:
+    """Take scale and shift from batch norms: they would rescale what the mixture weighs."""
     for norm in network.modules():
         if isinstance(norm, nn.BatchNorm2d):
             norm.affine = False

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from experiments.digits_cells.cells import EDGES, OPS, EdgeCell, EdgeNet
+from students.mixed_cells import without_affine
 
 KIND = "normal"
 
@@ -60,11 +61,7 @@ class MixedEdges(nn.Module):
         self.body = EdgeNet(dict.fromkeys(EDGES, "none"), *self._arguments)
         self.body.first, self.body.second = (MixedEdgeCell(width, self.ops) for _ in range(2))
         self._mixture: Mapping[str, Tensor] | None = None
-        for norm in self.modules():
-            if isinstance(norm, nn.BatchNorm2d):
-                norm.affine = False
-                norm.register_parameter("weight", None)
-                norm.register_parameter("bias", None)
+        without_affine(self)
 
     @contextmanager
     def mixed(self, mixture: Mapping[str, Tensor]) -> Iterator[None]:
