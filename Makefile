@@ -1,6 +1,8 @@
 # Each target makes .venv with plain pip if it is not there yet.
 PYTHON ?= python3.11
 BIN := .venv/bin
+# Tests start many processes: the code is compiled once, not by each.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test coverage test-slow lint docs clean
 

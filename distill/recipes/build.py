@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,9 @@ def _seed_generators(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+@cache
 def _parser() -> LightningArgumentParser:
+    """The parser; it keeps nothing of what it has read, so that one serves the whole process."""
     parser = LightningArgumentParser(exit_on_error=False)
     parser.add_argument("--seed_everything", type=int, default=0)
     parser.add_lightning_class_args(pl.LightningModule, "model", subclass_mode=True)

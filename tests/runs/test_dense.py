@@ -79,9 +79,8 @@ def test_every_recipe_passes_the_dry_pass(
     assert_taps_are_found(built)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param("scenes/segment_all", marks=pytest.mark.slow), "scenes/detect_all"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["scenes/segment_all", "scenes/detect_all"])
 def test_training_from_the_cache_is_live_training(
     name: str, teacher_of: dict[str, str], tmp_path: Path
 ) -> None:

@@ -209,7 +209,7 @@ def test_callbacks_that_no_run_could_go_on_with_are_refused_by_name(tmp_path: Pa
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("every", [2, 3])
+@pytest.mark.parametrize("every", [2, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("damage", ["gone", "flipped", "truncated", "empty", "without a sidecar"])
 def test_any_valid_checkpoint_is_gone_on_from(every: int, damage: str, tmp_path: Path) -> None:
     """Validation is not in every epoch, so ``best.ckpt`` is older than ``last.ckpt``."""

@@ -183,17 +183,23 @@ MOMENTS = {
 }
 
 
-SIGNALS = [
-    "SIGTERM",
-    "SIGINT",
-    # Handled by the same lines as SIGTERM.
-    pytest.param("SIGUSR1", marks=pytest.mark.slow),
-    pytest.param("SIGHUP", marks=pytest.mark.slow),
+# All signals are handled by the same lines.
+FAST = {*(f"SIGTERM-{told}" for told in MOMENTS), "SIGINT-in a step"}
+EACH = [
+    pytest.param(
+        name,
+        moment,
+        id=f"{name}-{told}",
+        marks=[]
+        if name == "SIGTERM" or (name, told) == ("SIGINT", "in a step")
+        else pytest.mark.slow,
+    )
+    for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1")
+    for told, moment in MOMENTS.items()
 ]
 
 
-@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS.keys())
-@pytest.mark.parametrize("name", SIGNALS)
+@pytest.mark.parametrize(("name", "moment"), EACH)
 def test_a_signal_saves_a_checkpoint_and_the_run_resumes_bitwise(
     name: str, moment: tuple[int, bool], tmp_path: Path
 ) -> None:

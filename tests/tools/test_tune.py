@@ -74,7 +74,12 @@ def test_it_suggests_the_largest_batch_that_fits_and_a_rate_that_was_tried() -> 
 
 
 @pytest.mark.parametrize(
-    ("samples", "largest"), [pytest.param(255, 32, marks=pytest.mark.slow), (128, 32), (127, 16)]
+    ("samples", "largest"),
+    [
+        pytest.param(255, 32, marks=pytest.mark.slow),
+        pytest.param(128, 32, marks=pytest.mark.slow),
+        (127, 16),
+    ],
 )
 def test_without_an_end_of_memory_a_quarter_of_the_images_is_the_limit(
     samples: int, largest: int
