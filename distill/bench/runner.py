@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -21,6 +21,7 @@ from distill.results.scores import scores_of
 from distill.runs.directory import lock_run_dir
 from distill.runs.repeatable import RepeatableRun, digest, is_signed, refuse_others
 from distill.runs.result import Result
+from distill.runs.table_precision import TablePrecision
 
 _TABLES = ("results.csv", "table.md", "plot.png")
 
@@ -72,8 +73,10 @@ def bench(
         teacher = _teacher(spec, out, overrides, trusted)
         cells = _cells(spec, out, overrides, trusted, teacher)
         _refuse_other_tables(out, [*([teacher] if teacher else []), *(cell.run for cell in cells)])
+        precisions = TablePrecision(out, trusted, console)
         if teacher is not None:
-            _train_teacher(teacher, console)
+            _train_teacher(precisions.of(teacher), console)
+        cells = [replace(cell, run=precisions.of(cell.run)) for cell in cells]
         rows, failed = _run_cells(cells, out, console, jobs)
         if rows:
             _report(out, rows, Path(spec.baseline).stem, console)

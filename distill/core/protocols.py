@@ -44,6 +44,14 @@ class Scores(Protocol):
 
 
 @runtime_checkable
+class LaysOut(Protocol):
+    """Networks whose layout can be chosen before they are trained."""
+
+    def lay_out(self, channels_last: bool) -> None:
+        """Keep images and weights in this layout."""
+
+
+@runtime_checkable
 class RunModule(Protocol):
     """A LightningModule that a run can train, test and report on.
 

@@ -42,7 +42,7 @@ class Distillation(pl.LightningModule):
             and SSLD's authors do, with its running statistics left alone.
         normalization: By ``student`` or ``teacher``, where it is not the network's own
             ``input_normalization`` (of pretrained models and finished runs) or else the data's.
-        channels_last: Keep images and the weights of both networks in channels-last layout.
+        channels_last: Keep images and weights so; None: if ``precision: auto`` finds it faster.
         decay: What weight decay acts on: ``all``, or ``weights``, which spares norms and biases.
         gradient_norms: ``student.logits`` or ``student@PATH``: where the L2 norm of each weighted
             term's gradient is logged, ``train/gradient/<name>``; a backward pass per term each.
@@ -65,7 +65,7 @@ class Distillation(pl.LightningModule):
         scheduler_interval: Literal["epoch", "step"] = "epoch",
         teacher_mode: TeacherMode = "eval",
         normalization: dict[Literal["student", "teacher"], Normalization] | None = None,
-        channels_last: bool = False,
+        channels_last: bool | None = None,
         decay: Decay = "all",
         gradient_norms: str | None = None,
         cache: str | None = None,

@@ -34,7 +34,7 @@ class MeanTeacher(Distillation):
         scheduler_interval: Whether the schedule counts epochs or steps.
         teacher_mode: ``eval``, or ``batch_statistics``.
         normalization: Of the student, where it should not be its own or else the data's.
-        channels_last: Keep images and the weights of both networks in channels-last layout.
+        channels_last: Keep images and weights so; None: if ``precision: auto`` finds it faster.
         decay: Which parameters the optimizer's weight decay acts on: ``all``, or ``weights``.
         gradient_norms: A place of the student where each term's gradient is measured.
         compile: Compile the training passes of both networks.
@@ -54,7 +54,7 @@ class MeanTeacher(Distillation):
         scheduler_interval: Literal["epoch", "step"] = "epoch",
         teacher_mode: TeacherMode = "eval",
         normalization: Normalization | None = None,
-        channels_last: bool = False,
+        channels_last: bool | None = None,
         decay: Decay = "all",
         gradient_norms: str | None = None,
         compile: bool = False,

@@ -64,7 +64,7 @@ class MutualLearning(pl.LightningModule):
         scheduler: Makes the learning-rate schedule from the optimizer; None keeps the rate.
         scheduler_interval: Whether the schedule counts epochs or steps.
         normalization: By peer, where it is not the network's own or else the data's.
-        channels_last: Keep images and all weights in channels-last layout.
+        channels_last: Keep images and weights so; None: if ``precision: auto`` finds it faster.
         decay: What weight decay acts on: ``all``, or ``weights``, which spares norms and biases.
         trained_parts: By peer, the dotted paths of its modules that are trained; the rest of it
             stays as it is, in evaluation mode. An empty list makes the peer a frozen teacher.
@@ -89,7 +89,7 @@ class MutualLearning(pl.LightningModule):
         scheduler: LRSchedulerCallable | None = None,
         scheduler_interval: Literal["epoch", "step"] = "epoch",
         normalization: dict[str, Normalization] | None = None,
-        channels_last: bool = False,
+        channels_last: bool | None = None,
         decay: Decay = "all",
         trained_parts: dict[str, list[str]] | None = None,
         gradient_norms: str | None = None,

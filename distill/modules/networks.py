@@ -83,7 +83,8 @@ class Networks:
     Args:
         networks: By name, themselves or what holds them.
         normalization: By name, where it is not the network's own or else the data's.
-        channels_last: Keep images and weights in channels-last layout.
+        channels_last: Keep images and weights in channels-last layout; None as False, until
+            ``lay_out`` says otherwise.
         compile: Compile training passes with ``torch.compile``.
 
     Attributes:
@@ -94,15 +95,19 @@ class Networks:
         self,
         networks: Mapping[str, nn.Module | Holder],
         normalization: Mapping[Any, Normalization] | None = None,
-        channels_last: bool = False,
+        channels_last: bool | None = None,
         compile: bool = False,
     ) -> None:
         self._held = dict(networks)
         self.normalization: dict[str, Normalization] = dict(normalization or {})
-        self._format = torch.channels_last if channels_last else torch.contiguous_format
         self._compile = compile
         self._compiled: dict[str, Callable[[Tensor], Outputs]] = {}
         self.fitting = list(networks)
+        self.lay_out(bool(channels_last))
+
+    def lay_out(self, channels_last: bool) -> None:
+        """Keep images and weights in channels-last layout, or contiguous."""
+        self._format = torch.channels_last if channels_last else torch.contiguous_format
         for network in self.by_name.values():
             network.to(memory_format=self._format)
 

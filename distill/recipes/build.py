@@ -23,7 +23,8 @@ from distill.core.trust import trusting
 from distill.recipes.check import Node, blame, check
 from distill.recipes.defaults import leave_out_objects
 from distill.recipes.files import Tree, parse
-from distill.recipes.recipe import Recipe
+from distill.recipes.recipe import PRECISION, Recipe
+from distill.recipes.settings import MEASURED, named_precision
 
 _OF_TORCH = (torch.device, torch.dtype)
 
@@ -61,8 +62,11 @@ def build(recipe: Recipe | Tree, run_dir: str, trusted: Sequence[str] = ()) -> B
     Raises:
         RecipeError: With the dotted key of whatever is wrong.
     """
-    tree = with_folders(Recipe.of(recipe), run_dir).tree
+    given = with_folders(Recipe.of(recipe), run_dir)
+    tree = given.tree
     nodes = check(tree, trusted)
+    if given.measures:
+        tree = {**tree, "trainer": named_precision(tree["trainer"])}
     parser = _parser()
     try:
         config = parser.parse_object(deepcopy(tree))
@@ -77,6 +81,8 @@ def build(recipe: Recipe | Tree, run_dir: str, trusted: Sequence[str] = ()) -> B
         raise RecipeError(*_told(nodes, error, cause)) from error
     leave_out_objects(config, tree)
     plain = Recipe(_plain(parser, config))
+    if given.measures:
+        plain = plain.put(PRECISION, MEASURED)
     return Built(built.model, built.data, dict(vars(built.trainer)), plain, nodes)
 
 

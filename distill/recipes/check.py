@@ -17,7 +17,7 @@ from distill.core.errors import RecipeError
 from distill.core.suggest import nearest
 from distill.core.trust import TRUSTED
 from distill.core.walk import Node, Walk
-from distill.recipes.settings import check_settings, check_terms, check_workers
+from distill.recipes.settings import check_settings, check_terms, check_workers, named_precision
 
 __all__ = ["LARGEST_SEED", "Node", "blame", "check", "check_arguments", "culprit"]
 
@@ -50,7 +50,7 @@ def check(tree: Mapping[str, Any], trusted: Sequence[str] = ()) -> list[Node]:
         if not isinstance(tree.get(section), Mapping):
             raise RecipeError(section, "is missing")
         walk.visit(section, tree[section], kind)
-    trainer = tree.get("trainer") or {}
+    trainer = named_precision(tree.get("trainer") or {})
     walk.arguments("trainer", pl.Trainer, trainer, complete=False)
     check_settings(trainer)
     if "trainer" in tree:  # a network alone is built without terms

@@ -8,8 +8,10 @@ from typing import Any
 
 from distill.core.errors import RecipeError
 from distill.recipes.files import Tree, find, load, override, put
+from distill.recipes.settings import MEASURED
 
 STAGES = "stages"
+PRECISION = "trainer.precision"
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,11 @@ class Recipe:
     def seed(self) -> int:
         """What weights, order, views and dropout follow from."""
         return int(self.tree.get("seed_everything") or 0)
+
+    @property
+    def measures(self) -> bool:
+        """Whether its precision is measured before it is trained."""
+        return bool(self.get(PRECISION) == MEASURED)
 
     @property
     def staged(self) -> bool:

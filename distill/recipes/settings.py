@@ -35,6 +35,14 @@ _SHARES = (
     "val_check_interval",
 )
 _ENDS = ("max_epochs", "max_steps", "max_time")
+MEASURED = "auto"
+"""In place of a precision: the faster one is measured before training."""
+
+
+def named_precision(trainer: Any) -> Any:  # noqa: ANN401 - checked by whoever calls
+    """The section ``trainer`` as Lightning takes it, with a precision in place of ``auto``."""
+    measured = isinstance(trainer, Mapping) and trainer.get("precision") == MEASURED
+    return {**trainer, "precision": None} if measured else trainer
 
 
 def check_settings(trainer: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from distill.core.rank import first_process
 from distill.core.trust import trusting
 from distill.recipes import Recipe, Tree
 from distill.runs.result import Result
+from distill.runs.settle import as_begun, launched
 from distill.runs.single import fit_single
 from distill.runs.staged import fit_stages
 
@@ -44,6 +45,8 @@ def fit(
         Interrupted: After a signal; a checkpoint was saved.
     """
     recipe = Recipe.of(recipe)
+    if resume or launched():
+        recipe = as_begun(recipe, run_dir)
     console = console or Console(quiet=not first_process())
     train = fit_stages if recipe.staged else fit_single
     with trusting(trusted):

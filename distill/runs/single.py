@@ -28,6 +28,7 @@ from distill.runs.progress_bar import EpochBar, bars
 from distill.runs.rehearsal import rehearse
 from distill.runs.result import Result, print_summary, write_result
 from distill.runs.session import Session, data_errors, listed, quiet_lightning
+from distill.runs.settle import settle
 from distill.runs.signals import StopOnSignal
 from distill.runs.strategy import unused_parameters
 from distill.runs.wandb.config import WandbConfig
@@ -53,6 +54,7 @@ def fit_single(
             session = Session(begun, run_dir, trusted, console)
             refuse_inexact(listed(session.settings["callbacks"]))
             session.set_up_data()
+            settle(session, console)
         if checkpoint is not None and begun != recipe:
             take_weights(session, checkpoint)
         rehearse(session)

@@ -13,6 +13,7 @@ from distill.recipes.stages import in_stage, stages
 from distill.runs.pruned_widths import refuse_unknown_widths
 from distill.runs.rehearsal import rehearse
 from distill.runs.session import Session, quiet_lightning
+from distill.runs.settle import place_of, settle
 from distill.runs.staged_weights import loss_state
 
 _Shapes = dict[str, tuple[int, ...]]
@@ -37,14 +38,19 @@ def validate_stages(
     """
     saved: dict[str, tuple[str, _Shapes]] = {}
     every = stages(recipe)
-    for stage, own in every.items():
+    for stage in every:
+        own = stages(recipe)[stage]
         with quiet_lightning(), in_stage(recipe, stage):
             refuse_unknown_widths(next(iter(every.values())), own)
             session = Session(own.put("trainer.logger", False), run_dir, trusted, console)
             used = session.settings["precision"]
-            if own.get("trainer.precision") is not None and used != own.get("trainer.precision"):
+            named = own.get("trainer.precision") is not None and not own.measures
+            if named and used != own.get("trainer.precision"):
                 recipe = recipe.put(f"stages.{stage}.trainer.precision", used)
             session.set_up_data()
+            place = place_of(recipe, stage)
+            for key, value in settle(session, console).items():
+                recipe = recipe.put(place + key, value)
             rehearse(session)
             for term, shapes in _shapes(session).items():
                 if term in saved and saved[term][1] != shapes:

@@ -22,6 +22,7 @@ from distill.recipes.stages import check_stages, last_stage
 from distill.runs.repeatable import RepeatableRun, digest
 from distill.runs.result import Result
 from distill.runs.session import Session
+from distill.runs.table_precision import TablePrecision
 from distill.search.latency import LatencyTable
 from distill.search.space import Joint
 from distill.search.spec import SearchFile
@@ -47,12 +48,13 @@ class Plan:
 
     Attributes:
         file: The file's content.
-        folder: Of its tables; trials are in a folder of it.
+        folder: Of its tables and trials.
         overrides: ``dotted.key=value`` each, for every run.
         seed: Of the search.
         trusted: Further packages whose classes the recipe may name.
         latency: The table that latencies are predicted from, once it is measured.
         derived: The designs of supernets, once they are trained.
+        precisions: What was measured for its students; None while nothing is trained.
     """
 
     file: SearchFile
@@ -62,6 +64,7 @@ class Plan:
     trusted: tuple[str, ...] = ()
     latency: LatencyTable | None = None
     derived: tuple[Design, ...] = ()
+    precisions: TablePrecision | None = None
     _known: dict[str, dict[str, float]] = field(default_factory=dict, compare=False)
     _recipes: dict[tuple[str, ...], Recipe] = field(default_factory=dict, compare=False)
 
@@ -102,12 +105,7 @@ class Plan:
         return self._recipes[written]
 
     def with_design(self, design: Design, changes: Mapping[str, Any] | None = None) -> Recipe:
-        """The recipe with a design as its student, and with its parameters.
-
-        Args:
-            design: The design.
-            changes: What else is changed, by dotted key.
-        """
+        """The recipe with a design as its student, its parameters and other changes."""
         recipe = self.changed({**(changes or {}), **self.space.parameters(design)})
         architecture = self.space.designs.architecture(self.space.network(design))
         student = {"class_path": STUDENT, "init_args": {"architecture": architecture, **self.heads}}
@@ -150,7 +148,9 @@ class Plan:
         recipe = self.with_design(design_of(trial))
         key, run_dir = digest(recipe, ""), self.out / f"trial{trial.number:03d}"
         recipe = logged_to_group(recipe, self.file.sweep, trial)
-        return PinnedRun(recipe, run_dir, self.file.sweep.command.recipe, key, self.trusted)
+        run_dir, name = self.out / f"trial{trial.number:03d}", self.file.sweep.command.recipe
+        run = PinnedRun(recipe, run_dir, name, key, self.trusted)
+        return self.precisions.of(run, like=self.recipe) if self.precisions else run
 
     def digest(self) -> str:
         """SHA-256 of what designs and their values depend on."""
@@ -235,7 +235,8 @@ def supernet_run(plan: Plan, recipe: Recipe, place: str = "") -> RepeatableRun:
     """
     name = str(plan.file.supernet["recipe"])
     run_dir = plan.folder / SUPERNET / place
-    return PinnedRun(recipe, run_dir, name, digest(recipe, ""), plan.trusted)
+    run = PinnedRun(recipe, run_dir, name, digest(recipe, ""), plan.trusted)
+    return plan.precisions.of(run) if plan.precisions else run
 
 
 def design_of(trial: Trial) -> Design:

@@ -21,6 +21,7 @@ from distill.recipes.stages import check_stages
 from distill.results.ranking import Row
 from distill.results.study import SEARCH
 from distill.runs.directory import lock_run_dir
+from distill.runs.table_precision import TablePrecision
 from distill.search.candidates import Proposer, Recorder, tasks
 from distill.search.derivation import check_supernets, with_supernets
 from distill.search.evaluations import Inherited
@@ -98,6 +99,7 @@ def search(
         if machine.remeasure:
             (out / LATENCY).unlink(missing_ok=True)
         plan = with_latency(plan, extremes, console)
+        plan = replace(plan, precisions=TablePrecision(out, trusted, console))
         plan = with_supernets(plan, console, machine.jobs)
         heirs = heirs_of(plan, console)
         rows = _candidates(plan, extremes[0], console, machine, heirs)

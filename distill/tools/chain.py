@@ -16,6 +16,7 @@ from distill.recipes import Recipe, Tree
 from distill.results.scores import scores_of
 from distill.runs.repeatable import RepeatableRun, check_owner, digest
 from distill.runs.result import Result
+from distill.runs.table_precision import TablePrecision
 from distill.wiring.keys import split_key
 
 _FROM_RUN = "teachers.from_run"
@@ -55,11 +56,13 @@ def chain(
         check_owner(run_dir / f"generation{number}")
     results: list[Result] = []
     before = ""
+    precisions = TablePrecision(run_dir, trusted, console)
     for number in range(generations + 1):
         own = _generation(recipe, number, run_dir)
         before = digest(own, before)
         folder = run_dir / f"generation{number}"
-        results.append(RepeatableRun(own, folder, name, before, tuple(trusted)).train())
+        run = RepeatableRun(own, folder, name, before, tuple(trusted))
+        results.append(precisions.of(run).train())
         scores = scores_of(results[-1], "student")
         told = "  ".join(f"{s} {scores[s]['last']:.2f} %" for s in scores if scores[s])
         console.print(f"generation {number}  {told}  {folder}", highlight=False, soft_wrap=True)

@@ -15,6 +15,7 @@ from distill.modules import Distillation
 from distill.recipes import Recipe, Tree
 from distill.runs.progress_bar import EpochBar
 from distill.runs.session import Session, quiet_lightning
+from distill.runs.settle import settle
 
 _CACHED = "teachers.Cached"
 
@@ -49,6 +50,7 @@ def fill(
             needed = "needs a datamodule of distill.data"
             raise RecipeError("data", f"{needed}, got {type(data).__name__}")
         session.set_up_data()
+        settle(session, console)
         epochs = _epochs(session, data)
         console.print(f"views    {epochs} epochs of {len(data.train_dataloader())} batches")
         shown = session.settings["enable_progress_bar"] is not False and console.is_terminal

@@ -16,6 +16,7 @@ from distill.data.keyed import KeyedData
 from distill.recipes import Recipe, Tree
 from distill.runs.checkpoint_io import SafeCheckpointIO
 from distill.runs.session import Session, quiet_lightning
+from distill.runs.settle import settle
 
 _LARGEST_BATCH = 8192
 _SKIPPED = 10
@@ -76,6 +77,7 @@ def _fresh(recipe: Recipe, folder: Path, trusted: Sequence[str]) -> Session:
         recipe = recipe.put("model.cache", str(folder / "cache.sqlite"))
     session = Session(recipe, folder, trusted)
     session.set_up_data()
+    settle(session)
     return session
 
 

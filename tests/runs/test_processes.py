@@ -11,17 +11,45 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning import Callback
 from safetensors.torch import load_file
+from torch import nn
 
 from distill import runs
 from distill.cache.listing import list_caches
 from tests.fixtures.hosts import IP, two_hosts
+from tests.fixtures.networks import plain
 from tests.fixtures.runs import QUIET
 
 ROOT = Path(__file__).parents[2]
 TERMS = {"student": "student.logits", "teacher": "teacher.logits"}
 NETWORK = {"class_path": "tests.fixtures.networks.plain"}
+
+
+class Partial(nn.Module):
+    """A student that is slow in bf16 in the first process, and in float32 in the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = plain()
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        if torch.is_autocast_enabled("cpu") == (os.environ.get("LOCAL_RANK", "0") == "0"):
+            time.sleep(0.02)
+        logits: torch.Tensor = self.body(image)
+        return logits
+
+
+class NotePrecision(Callback):
+    """Writes down what each process computes in."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        (self._folder / str(trainer.global_rank)).write_text(trainer.precision)
 
 
 def recipe(batch_size: int, cache: Path | None, **trainer: Any) -> dict[str, Any]:
@@ -55,13 +83,13 @@ def losses(run_dir: Path) -> list[list[float]]:
     ]
 
 
-def start(run_dir: Path, tree: dict[str, Any]) -> subprocess.Popen[str]:
+def start(run_dir: Path, tree: dict[str, Any], *launcher: str) -> subprocess.Popen[str]:
     """A run from the command line, in a process group of its own."""
     file = run_dir.with_suffix(".json")
     file.write_text(json.dumps(tree))
-    command = [sys.executable, "-m", "distill", "fit", str(file), "--run_dir", str(run_dir)]
+    command = [*launcher, "-m", "distill", "fit", str(file), "--run_dir", str(run_dir)]
     return subprocess.Popen(
-        [*command, "--trust", "tests"],
+        [sys.executable, *command, "--trust", "tests"],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -218,3 +246,22 @@ def _on(name: str, hosts: dict[str, str], file: Path, run_dir: Path) -> subproce
         env=os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "cable"},
         start_new_session=True,
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "launcher",
+    [(), ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")],
+    ids=["by Lightning", "by torchrun"],
+)
+def test_the_first_process_chooses_the_precision_for_all(
+    launcher: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Each would choose another one."""
+    note = {"class_path": f"{__name__}.NotePrecision", "init_args": {"folder": str(tmp_path)}}
+    trainer = {"devices": 2, "strategy": "ddp", "precision": "auto", "callbacks": [note]}
+    tree = recipe(16, None, **trainer)
+    tree["model"]["init_args"]["student"] = f"{__name__}.Partial"
+    code, told = finish(start(tmp_path / "run", tree, *launcher))
+    assert code == 0, told
+    assert [(tmp_path / rank).read_text() for rank in "01"] == ["32-true"] * 2

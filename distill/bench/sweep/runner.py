@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock
@@ -21,6 +22,7 @@ from distill.core.errors import RecipeError
 from distill.core.files import write_csv, write_json
 from distill.recipes.stages import check_stages
 from distill.results.ranking import Row, best_first
+from distill.runs.table_precision import TablePrecision
 
 _MEANS = {
     "grid": "every combination",
@@ -69,6 +71,7 @@ def sweep(
         metric = {"metric": plan.sweep.metric.name, "goal": plan.sweep.metric.goal}
         with FileLock(out / "locks" / "tables"):
             write_json(out / "sweep.json", metric)
+        plan = replace(plan, precisions=TablePrecision(out, trusted, console))
         recorder = TrialRecorder(plan, queue, console)
         if ray is not None:
             run_on_ray(plan, queue, recorder, ray, jobs)

@@ -19,6 +19,7 @@ from distill.recipes import Recipe
 from distill.results.ranking import Metric, Row
 from distill.results.scores import scores_of
 from distill.runs.repeatable import RepeatableRun, digest
+from distill.runs.table_precision import TablePrecision
 
 _WANDB = "WandbLogger"
 
@@ -33,6 +34,7 @@ class Plan:
         overrides: ``dotted.key=value`` each, for every trial, before its parameters.
         seed: Of the search.
         trusted: Further packages whose classes the recipe may name.
+        precisions: What was measured for its students; None while nothing is trained.
     """
 
     sweep: Sweep
@@ -40,6 +42,7 @@ class Plan:
     overrides: tuple[str, ...]
     seed: int
     trusted: tuple[str, ...] = ()
+    precisions: TablePrecision | None = None
 
     def digest(self) -> str:
         """SHA-256 of what its trials depend on; not of their number, which may grow later."""
@@ -63,7 +66,8 @@ class Plan:
         recipe = Recipe(recipes.load(path, [*command.overrides, *self.overrides, *varied]))
         key = digest(recipe, "")
         recipe = _stopped_early(logged_to_group(recipe, self.sweep, trial), self.sweep, run_dir)
-        return RepeatableRun(recipe, run_dir, command.recipe, key, self.trusted)
+        run = RepeatableRun(recipe, run_dir, command.recipe, key, self.trusted)
+        return self.precisions.of(run) if self.precisions else run
 
 
 def logged_to_group(recipe: Recipe, sweep: Sweep, trial: Trial) -> Recipe:
