@@ -1,5 +1,6 @@
 """LightningModules that train students, and the terms that recipes wire into them."""
 
+from distill.modules.blockwise import Block, Blockwise
 from distill.modules.differentiable import DifferentiableSearch
 from distill.modules.distillation import Distillation
 from distill.modules.evaluation import Evaluation, LogFigures
@@ -14,6 +15,8 @@ from distill.modules.warmup import Warmup
 from distill.wiring.term import Term
 
 __all__ = [
+    "Block",
+    "Blockwise",
     "DifferentiableSearch",
     "Distillation",
     "Evaluation",
