@@ -95,6 +95,7 @@ def test_a_run_takes_the_fastest_writes_it_down_and_tells(
     assert "device   cpu, bf16-mixed" in lines
 
 
+@pytest.mark.slow
 def test_a_run_is_bitwise_the_one_that_names_what_was_chosen(
     finished: tuple[dict[str, Any], Path, list[str]], tmp_path: Path
 ) -> None:
@@ -153,6 +154,7 @@ def test_a_student_that_fails_is_told_by_its_run(tmp_path: Path) -> None:
     assert told.getvalue() == "trial    32-true: the student could not be tried\n"
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_what_it_settled_on(
     finished: tuple[dict[str, Any], Path, list[str]], tmp_path: Path, clock: list[list[Way]]
 ) -> None:
@@ -176,6 +178,7 @@ def test_a_process_that_the_first_one_started_does_as_that_wrote(
     assert (begun.get("trainer.precision"), begun.get(LAYOUT)) == ("bf16-mixed", True)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stages_only")
 def test_the_first_stage_that_asks_decides_for_all(tmp_path: Path, clock: list[list[Way]]) -> None:
     tree = recipe(tmp_path, stages={"a": {}, "b": {"trainer.precision": "32-true"}, "c": {}})
@@ -188,6 +191,7 @@ def test_the_first_stage_that_asks_decides_for_all(tmp_path: Path, clock: list[l
     assert settling.as_begun(Recipe(tree), tmp_path) == found
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stages_only", "clock")
 def test_a_stage_may_ask_alone(tmp_path: Path) -> None:
     named = {"a": {}, "b": {"trainer.precision": "auto"}}

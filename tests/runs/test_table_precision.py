@@ -56,6 +56,7 @@ def test_a_student_is_tried_once_for_all_seeds_and_methods(
     assert len(clock) == 2
 
 
+@pytest.mark.slow
 def test_what_was_found_is_kept_in_the_folder(
     tmp_path: Path, recipe: Recipe, clock: list[list[Way]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,6 +83,7 @@ def test_what_cannot_be_tried_is_left_to_its_run(tmp_path: Path, recipe: Recipe)
     assert not (tmp_path / FILE).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("clock")
 def test_stages_are_settled_where_they_ask(tmp_path: Path, recipe: Recipe) -> None:
     stages = {"a": {}, "b": {"trainer.precision": "auto"}}
@@ -92,6 +94,7 @@ def test_stages_are_settled_where_they_ask(tmp_path: Path, recipe: Recipe) -> No
     assert found.tree["stages"] == {"a": {}, "b": own}
 
 
+@pytest.mark.slow
 def test_all_designs_of_a_search_compute_like_its_own_student(
     tmp_path: Path, recipe: Recipe, clock: list[list[Way]]
 ) -> None:
@@ -130,6 +133,7 @@ def test_a_bench_hands_one_choice_to_all_its_runs(
     assert len(clock) == 1
 
 
+@pytest.mark.slow
 def test_a_sweep_tries_each_student_when_its_first_trial_is_due(
     tmp_path: Path, recipe: Recipe, clock: list[list[Way]]
 ) -> None:
