@@ -127,7 +127,7 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
     built = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
-    assert (
-        'id="distill.losses.response.kd.KDLoss"'
-        in (tmp_path / "reference" / "distill.losses" / "index.html").read_text()
-    )
+    page = (tmp_path / "reference" / "distill.losses" / "index.html").read_text()
+    assert 'id="distill.losses.response.kd.KDLoss"' in page
+    assert "<blockquote>" not in page, "an example is shown as a quotation"
+    assert 'href="../site.css"' in (tmp_path / "recipes" / "index.html").read_text()

@@ -77,7 +77,7 @@ def print_table(console: Console, rows: Sequence[Row], baseline: str) -> None:
 
 
 def plot(path: Path, rows: Sequence[Row], baseline: str) -> bool:
-    """Plot the accuracies of all runs, a column of dots per method.
+    """Plot the accuracies of all runs, a row of dots per method: narrow enough for a phone.
 
     Returns:
         False where matplotlib is not installed.
@@ -88,20 +88,21 @@ def plot(path: Path, rows: Sequence[Row], baseline: str) -> bool:
         return False
     column = headline(rows)
     methods = list(dict.fromkeys(row["method"] for row in rows))
-    figure = Figure(figsize=(1.2 + 1.1 * len(methods), 3.6), layout="constrained")
+    figure = Figure(figsize=(5, 1.2 + 0.36 * len(methods)), layout="constrained")
     axes = figure.subplots()
     for place, method in enumerate(methods):
         values = [row[column] for row in rows if row["method"] == method]
         color = "tab:gray" if method == baseline else "tab:blue"
-        axes.plot([place] * len(values), values, "o", color=color, alpha=0.45)
-        axes.plot([place - 0.25, place + 0.25], [spread(values)[0]] * 2, color=color, linewidth=2.5)
+        axes.plot(values, [place] * len(values), "o", color=color, alpha=0.45)
+        axes.plot([spread(values)[0]] * 2, [place - 0.3, place + 0.3], color=color, linewidth=2.5)
     split = column.removesuffix("_last")
     teacher = teacher_accuracy(rows, split)
     if teacher is not None:
-        axes.axhline(teacher, color="black", linestyle="--", linewidth=1, label="teacher")
-        axes.legend(frameon=False)
-    axes.set_xticks(range(len(methods)), methods)
-    axes.set_ylabel(f"{split} accuracy, last epoch (%)")
+        axes.axvline(teacher, color="black", linestyle="--", linewidth=1, label="teacher")
+        axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1))
+    axes.set_yticks(range(len(methods)), methods)
+    axes.invert_yaxis()
+    axes.set_xlabel(f"{split} accuracy, last epoch (%)")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
     return True

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from distill.bench import report
@@ -115,9 +116,14 @@ def test_the_csv_has_a_row_per_run(tmp_path: Path) -> None:
     assert float(found[2]["test_last"]) == 93.0
 
 
-def test_the_plot_is_a_png(tmp_path: Path) -> None:
-    assert report.plot(tmp_path / "plot.png", rows(), "student")
-    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+def test_the_plot_fits_a_phone_whatever_the_methods(tmp_path: Path) -> None:
+    """At 5 inches its letters, of 10 points, are still 9.5 pixels high on a page 343 wide."""
+    many = [row | {"method": f"method {n}"} for n in range(12) for row in rows()[:2]]
+    for name, found in (("few.png", rows()), ("many.png", rows() + many)):
+        assert report.plot(tmp_path / name, found, "student")
+        with Image.open(tmp_path / name) as image:
+            assert image.format == "PNG"
+            assert image.width == 5 * 150
 
 
 def test_without_matplotlib_there_is_no_plot(
