@@ -1,6 +1,6 @@
 """Architecture search: strategies that propose designs of a space, and their evaluation."""
 
-from distill.search.evaluations import Inherited, Trained
+from distill.search.evaluations import Blockwise, Inherited, Trained
 from distill.search.strategies.annealing import Annealing
 from distill.search.strategies.bayes import Bayes
 from distill.search.strategies.derived import Derived
@@ -14,6 +14,7 @@ __all__ = [
     "NSGA2",
     "Annealing",
     "Bayes",
+    "Blockwise",
     "Derived",
     "Evolution",
     "Inherited",

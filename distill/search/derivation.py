@@ -17,12 +17,21 @@ from distill.recipes.stages import check_stages, last_stage
 from distill.runs.directory import WEIGHTS, load_weights
 from distill.runs.repeatable import RepeatableRun
 from distill.runs.session import Session, quiet_lightning
+from distill.search import inheritance
+from distill.search.blockwise import block_design, check_blocks
+from distill.search.evaluations import Blockwise
 from distill.search.perturbation import perturbed
-from distill.search.plan import HasSupernet, Plan, of_supernets, supernet_run, with_supernet
+from distill.search.plan import (
+    HasSupernet,
+    Plan,
+    of_supernets,
+    summed_limits,
+    supernet_run,
+    with_supernet,
+)
 from distill.search.strategies.derived import Derived, Nodes, derive
 from distill.search.strategy import Design
 
-_LIMITED = ("parameters", "flops")
 _SIZE = "a gradient search without a cost term takes whatever is largest"
 
 
@@ -42,7 +51,10 @@ def check_supernets(plan: Plan) -> None:
     """
     if not isinstance(plan.file.strategy, Derived):
         return
-    if not _limits(plan):
+    if isinstance(plan.file.evaluation, Blockwise):
+        check_blocks(plan)
+        return
+    if not summed_limits(plan):
         told = f"{_SIZE}; give parameters or flops a max"
         raise RecipeError("constraints", told)
     if not isinstance(plan.space.designs, Mixes):
@@ -86,14 +98,16 @@ def with_supernets(plan: Plan, console: Console, jobs: int) -> Plan:
 
 
 def supernet_recipe(plan: Plan, seed: int) -> Recipe:
-    """What a supernet is trained with: the space's own network, under the search's limits.
+    """What a supernet is trained with: the space's own network, of mixtures under the limits.
 
     Args:
         plan: The search.
         seed: Of the run.
     """
+    if isinstance(plan.file.evaluation, Blockwise):
+        return inheritance.supernet_recipe(plan).put("seed_everything", seed)
     recipe = with_supernet(plan, cast(Mixes, plan.space.designs))
-    return recipe.put("model.limits", _limits(plan)).put("seed_everything", seed)
+    return recipe.put("model.limits", summed_limits(plan)).put("seed_everything", seed)
 
 
 def run_of(plan: Plan, seed: int) -> RepeatableRun:
@@ -107,9 +121,11 @@ def derived_design(plan: Plan, run: RepeatableRun, strategy: Derived) -> Design:
     Raises:
         RecipeError: If none is within the limits.
     """
+    if isinstance(plan.file.evaluation, Blockwise):
+        return block_design(plan, run, plan.file.evaluation.images)
     session, module = _opened(plan, run.recipe)
     load_weights(module.student, run.run_dir / WEIGHTS)
-    cells = derived_cells(session, module, strategy, _limits(plan))
+    cells = derived_cells(session, module, strategy, summed_limits(plan))
     if cells is None:
         told = f"no operations of the supernet in {run.run_dir} are within them"
         raise RecipeError("constraints", told)
@@ -163,8 +179,3 @@ def _opened(plan: Plan, recipe: Recipe) -> tuple[Session, DifferentiableSearch]:
         told = f"needs distill.modules.DifferentiableSearch, has {type(session.module).__name__}"
         raise RecipeError("supernet.recipe", told)
     return session, session.module
-
-
-def _limits(plan: Plan) -> dict[str, float]:
-    pairs = ((name, getattr(plan.file.limits, name)) for name in _LIMITED)
-    return {name: most for name, most in pairs if most is not None}

@@ -7,7 +7,7 @@ from typing import Any
 from distill.core.echo import short, shown
 from distill.core.errors import RecipeError
 from distill.core.suggest import nearest
-from distill.search.evaluations import Inherited, Trained
+from distill.search.evaluations import Blockwise, Evaluation, Inherited, Trained
 
 Tree = dict[str, Any]
 _KEYS = ("recipe", "overrides")
@@ -19,12 +19,13 @@ def check_class(key: str, target: Any) -> None:  # noqa: ANN401 - a class or fun
     Raises:
         RecipeError: If it is no evaluation.
     """
-    if target not in (Trained, Inherited):
-        raise RecipeError(key, "needs distill.search.Trained or distill.search.Inherited")
+    if target not in (Trained, Inherited, Blockwise):
+        told = "needs distill.search.Trained or distill.search.Inherited"
+        raise RecipeError(key, f"{told}, or distill.search.Blockwise")
 
 
 def check_evaluation(
-    path: Path, tree: Mapping[str, Any], evaluation: Trained | Inherited, derives: bool = False
+    path: Path, tree: Mapping[str, Any], evaluation: Evaluation, derives: bool = False
 ) -> None:
     """Check that an evaluation has what it needs, and nothing that it does not use.
 
@@ -43,6 +44,9 @@ def check_evaluation(
         raise RecipeError(f"{path}: evaluation", told)
     if derives:
         return
+    if isinstance(evaluation, Blockwise):
+        told = "rates designs for strategy distill.search.Derived, which takes the best"
+        raise RecipeError(f"{path}: evaluation", told)
     if inherits and given is None:
         told = "is missing: designs inherit their weights from it, such as {recipe: NAME}"
         raise RecipeError(f"{path}: supernet", told)

@@ -20,3 +20,24 @@ class Inherited:
         if recalibrate < 1:
             raise ValueError(f"recalibrate must be at least 1, got {recalibrate}")
         self.recalibrate = recalibrate
+
+
+class Blockwise:
+    """Designs are rated by what their blocks lose under the teacher, in supernets of one per seed.
+
+    Derived designs are those with the least sum within the limits, exactly; these are trained.
+
+    Args:
+        images: Validation images that the losses are of, at most.
+
+    Raises:
+        ValueError: If there are no images.
+    """
+
+    def __init__(self, images: int = 512) -> None:
+        if images < 1:
+            raise ValueError(f"images must be at least 1, got {images}")
+        self.images = images
+
+
+Evaluation = Trained | Inherited | Blockwise

@@ -210,6 +210,12 @@ def of_supernets(plan: Plan) -> Recipe:
     return Recipe(recipes.load(recipes.find(given["recipe"]), [*own, *plan.overrides]))
 
 
+def summed_limits(plan: Plan) -> dict[str, float]:
+    """The limits on costs that are sums over a design's parts."""
+    pairs = ((name, getattr(plan.file.limits, name)) for name in ("parameters", "flops"))
+    return {name: most for name, most in pairs if most is not None}
+
+
 @runtime_checkable
 class HasSupernet(Protocol):
     """A space with a network that holds, or mixes, those of all its designs."""

@@ -19,7 +19,7 @@ from distill.core.walk import Walk
 from distill.recipes import read
 from distill.results.ranking import Metric
 from distill.search.evaluation_keys import check_class, check_evaluation, read_supernet
-from distill.search.evaluations import Inherited, Trained
+from distill.search.evaluations import Blockwise, Evaluation, Inherited, Trained
 from distill.search.space import Joint
 from distill.search.strategies.derived import Derived
 from distill.search.strategy import Strategy
@@ -34,7 +34,7 @@ _KEYS = (
     *("strategy", "trials", "parallel", "prefilter", "finals", "supernet", "seeds", "evaluation"),
 )
 _SPACE = ("architecture", "key", "costs")
-_NO_STRATEGIES = (Trained, Inherited, ZeroCost)
+_NO_STRATEGIES = (Trained, Inherited, Blockwise, ZeroCost)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class SearchFile:
     prefilter: Prefilter | None
     written: str
     supernet: Tree = field(default_factory=dict)
-    evaluation: Trained | Inherited = field(default_factory=Trained)
+    evaluation: Evaluation = field(default_factory=Trained)
     seeds: list[int] = field(default_factory=list)
 
     @property
@@ -194,11 +194,11 @@ def _object(key: str, given: object, trusted: tuple[str, ...], check: Any) -> An
         raise RecipeError(f"{key}.init_args", short(str(error), 200)) from error
 
 
-def _evaluation(path: Path, tree: Tree, proposes: object) -> Trained | Inherited:
+def _evaluation(path: Path, tree: Tree, proposes: object) -> Evaluation:
     derives = isinstance(proposes, Derived)
     usual = Trained if derives or tree.get("supernet") is None else Inherited
     named = tree.get("evaluation", f"distill.search.{usual.__name__}")
-    found: Trained | Inherited = _object(f"{path}: evaluation", named, (), check_class)
+    found: Evaluation = _object(f"{path}: evaluation", named, (), check_class)
     check_evaluation(path, tree, found, derives)
     return found
 

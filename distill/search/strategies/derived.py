@@ -11,7 +11,9 @@ KEPT, NONE = 2, "none"
 
 
 class Derived:
-    """Takes the designs of supernets that are trained by gradients, one per seed.
+    """Takes the designs of supernets, one per seed, which are trained by gradients or by blocks.
+
+    By blocks it is what :class:`distill.search.Blockwise` rates best, and nothing here matters.
 
     Of each node the two strongest edges are kept, by their strongest operation; then the operations
     of these that are strongest in sum among all that are within the limits. ``none`` is no choice.
