@@ -10,6 +10,7 @@ from rich.console import Console
 from distill import recipes
 from distill.bench.processes import Task, TaskResult, run_tasks
 from distill.bench.progress import Progress
+from distill.bench.ray_tune import run_on_ray
 from distill.bench.report import COLUMNS, markdown, plot, print_table
 from distill.bench.spec import Bench, Overrides, read_bench
 from distill.core.errors import RecipeError
@@ -47,6 +48,7 @@ def bench(
     overrides: Sequence[str] = (),
     jobs: int = 1,
     trusted: Sequence[str] = (),
+    ray: str | None = None,
 ) -> list[Row]:
     """Run a bench and write ``results.csv``, ``table.md`` and ``plot.png``.
 
@@ -57,6 +59,7 @@ def bench(
         overrides: ``dotted.key=value`` each, on top of the bench's, for every run and the teacher.
         jobs: Number of runs at once, in processes of their own that share the threads.
         trusted: Further packages whose classes the recipes may name.
+        ray: The address of a Ray cluster to run all but the teacher on; None for this machine.
 
     Returns:
         One row per run, as in ``results.csv``.
@@ -77,7 +80,7 @@ def bench(
         if teacher is not None:
             _train_teacher(precisions.of(teacher), console)
         cells = [replace(cell, run=precisions.of(cell.run)) for cell in cells]
-        rows, failed = _run_cells(cells, out, console, jobs)
+        rows, failed = _run_cells(cells, out, console, jobs, ray)
         if rows:
             _report(out, rows, Path(spec.baseline).stem, console)
     if failed:
@@ -156,7 +159,7 @@ def _train_teacher(teacher: RepeatableRun, console: Console) -> None:
 
 
 def _run_cells(
-    cells: Sequence[_Cell], out: Path, console: Console, jobs: int
+    cells: Sequence[_Cell], out: Path, console: Console, jobs: int, ray: str | None
 ) -> tuple[list[Row], int]:
     """Run all cells that are not finished; return the rows, in order, and how many failed."""
     found = {place: cell.run.result() for place, cell in enumerate(cells)}
@@ -165,21 +168,25 @@ def _run_cells(
     at_once = f", {jobs} at once" if jobs > 1 else ""
     summary = f"{len(results)} finished before, {len(missing)} to do{at_once}"
     console.print(f"runs     {len(cells)}: {summary}", highlight=False)
-    progress, failed = Progress(console, len(cells), len(results)), 0
-    tasks = (Task(place, cells[place].run.train, ()) for place in missing)
-    rows = _rows(cells, results)
-    for done in run_tasks(tasks, jobs):
+    progress = Progress(console, len(cells), len(results))
+
+    def record(done: TaskResult) -> None:
         cell = cells[done.key]
         if done.error:
-            failed += 1
             _record_failure(cell, done, progress)
-            continue
+            return
         results[done.key] = done.value
-        rows = _rows(cells, results)
-        write_csv(out / "results.csv", rows, COLUMNS)
+        write_csv(out / "results.csv", _rows(cells, results), COLUMNS)
         row = _row(cell, done.value)
         progress.ended(f"{_scores(row)}  {row['wall_s']:.1f} s")
-    return rows, failed
+
+    tasks = (Task(place, cells[place].run.train, ()) for place in missing)
+    if ray is not None and missing:
+        run_on_ray(tasks, record, out, ray, jobs)
+    else:
+        for done in run_tasks(tasks, jobs):
+            record(done)
+    return _rows(cells, results), len(cells) - len(results)
 
 
 def _rows(cells: Sequence[_Cell], results: dict[int, Result]) -> list[Row]:

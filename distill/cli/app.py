@@ -155,7 +155,9 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, help="where runs and tables go (default: runs/<folder>/<name>)"
     )
     bench.add_argument("--jobs", type=int, default=1, help="runs at once (default: 1)")
-    bench.usage = f"{bench.prog} BENCH.yaml [--out DIR] [--jobs N] [--dotted.key=value ...]"
+    bench.add_argument("--ray", metavar="ADDRESS", help="a Ray cluster: HOST:PORT, auto or local")
+    options = "[--out DIR] [--jobs N] [--ray ADDRESS]"
+    bench.usage = f"{bench.prog} BENCH.yaml {options} [--dotted.key=value ...]"
     add_trust(bench)
     bench.set_defaults(command=commands.bench, overrides=[])
 

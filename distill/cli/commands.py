@@ -92,6 +92,7 @@ def bench(options: argparse.Namespace) -> None:
             overrides=options.overrides,
             jobs=options.jobs,
             trusted=options.trust,
+            ray=options.ray,
         )
     except RunsFailedError as error:
         raise SystemExit(f"distill: {error}") from error

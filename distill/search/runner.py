@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from distill.bench.processes import run_tasks
-from distill.bench.sweep.ray_tune import run_on_ray
+from distill.bench.ray_tune import run_on_ray
 from distill.bench.sweep.trial_queue import JOURNAL, TrialQueue
 from distill.core.errors import RecipeError
 from distill.core.files import write_json
@@ -177,7 +177,8 @@ def _candidates(
     with closing(queue):
         recorder = Recorder(plan, queue, console)
         if machine.ray is not None:
-            run_on_ray(plan, queue, recorder, machine.ray, jobs)
+            given, threads = tasks(plan, queue), torch.get_num_threads()
+            run_on_ray(given, recorder.record, plan.folder, machine.ray, jobs, threads)
         else:
             for result in run_tasks(tasks(plan, queue, heirs), jobs):
                 recorder.record(result)

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from distill.bench.processes import Task, TaskResult, run_tasks
 from distill.bench.progress import Progress
+from distill.bench.ray_tune import run_on_ray
 from distill.bench.runner import RunsFailedError
 from distill.bench.sweep.folder import refuse_other_files
-from distill.bench.sweep.ray_tune import run_on_ray
 from distill.bench.sweep.report import markdown, plot_importances, plot_parallel
 from distill.bench.sweep.spec import Sweep, read_sweep
 from distill.bench.sweep.trial_queue import Trial, TrialQueue
@@ -74,7 +74,7 @@ def sweep(
         plan = replace(plan, precisions=TablePrecision(out, trusted, console))
         recorder = TrialRecorder(plan, queue, console)
         if ray is not None:
-            run_on_ray(plan, queue, recorder, ray, jobs)
+            run_on_ray(_tasks(plan, queue), recorder.record, out, ray, jobs)
         else:
             for result in run_tasks(_tasks(plan, queue), jobs):
                 recorder.record(result)
