@@ -4,9 +4,9 @@
 
 resnet32x4 -> resnet8x4, batch 64 of 32x32 images with crop and flip, CE + KD unless it says
 otherwise, SGD. All contenders take turns, a block of steps each, in an order that rotates; the
-first steps of a block are not counted. Half precision is used where the CPU has units for it, in
-our and the hand-written bf16 loops; the peers run as their users run them, in float32. Weights are
-random: a step costs the same. Peers that are not installed are left out.
+first steps of a block are not counted. Precision and layout are what a run's own trial finds
+fastest, for our runs and the loops by hand alike; the peers run as their users do, in float32.
+Weights are random: a step costs the same. Peers that are not installed are left out.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,8 +36,10 @@ from distill import recipes
 from distill.augment import RandomCrop, RandomHorizontalFlip
 from distill.core.batch import Batch
 from distill.data import Images
+from distill.recipes import Recipe
 from distill.runs import fit
-from distill.runs.precision import cpu_has_bf16
+from distill.runs.session import Session, quiet_lightning
+from distill.runs.settle import LAYOUT, settle
 from experiments.speed import peers
 
 RECIPE = "cifar100/kd_resnet32x4_resnet8x4"
@@ -59,17 +61,40 @@ class StepTimes(pl.Callback):
         self.ended.append(time.perf_counter())
 
 
+def chosen(name: str, images: Path) -> tuple[str, bool]:
+    """The precision that the trial of this student's run chooses, and whether channels-last."""
+    tree = recipes.load(recipes.find(RECIPE))
+    student = {"class_path": f"students.{name}", "init_args": {"num_classes": CLASSES}}
+    network = {"class_path": "experiments.speed.steps.teacher"}
+    tree["model"]["init_args"] |= {"teacher": network, "student": student}
+    tree["data"]["init_args"] |= {"train": str(images), "val": 0.1}
+    tree["trainer"] |= {"precision": "auto", "logger": False}
+    with quiet_lightning():
+        session = Session(Recipe(tree), images, ("experiments",))
+        session.set_up_data()
+        found = settle(session)
+    return found["trainer.precision"], found[LAYOUT]
+
+
+@cache
+def way(images: Path) -> tuple[str, bool]:
+    """What our runs and the loops by hand take here."""
+    return chosen("resnet8x4", images)
+
+
 def ours(images: Path, steps: int, recipe: str = RECIPE, **model: Any) -> list[float]:  # noqa: ANN401
     """When each step of `distill fit` ended, with its logging, checkpoints and signals."""
     tree = recipes.load(recipes.find(recipe))
     arguments = tree["model"]["init_args"]
     network = {"class_path": "experiments.speed.steps.teacher"}
-    arguments |= {"teacher": network, **model}
+    precision, channels_last = way(images)
+    arguments |= {"teacher": network, "channels_last": channels_last, **model}
     # One epoch's views again and again, so that a block finds what the block before it stored.
     tree["data"]["init_args"] |= {"train": str(images), "val": 0.1, "workers": 0, "views": 1}
     callback = {"class_path": "experiments.speed.steps.StepTimes"}
     tree["trainer"] |= {"max_steps": steps, "max_epochs": 100, "limit_val_batches": 1}
     tree["trainer"] |= {"check_val_every_n_epoch": 100, "callbacks": [callback]}
+    tree["trainer"]["precision"] = precision
     with tempfile.TemporaryDirectory() as folder:
         quiet = Console(quiet=True)
         fit(tree, Path(folder) / "run", trusted=("experiments",), console=quiet)
@@ -87,17 +112,18 @@ def teacher() -> nn.Module:
 
 def bare(images: Path, steps: int, alone: bool = False) -> list[float]:
     """When each step of a loop written by hand ended: our data, precision and layout."""
-    data = _data(images)
-    big = teacher().to(memory_format=torch.channels_last).eval()
-    student = students.resnet8x4(CLASSES).to(memory_format=torch.channels_last).train()
+    data, (precision, channels_last) = _data(images), way(images)
+    form = torch.channels_last if channels_last else torch.contiguous_format
+    big = teacher().to(memory_format=form).eval()
+    student = students.resnet8x4(CLASSES).to(memory_format=form).train()
     optimizer = torch.optim.SGD(student.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
     mean = torch.tensor(data.mean).view(-1, 1, 1) * 255
     std = torch.tensor(data.std).view(-1, 1, 1) * 255
     ended = []
     for batch in _batches(data, steps):
         image = (data.pipeline.augmented(batch).image.float() - mean) / std
-        image = image.contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16, enabled=cpu_has_bf16()):
+        image = image.contiguous(memory_format=form)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
             logits = student(image)
             if alone:
                 loss = nn.functional.cross_entropy(logits.float(), batch.target)
@@ -197,10 +223,10 @@ def main() -> None:
                 row[name] = 1000 * (counted[-1] - counted[0]) / (len(counted) - 1)
                 print(f"{number + 1}/{options.rounds} {name:34} {row[name]:8.1f} ms", flush=True)
             rows.append({name: row[name] for name in running})
-            _write(rows, options.out / options.name)
+            _write(rows, options.out / options.name, way(images))
 
 
-def _write(rows: list[dict[str, float]], out: Path) -> None:
+def _write(rows: list[dict[str, float]], out: Path, used: tuple[str, bool]) -> None:
     with out.with_suffix(".csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
@@ -216,7 +242,8 @@ def _write(rows: list[dict[str, float]], out: Path) -> None:
         },
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "threads": torch.get_num_threads(),
-        "precision of ours and by hand": "bf16-mixed" if cpu_has_bf16() else "32-true",
+        "precision of ours and by hand": used[0],
+        "channels-last": used[1],
         "versions": {
             name: version(name)
             for name in ("torch", "pytorch-lightning", "timm", "torchdistill")
