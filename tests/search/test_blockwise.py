@@ -144,6 +144,9 @@ def test_a_rating_is_the_mean_over_images_and_leaves_the_network_as_it_is(traine
     parts = [Ratings(module, [half]).of(architecture) for half in halves]
     np.testing.assert_allclose(whole, 0.7 * np.array(parts[0]) + 0.3 * np.array(parts[1]))
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    module.student.train()
+    losses = module.block_losses(halves[0], module.teacher_maps(halves[0]), architecture)
+    assert parts[0] == pytest.approx([each.item() for each in losses.values()], rel=1e-6)
 
 
 def test_supernets_are_runs_of_their_seeds_with_the_space_as_student(trained: Plan) -> None:
