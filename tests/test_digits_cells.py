@@ -7,8 +7,14 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from distill.modules.subnets import Elastic
 from distill.search import Random
 from experiments.digits_cells.cells import EDGES, OPS, EdgeCell, EdgeCells, EdgeNet
+from experiments.digits_cells.proxies import distinct
+from experiments.digits_cells.shared_cells import SharedEdges
+from experiments.digits_cells.shared_weights import RECIPES, scores
+from experiments.digits_cells.shared_weights import SEEDS as SHARED_SEEDS
+from experiments.digits_cells.shared_weights import table as of_shared_weights
 from experiments.digits_cells.strategies import STRATEGIES, Table, regrets, table
 from experiments.digits_cells.table import SEEDS, TABLE, read, recipe
 
@@ -81,6 +87,27 @@ def test_finals_choose_among_the_best_by_another_seed() -> None:
     ((first, final),) = regrets(Random(), rows, repeats=1, trials=85)
     assert first == 0
     assert 4 <= final <= 5
+
+
+@pytest.mark.parametrize("design", [(3, 4, 2), (0, 1, 4), (0, 0, 0), (4, 2, 3)])
+def test_a_design_of_shared_weights_is_its_network(design: tuple[int, ...]) -> None:
+    shared = SharedEdges().eval()
+    assert isinstance(shared, Elastic)
+    architecture, image = SPACE.architecture(design), torch.randn(3, 1, 8, 8)
+    shared.choose(architecture)
+    alone = EdgeNet(architecture).eval()
+    alone.load_state_dict(shared.extract().state_dict())
+    assert torch.equal(shared(image), alone(image))
+
+
+def test_shared_weights_say_something_of_each_design_that_differs() -> None:
+    found = scores()
+    assert found.keys() <= {f"{way} {seed}" for way in RECIPES for seed in SHARED_SEEDS}
+    assert {len(each) for each in found.values()} == {len(distinct(read())[0])} == {85}
+
+
+def test_the_page_has_the_taus_of_shared_weights() -> None:
+    assert of_shared_weights(scores()) in README
 
 
 @pytest.mark.slow
