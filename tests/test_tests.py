@@ -10,6 +10,7 @@ MODULES = sorted(TESTS.rglob("test_*.py"))
 INTEGRATION = {
     "augment/test_contract.py",
     "augment/test_docs.py",
+    "bench/test_two_hosts.py",
     "cli/test_dense.py",
     "cli/test_occupied.py",
     "data/test_unlabelled_sources.py",

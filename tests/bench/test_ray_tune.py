@@ -11,6 +11,7 @@ from distill.bench.ray_tune import share
 from distill.bench.sweep import sweep
 from distill.core.errors import RecipeError
 from tests.fixtures import sweeps
+from tests.fixtures.clusters import RAY_ENVIRONMENT
 from tests.fixtures.sweeps import BAYES as SPEC
 from tests.fixtures.sweeps import table
 
@@ -27,11 +28,10 @@ BENCH: dict[str, Any] = {
 
 
 @pytest.fixture
-def token(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")  # which Ray reads when it is imported
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "0123456789" * 4)
+def ray_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in RAY_ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
     pytest.importorskip("ray", reason="needs distill[ray]")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
 def test_without_ray_it_says_what_to_install(
@@ -60,7 +60,7 @@ def test_each_task_gets_its_part_of_what_a_node_has(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("token")
+@pytest.mark.usefixtures("ray_environment")
 def test_two_ray_workers_carry_out_the_same_trials(tmp_path: Path) -> None:
     changes = {"method": "random", "run_cap": 4, "early_terminate": None}
     path = sweeps.write(tmp_path, **(SPEC | changes))
@@ -71,7 +71,7 @@ def test_two_ray_workers_carry_out_the_same_trials(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("token")
+@pytest.mark.usefixtures("ray_environment")
 def test_two_ray_workers_give_the_table_of_a_bench_without_ray(tmp_path: Path) -> None:
     path = tmp_path / "bench.json"
     path.write_text(json.dumps(BENCH))

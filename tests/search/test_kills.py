@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.fixtures.clusters import RAY_ENVIRONMENT
 from tests.fixtures.searches import inherited, table, write
 
 EPOCHS = {"trainer.max_epochs": 3, "trainer.check_val_every_n_epoch": 1}
@@ -24,22 +26,29 @@ CHANGES: dict[str, Any] = {
 }
 CANDIDATES = [f"trials/trial{n:03d}/checkpoints/last.ckpt" for n in range(1, 6)]
 BENCH = ["by_hand/seed2", "top1/seed1", "top1/seed2", "top2/seed1", "random1/seed1"]
+RAY = ["--jobs=2", "--ray=local"]
 MILESTONES = [*CANDIDATES, *(f"finals/{run}/checkpoints/last.ckpt" for run in BENCH)]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_five_kills_in_each_phase_leave_the_same_bytes(tmp_path: Path, jobs: int) -> None:
+@pytest.mark.parametrize("options", [["--jobs=1"], ["--jobs=2"], RAY], ids=" ".join)
+def test_five_kills_in_each_phase_leave_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    if options == RAY:
+        for name, value in RAY_ENVIRONMENT.items():
+            monkeypatch.setenv(name, value)
+        pytest.importorskip("ray", reason="needs distill[ray]")
     path, out, whole = write(tmp_path, **CHANGES), tmp_path / "killed", tmp_path / "whole"
     latency = out / "latency.csv"
     for rows in (3, 9, 15, 21, 27):
-        _kill(path, out, jobs, lambda rows=rows: _lines(latency) > rows)
+        _kill(path, out, options, lambda rows=rows: _lines(latency) > rows)
     for milestone in MILESTONES:
-        _kill(path, out, jobs, lambda milestone=milestone: (out / milestone).exists())
-    _finish(path, out, jobs)
+        _kill(path, out, options, lambda milestone=milestone: (out / milestone).exists())
+    _finish(path, out, options)
     whole.mkdir()
     shutil.copy(latency, whole)  # times are measured once: they are part of what a search follows
-    _finish(path, whole, 1)
+    _finish(path, whole)
     assert table(out / "results.csv") == table(whole / "results.csv")
     assert any(row["parent"] for row in table(out / "results.csv"))
     assert_same_files(out, whole, "latency.csv")
@@ -55,14 +64,14 @@ def test_five_kills_in_each_phase_of_a_search_that_inherits_leave_the_same_bytes
     stage.update(kernel=[3, 5], width=[4, 6, 8])  # 48 designs
     path, out, whole = write(tmp_path, **changes), tmp_path / "killed", tmp_path / "whole"
     for rows in (1, 2, 3, 4, 5):
-        _kill(path, out, 1, lambda rows=rows: _lines(out / "supernet" / "metrics.csv") > rows)
+        _kill(path, out, [], lambda rows=rows: _lines(out / "supernet" / "metrics.csv") > rows)
     for lines in (8, 25, 45, 65, 85):
-        _kill(path, out, 1, lambda lines=lines: _lines(out / "journal.log") > lines)
+        _kill(path, out, [], lambda lines=lines: _lines(out / "journal.log") > lines)
     for run in BENCH:
         last = out / "finals" / run / "checkpoints" / "last.ckpt"
-        _kill(path, out, 1, last.exists)
-    _finish(path, out, 2)
-    _finish(path, whole, 1)
+        _kill(path, out, [], last.exists)
+    _finish(path, out, ["--jobs=2"])
+    _finish(path, whole)
     assert table(out / "results.csv") == table(whole / "results.csv")
     assert_same_files(out, whole, "best.safetensors", "supernet/student.safetensors")
 
@@ -74,10 +83,10 @@ def assert_same_files(out: Path, whole: Path, *names: str) -> None:
         assert (out / name).read_bytes() == (whole / name).read_bytes()
 
 
-def _kill(path: Path, out: Path, jobs: int, due: Any) -> None:
+def _kill(path: Path, out: Path, options: Sequence[str], due: Any) -> None:
     """Kill a search when it is due; one whose clock was too noisy is started again."""
     for _ in range(10):
-        process = _start(path, out, jobs)
+        process = _start(path, out, options)
         while not due() and process.poll() is None:
             time.sleep(0.002)
         process.kill()
@@ -88,17 +97,15 @@ def _kill(path: Path, out: Path, jobs: int, due: Any) -> None:
     pytest.fail("the clock was too noisy ten times")
 
 
-def _finish(path: Path, out: Path, jobs: int) -> None:
-    process = _start(path, out, jobs)
+def _finish(path: Path, out: Path, options: Sequence[str] = ()) -> None:
+    process = _start(path, out, options)
     _, told = process.communicate()
     assert process.returncode == 0, told
 
 
-def _start(path: Path, out: Path, jobs: int) -> "subprocess.Popen[bytes]":
+def _start(path: Path, out: Path, options: Sequence[str]) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "distill", "search", str(path), f"--out={out}"]
-    return subprocess.Popen(
-        [*command, f"--jobs={jobs}"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+    return subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def _lines(path: Path) -> int:
