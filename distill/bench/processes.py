@@ -93,15 +93,14 @@ def _known(tasks: Iterable[Task | None]) -> Iterator[Task]:
         yield task
 
 
-def run_in_subprocess(task: Task, threads: int | None = None) -> TaskResult:
+def run_in_subprocess(task: Task) -> TaskResult:
     """Run one task in a process of its own; may be called from any thread.
 
     Args:
         task: The call to make.
-        threads: Of that process; None: as many as this one has.
     """
     _CONTEXT.set_forkserver_preload(_PRELOAD)
-    return _receive(_start(task, threads or torch.get_num_threads()))
+    return _receive(_start(task, torch.get_num_threads()))
 
 
 class _Running(NamedTuple):

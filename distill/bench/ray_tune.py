@@ -20,7 +20,6 @@ def run_on_ray(
     folder: Path,
     address: str,
     jobs: int,
-    threads: int | None = None,
 ) -> None:
     """Run tasks on a Ray cluster; one whose node is gone is run again on another.
 
@@ -33,7 +32,6 @@ def run_on_ray(
         folder: Holds Ray's own notes, and all nodes see it.
         address: The cluster's, ``auto``, or ``local`` for one that is started on this machine.
         jobs: Number of tasks at once.
-        threads: Of each task; None: as many as it gets cores.
 
     Raises:
         RecipeError: If Ray is not installed or there is no cluster.
@@ -59,7 +57,7 @@ def run_on_ray(
         tune.Tuner(
             tune.with_resources(_carry_out, share(nodes, jobs)),
             tune_config=tune.TuneConfig(
-                search_alg=_searcher(iter(tasks), running, record, threads),
+                search_alg=_searcher(iter(tasks), running, record),
                 num_samples=-1,
                 max_concurrent_trials=jobs,
             ),
@@ -100,7 +98,7 @@ def _carry_out(config: dict[str, Any]) -> None:
 
     os.chdir(config["folder"])
     # In a process of its own: a run handles signals, which needs a main thread.
-    result = run_in_subprocess(config["task"], config["threads"])
+    result = run_in_subprocess(config["task"])
     tune.report({"outcome": result[1:]})
 
 
@@ -108,7 +106,6 @@ def _searcher(
     tasks: Iterator[Task | None],
     running: dict[str, Task],
     record: Callable[[TaskResult], None],
-    threads: int | None,
 ) -> Any:  # noqa: ANN401 - Ray's Searcher
     from ray.tune.search import Searcher  # type: ignore[import-not-found, unused-ignore]
 
@@ -118,8 +115,7 @@ def _searcher(
         # Given, not taken from the outer function: Tune pickles the class with what it refers to.
         def __init__(self, *given: Any) -> None:  # noqa: ANN401 - what the function was given
             super().__init__()
-            self._tasks, self._running, self._record, threads = given
-            self._fixed = {"threads": threads, "folder": str(Path.cwd())}
+            self._tasks, self._running, self._record = given
 
         def suggest(self, trial_id: str) -> Any:  # noqa: ANN401 - a dict, or Ray's mark of the end
             try:
@@ -129,7 +125,8 @@ def _searcher(
             if task is None:
                 return None
             self._running[trial_id] = task
-            return {"task": Task(None, task.function, task.arguments), **self._fixed}
+            sent = Task(None, task.function, task.arguments)
+            return {"task": sent, "folder": str(Path.cwd())}
 
         def on_trial_complete(
             self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -147,7 +144,7 @@ def _searcher(
 
         restore = save
 
-    return FromTasks(tasks, running, record, threads)
+    return FromTasks(tasks, running, record)
 
 
 def _first_line(error: Exception) -> str:

@@ -177,8 +177,7 @@ def _candidates(
     with closing(queue):
         recorder = Recorder(plan, queue, console)
         if machine.ray is not None:
-            given, threads = tasks(plan, queue), torch.get_num_threads()
-            run_on_ray(given, recorder.record, plan.folder, machine.ray, jobs, threads)
+            run_on_ray(tasks(plan, queue), recorder.record, plan.folder, machine.ray, jobs)
         else:
             for result in run_tasks(tasks(plan, queue, heirs), jobs):
                 recorder.record(result)
