@@ -3,10 +3,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "experiments" / "reuse" / "plain_loop.py"
 
 
+@pytest.mark.slow
 def test_a_plain_loop_learns_without_lightning() -> None:
     code = f"import runpy, sys; runpy.run_path({str(SCRIPT)!r}); print('loaded', *sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

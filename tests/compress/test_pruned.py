@@ -44,7 +44,13 @@ def zeroed(dense: nn.Module, cut: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-@pytest.mark.parametrize("name", ["resnet8", "resnet20", "wrn_16_2", "vgg8", "mobilenet_v2_half"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("resnet8", "resnet20", "wrn_16_2", "vgg8"),
+        pytest.param("mobilenet_v2_half", marks=pytest.mark.slow),
+    ],
+)
 def test_a_cut_network_is_the_dense_one_without_the_channels(name: str) -> None:
     dense = network(name)
     image = cost.dummy_image(IMAGE)

@@ -270,7 +270,8 @@ class Damaged:
         decode(b"", "a/1.png")
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+# A worker that failed is waited for: five seconds.
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_loader_worker_hands_on_the_line_alone(workers: int) -> None:
     with pytest.raises(UnreadableImage) as caught:
         list(DataLoader(Damaged(), num_workers=workers))

@@ -37,6 +37,11 @@ LIKE_OTHERS = {
     for folder in ("digits", "cifar10", "imagenet")
     for name in ("quantize_8", "quantize_4", "quantize_2", "prune_half", "prune_quantize")
 }
+# Stages: digits/hint_then_kd trains.
+STAGED = {
+    f"digits/{name}"
+    for name in ("connectors_then_overhaul", "paraphraser_then_ft", "pretrain_then_fine_tune")
+}
 # These differ from digits/kd or digits/hint by a loss: fast tests only set them up.
 BY_LOSS = {
     f"digits/{name}"
@@ -181,7 +186,7 @@ def test_a_digits_recipe_of_another_loss_passes_the_dry_pass(
     assert_taps_are_found(built)
 
 
-@pytest.mark.parametrize("name", some_slow(DIGITS, LIKE_OTHERS | BY_LOSS))
+@pytest.mark.parametrize("name", some_slow(DIGITS, LIKE_OTHERS | BY_LOSS | STAGED))
 def test_every_digits_recipe_trains(name: str, untrained: Runs, tmp_path: Path) -> None:
     """Training begins with the dry pass."""
     tree = load(name, untrained)

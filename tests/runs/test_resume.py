@@ -95,9 +95,8 @@ def test_losses_with_a_memory_resume_bitwise(tmp_path: Path, steps: Iterable[int
     check(tmp_path, 0, False, steps, with_memory)
 
 
-@pytest.mark.parametrize(
-    "ema", [pytest.param(False, marks=pytest.mark.slow), True], ids=["plain", "ema"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("ema", [False, True], ids=["plain", "ema"])
 def test_with_workers_resume_is_bitwise(tmp_path: Path, ema: bool) -> None:
     check(tmp_path, 2, ema, (4, 6))
 

@@ -167,7 +167,10 @@ BRANCHES = {
         ({"constraints": None}, "constraints: blocks lose least where they are large; give param"),
         ({"constraints": {"parameters": {"max": 100}}}, "constraints.parameters.max: 100, the sma"),
         ({"space": BRANCHES}, "space: Branches has no supernet, as Chain has"),
-        ({"supernet": {"recipe": "digits/student"}}, "supernet.recipe: needs distill.modules.Blockwise"),
+        (
+            {"supernet": {"recipe": "digits/student"}},
+            "supernet.recipe: needs distill.modules.Blockwise",
+        ),
         (
             {"strategy": "distill.search.Random", "seeds": None, "trials": 2},
             "evaluation: rates designs for strategy distill.search.Derived, which takes the best",

@@ -159,6 +159,7 @@ def recipe(name: str, path: Path, **changes: Any) -> Recipe:
     return found
 
 
+@pytest.mark.slow
 def test_the_recipes_train_and_the_best_is_chosen_by_map(tmp_path: Path) -> None:
     images, test = folder(tmp_path / "images", n=80), folder(tmp_path / "test", n=20, seed=1)
     taught = {"data.test": str(test)}

@@ -64,6 +64,7 @@ def search(largest: int = 9999, samples: int | None = None) -> tuple[Suggestion,
     return found, told.getvalue()
 
 
+@pytest.mark.slow
 def test_it_suggests_the_largest_batch_that_fits_and_a_rate_that_was_tried() -> None:
     found, told = search(largest=100, samples=512)
     assert found.batch_size == 64

@@ -62,6 +62,7 @@ def test_the_worse_trials_are_stopped_and_have_results(finished: Path) -> None:
     assert rows[0]["state"] == "finished"
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_killed_goes_on_to_the_same_table(finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = (finished / "sweep.yaml", out, QUIET)
