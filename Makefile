@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 # Tests start many processes: the code is compiled once, not by each.
 unexport PYTHONDONTWRITEBYTECODE
+# A file's tests share a process, and so what they train once.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -q
 
 .PHONY: demo test coverage test-slow lint docs clean
 
@@ -10,10 +12,10 @@ demo: .venv/installed
 	$(BIN)/distill bench experiments/digits/bench.yaml --out runs/demo
 
 test: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q
+	$(PYTEST)
 
 coverage: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q --cov
+	$(PYTEST) --cov
 
 test-slow: .venv/installed
 	$(BIN)/python -m pytest -q -m slow
