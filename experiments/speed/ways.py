@@ -109,6 +109,7 @@ def main() -> None:
     measure = partial(
         compare, trials=options.trials, rounds=options.rounds, threads=options.threads
     )
+    options.out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, spawn, max_tasks_per_child=1) as pool:
