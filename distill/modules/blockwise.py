@@ -100,9 +100,6 @@ class Blockwise(Distillation):
         plain |= {"normalization": normalization, "decay": decay, "cache": cache}
         terms = _terms(blocks)
         super().__init__(teacher, student, terms, **plain)
-        if not isinstance(student, Elastic):
-            told = f"such as students.elastic_chain, got {type(student).__name__}"
-            raise ValueError(f"student must be elastic, {told}")
         self.blocks = blocks
         self.sandwich = Sandwich(student, subnets, elastic)
         placed = enumerate(terms.items())

@@ -99,9 +99,6 @@ class OnceForAll(Distillation):
             decay=decay,
             cache=cache,
         )
-        if not isinstance(student, Elastic):
-            told = f"such as students.elastic_chain, got {type(student).__name__}"
-            raise ValueError(f"student must be elastic, {told}")
         _check_terms(bool(in_place), subnets, losses_of)
         self.sandwich = Sandwich(student, subnets, elastic)
         self.in_place = LossModules({name: term.loss for name, term in (in_place or {}).items()})

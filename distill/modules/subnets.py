@@ -84,11 +84,17 @@ class Sandwich:
     Attributes:
         largest: The largest part.
         smallest: The smallest part.
+
+    Raises:
+        ValueError: If the network is not elastic.
     """
 
     def __init__(
-        self, network: Elastic, subnets: Subnets, elastic: Collection[Dimension] | None
+        self, network: nn.Module, subnets: Subnets, elastic: Collection[Dimension] | None
     ) -> None:
+        if not isinstance(network, Elastic):
+            told = f"such as students.elastic_chain, got {type(network).__name__}"
+            raise ValueError(f"student must be elastic, {told}")
         self._space, self._subnets = network.space, subnets
         most, least, self._values = list[int](), list[int](), list[list[int]]()
         for name, values in network.space.decisions.items():

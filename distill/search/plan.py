@@ -146,7 +146,7 @@ class Plan:
     def run(self, trial: Trial) -> RepeatableRun:
         """Make the run of a trial."""
         recipe = self.with_design(design_of(trial))
-        key, run_dir = digest(recipe, ""), self.out / f"trial{trial.number:03d}"
+        key = digest(recipe, "")
         recipe = logged_to_group(recipe, self.file.sweep, trial)
         run_dir, name = self.out / f"trial{trial.number:03d}", self.file.sweep.command.recipe
         run = PinnedRun(recipe, run_dir, name, key, self.trusted)

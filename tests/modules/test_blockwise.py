@@ -6,18 +6,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from distill import runs
 from distill.core.errors import RecipeError
 from distill.modules import Block, Blockwise, Normalization, Subnets
 from distill.modules.blockwise import CONNECTORS, BlockLoss
 from tests.fixtures.elastic import SPACE, elastic
 from tests.fixtures.modules import digits, tensors, trainer
 from tests.fixtures.networks import tiny
-from tests.fixtures.runs import assert_same, final_state, resume_from, train_rows
+from tests.fixtures.runs import assert_resumes, final_state
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*"
@@ -171,8 +169,7 @@ def test_what_does_not_fit_is_told_in_one_line(at: int, block: Block, told: str)
     assert "\n" not in str(caught.value)
 
 
-def recipe(keep: Path | None = None) -> dict[str, Any]:
-    spec = {"class_path": "tests.fixtures.runs.EveryStep", "init_args": {"folder": str(keep)}}
+def recipe(epochs: int) -> dict[str, Any]:
     arguments = {"num_classes": 10, "in_channels": 1, **SPACE}
     student = {"class_path": "students.elastic_chain", "init_args": arguments}
     teacher = {"class_path": "students.resnet8", "init_args": {"num_classes": 10, "in_channels": 1}}
@@ -188,11 +185,10 @@ def recipe(keep: Path | None = None) -> dict[str, Any]:
         "model": {"class_path": "distill.modules.Blockwise", "init_args": given},
         "data": {"class_path": "distill.data.Digits", "init_args": data},
         "trainer": {
-            "max_epochs": 3,
+            "max_epochs": epochs,
             "accelerator": "cpu",
             "log_every_n_steps": 1,
-            "check_val_every_n_epoch": 3,
-            "callbacks": [spec] if keep else [],
+            "check_val_every_n_epoch": epochs,
         },
     }
 
@@ -205,19 +201,7 @@ def recipe(keep: Path | None = None) -> dict[str, Any]:
 def test_a_resumed_run_ends_bitwise_where_the_whole_one_ends(
     steps: list[int], epochs: int, tmp_path: Path
 ) -> None:
-    whole = tmp_path / "whole"
-
-    def changed(keep: Path | None = None) -> dict[str, Any]:
-        tree = recipe(keep)
-        tree["trainer"] |= {"max_epochs": epochs, "check_val_every_n_epoch": epochs}
-        return tree
-
-    runs.fit(changed(whole / "kept"), whole, trusted=("tests",), console=Console(quiet=True))
-    for step in steps:
-        again = tmp_path / f"from{step}"
-        resume_from(step, whole / "kept", again, changed())
-        assert_same(final_state(whole), final_state(again), f"step {step}")
-        assert train_rows(again) == train_rows(whole)
+    whole = assert_resumes(recipe(epochs), steps, tmp_path)
     state = final_state(whole)["state_dict"]
     kept = load_file(whole / CONNECTORS)
     assert kept.keys() == {n.removeprefix("losses.") for n in state if n.startswith("losses.")}

@@ -1,4 +1,5 @@
 import copy
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,9 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from rich.console import Console
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from distill import runs
 from distill.core.errors import RecipeError
 from distill.losses import HintLoss
 from distill.modules import DifferentiableSearch, Normalization, Term
@@ -20,7 +19,7 @@ from distill.modules.supernet import expected_cost
 from students import MixedCells
 from tests.fixtures.modules import CE, KD, digits, tensors, trainer
 from tests.fixtures.networks import tiny
-from tests.fixtures.runs import assert_same, final_state, resume_from, train_rows
+from tests.fixtures.runs import assert_resumes, assert_same, final_state
 
 OPS = ["none", "skip", "sep3", "conv3"]
 
@@ -317,12 +316,11 @@ def test_what_this_machine_lacks_is_refused_too(
         fitted(search())
 
 
-def recipe(keep: Path | None = None, **model: Any) -> dict[str, Any]:
+def recipe(**model: Any) -> dict[str, Any]:
     arguments = {"cells": 2, "width": 4, "nodes": 1, "reduce_at": [1], "ops": OPS}
     heads = {"num_classes": 10, "in_channels": 1}
     student = {"class_path": "students.MixedCells", "init_args": heads | arguments}
     ce = {"loss": "torch.nn.CrossEntropyLoss", "inputs": dict(CE.inputs)}
-    spec = {"class_path": "tests.fixtures.runs.EveryStep", "init_args": {"folder": str(keep)}}
     step = {"class_path": "torch.optim.lr_scheduler.StepLR", "init_args": {"step_size": 1}}
     adam = {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.1}}
     given = {"teacher": None, "student": student, "losses": {"ce": ce}, "scheduler": step}
@@ -336,7 +334,6 @@ def recipe(keep: Path | None = None, **model: Any) -> dict[str, Any]:
             "max_epochs": 3,
             "accelerator": "cpu",
             "log_every_n_steps": 1,
-            "callbacks": [spec] if keep else [],
         },
     }
 
@@ -344,22 +341,9 @@ def recipe(keep: Path | None = None, **model: Any) -> dict[str, Any]:
 KINDS = [{"order": 2}, {"relaxation": "gumbel"}]
 
 
-def whole_run(folder: Path, **model: Any) -> Path:
-    tree = recipe(folder / "whole" / "kept", **model)
-    result = runs.fit(tree, folder / "whole", trusted=("tests",), console=Console(quiet=True))
-    assert result["steps"] == 15
-    return folder / "whole"
-
-
-def assert_resumes(whole: Path, step: int, again: Path, **model: Any) -> None:
-    resume_from(step, whole / "kept", again, recipe(**model))
-    assert_same(final_state(whole), final_state(again), f"step {step}")
-    assert train_rows(again) == train_rows(whole)
-
-
 def test_a_run_resumes_bitwise(tmp_path: Path) -> None:
-    whole = whole_run(tmp_path, relaxation="gumbel")
-    assert_resumes(whole, 7, tmp_path / "again", relaxation="gumbel")
+    whole = assert_resumes(recipe(relaxation="gumbel"), [7], tmp_path)
+    assert json.loads((whole / "result.json").read_text())["steps"] == 15
     (states,) = final_state(whole)["optimizer_states"]
     assert states.keys() == {"weights", "architecture"}
     assert states["architecture"]["state"]
@@ -368,6 +352,5 @@ def test_a_run_resumes_bitwise(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("model", KINDS)
 def test_a_run_resumes_bitwise_from_every_step(tmp_path: Path, model: dict[str, Any]) -> None:
-    whole = whole_run(tmp_path, **model)
-    for step in range(1, 16):
-        assert_resumes(whole, step, tmp_path / f"again{step}", **model)
+    whole = assert_resumes(recipe(**model), range(1, 16), tmp_path)
+    assert json.loads((whole / "result.json").read_text())["steps"] == 15

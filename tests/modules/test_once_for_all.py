@@ -15,7 +15,7 @@ from distill.recipes import Recipe
 from tests.fixtures.elastic import SPACE, elastic
 from tests.fixtures.modules import CE, KD, digits, tensors, trainer
 from tests.fixtures.networks import tiny
-from tests.fixtures.runs import assert_same, final_state, resume_from, train_rows
+from tests.fixtures.runs import assert_resumes, assert_same, final_state
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*"
@@ -202,12 +202,11 @@ def test_what_cannot_be_trained_is_refused(options: dict[str, Any], told: str) -
         OnceForAll(**({"teacher": None, "student": elastic(), "losses": {"ce": CE}} | options))
 
 
-def recipe(keep: Path | None = None, **model: Any) -> dict[str, Any]:
+def recipe(**model: Any) -> dict[str, Any]:
     terms = {
         "ce": {"loss": "torch.nn.CrossEntropyLoss", "inputs": dict(CE.inputs)},
         "kd": {"loss": "distill.losses.KDLoss", "inputs": dict(KD.inputs)},
     }
-    spec = {"class_path": "tests.fixtures.runs.EveryStep", "init_args": {"folder": str(keep)}}
     arguments = {"num_classes": 10, "in_channels": 1, **SPACE}
     student = {"class_path": "students.elastic_chain", "init_args": arguments}
     in_place = {"loss": "distill.losses.KDLoss", "inputs": dict(IN_PLACE.inputs)}
@@ -223,7 +222,6 @@ def recipe(keep: Path | None = None, **model: Any) -> dict[str, Any]:
             "max_epochs": 3,
             "accelerator": "cpu",
             "log_every_n_steps": 1,
-            "callbacks": [spec] if keep else [],
         },
     }
 
@@ -236,17 +234,8 @@ def recipe(keep: Path | None = None, **model: Any) -> dict[str, Any]:
 def test_a_resumed_run_ends_bitwise_where_the_whole_one_ends(
     steps: list[int], epochs: int, tmp_path: Path
 ) -> None:
-    whole, changes = tmp_path / "whole", {"sort_channels": True}
-
-    def changed(keep: Path | None = None) -> dict[str, Any]:
-        return Recipe(recipe(keep, **changes)).put("trainer.max_epochs", epochs).tree
-
-    runs.fit(changed(whole / "kept"), whole, trusted=("tests",), console=Console(quiet=True))
-    for step in steps:
-        again = tmp_path / f"from{step}"
-        resume_from(step, whole / "kept", again, changed())
-        assert_same(final_state(whole), final_state(again), f"step {step}")
-        assert train_rows(again) == train_rows(whole)
+    tree = Recipe(recipe(sort_channels=True)).put("trainer.max_epochs", epochs).tree
+    assert_resumes(tree, steps, tmp_path)
 
 
 @pytest.mark.slow

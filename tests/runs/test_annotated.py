@@ -12,7 +12,7 @@ from distill.cli import main
 from distill.recipes.build import build
 from tests.fixtures.annotated import CLASSES, pictures, write_coco, write_masks
 from tests.fixtures.dry_pass import assert_taps_are_found
-from tests.fixtures.runs import QUIET, EveryStep, assert_same, final_state, resume_from, train_rows
+from tests.fixtures.runs import QUIET, assert_resumes, assert_same, final_state
 
 pytest.importorskip("faster_coco_eval", reason="needs the extra dense")
 
@@ -64,16 +64,7 @@ def test_a_run_resumes_to_the_same_bits(
     options = {"data.init_args.workers": workers, "trainer.log_every_n_steps": 1}
     options["trainer.max_epochs"] = 1 if steps == (2,) else 2
     tree = recipe_of(kind, tmp_path, **options)
-    whole = copy.deepcopy(tree)
-    keeper = {"class_path": f"tests.fixtures.runs.{EveryStep.__name__}"}
-    keeper |= {"init_args": {"folder": str(tmp_path / "whole" / "kept")}}  # type: ignore[dict-item]
-    recipes.put(whole, "trainer.callbacks", [keeper])
-    runs.fit(whole, tmp_path / "whole", trusted=("tests",), console=QUIET)
-    for step in steps:
-        again = tmp_path / f"from_{step}"
-        resume_from(step, tmp_path / "whole" / "kept", again, tree)
-        assert_same(final_state(tmp_path / "whole"), final_state(again), f"from step {step}")
-        assert train_rows(tmp_path / "whole") == train_rows(again)
+    assert_resumes(tree, steps, tmp_path)
 
 
 OF_ITS_OWN = ("coco/", "voc/", "cityscapes/")

@@ -27,7 +27,7 @@ from distill.tools.predict import predict
 from distill.tools.student import open_student
 from tests.fixtures.annotated import pictures, write_coco
 from tests.fixtures.dry_pass import assert_taps_are_found
-from tests.fixtures.runs import QUIET, EveryStep, assert_same, final_state, resume_from, train_rows
+from tests.fixtures.runs import QUIET, assert_resumes, assert_same, final_state
 
 pytest.importorskip("faster_coco_eval", reason="needs the extra dense")
 
@@ -110,17 +110,7 @@ def test_a_run_resumes_to_the_same_bits(
 ) -> None:
     options = {"trainer.max_epochs": 3, "data.init_args.workers": workers}
     tree = recipe_of(name, teacher_of, **options, **{"trainer.log_every_n_steps": 1})
-    keeper = {"class_path": "tests.fixtures.runs.EveryStep"}
-    keeper["init_args"] = {"folder": str(tmp_path / "whole" / "kept")}
-    whole = copy.deepcopy(tree)
-    recipes.put(whole, "trainer.callbacks", [keeper])
-    runs.fit(whole, tmp_path / "whole", trusted=("tests",), console=QUIET)
-    assert EveryStep.__name__ in keeper["class_path"]
-    for step in steps:
-        again = tmp_path / f"from_{step}"
-        resume_from(step, tmp_path / "whole" / "kept", again, tree)
-        assert_same(final_state(tmp_path / "whole"), final_state(again), f"from step {step}")
-        assert train_rows(tmp_path / "whole") == train_rows(again)
+    assert_resumes(tree, steps, tmp_path)
 
 
 def start(run_dir: Path, tree: dict[str, Any]) -> dict[str, torch.Tensor]:
