@@ -16,12 +16,13 @@ from distill.report.evidence import (
     loss_section,
     networks_table,
     recipe_section,
+    side_by_side,
 )
 from distill.report.numbers import DASH, percent, share, short, signed
 from distill.report.tradeoff import Point
 from distill.results.compare import MethodComparison, compare, headline, teacher_accuracy
 from distill.results.numbers import p_value, plus_minus
-from distill.results.study import FinishedRun, Study
+from distill.results.study import FinishedRun, Study, label_of_all
 from distill.results.weak_teacher import weak_in_bench
 
 _MOST_DRAWN = 6
@@ -63,10 +64,11 @@ def bench_page(study: Study) -> Page:
     bench = _found(study)
     sections = [
         _comparison(bench),
-        cost_section(_points(bench), _word(bench.images)),
+        cost_section(_points(bench), _word(bench.images), study.runs),
         diagnostics_section(bench.study.runs),
         loss_section(bench.runs),
         difference_pictures(study.runs[bench.best], bench.best),
+        side_by_side(study.runs[bench.best]),
         _recipes(bench),
     ]
     kept = [section for section in sections if section is not None]
@@ -202,7 +204,7 @@ def _comparison(bench: _Bench) -> Section:
             f" Curves show {bench.baseline} and the best {best}; {left_out} more are in the table."
         )
     charts = [
-        difference_chart(rows, list(bench.compared.values())),
+        difference_chart(rows, list(bench.compared.values()), label_of_all(bench.study.runs)),
         accuracy_chart(bench.runs, bench.teacher("val")),
     ]
     blocks: list[Block] = [_table(bench), *filter(None, charts)]

@@ -12,12 +12,15 @@ from distill.report.style import FAINT, INK, axes, color
 from distill.results.compare import MethodComparison, Row, headline
 
 
-def difference_chart(rows: Sequence[Row], compared: Sequence[MethodComparison]) -> Chart | None:
+def difference_chart(
+    rows: Sequence[Row], compared: Sequence[MethodComparison], label: str
+) -> Chart | None:
     """Draw paired differences with their intervals, the best above.
 
     Args:
         rows: One per run.
         compared: Result of :func:`distill.results.compare.compare`.
+        label: What the figure is called: ``accuracy`` or another.
 
     Returns:
         None if nothing is compared.
@@ -35,7 +38,7 @@ def difference_chart(rows: Sequence[Row], compared: Sequence[MethodComparison]) 
     plot.set_yticks(range(len(found)), [_name(one, found) for one in found])
     plot.set_ylim(-0.7, len(found) - 0.3)
     plot.grid(visible=False, axis="y")
-    plot.set_xlabel(f"points of {_images(rows)} accuracy")
+    plot.set_xlabel(f"points of {_images(rows)} {label}")
     summary = "; ".join(_describe(one) for one in reversed(found))
     others = sorted({one.against for one in found})
     caption = (

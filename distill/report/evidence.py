@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 
-from distill.report.blocks import Block, Code, Section, Table
+import numpy as np
+from PIL import Image
+
+from distill.report.blocks import Block, Chart, Code, Section, Table
 from distill.report.curves import loss_charts
 from distill.report.disagreement import disagreement_section
-from distill.report.numbers import DASH, number, percent, short
+from distill.report.numbers import DASH, capitalized, number, percent, short
+from distill.report.style import WIDTH, axes
 from distill.report.tradeoff import Point, tradeoff_charts
 from distill.results.predictions import Predictions
 from distill.results.scores import scores_of
-from distill.results.study import FinishedRun
+from distill.results.study import FinishedRun, label_of_all
 
 _ADVICE = (
     "Agreement: the share of validation images on which both networks give the same class. KL: of"
@@ -27,11 +31,14 @@ def loss_section(runs: Mapping[str, Sequence[FinishedRun]]) -> Section | None:
     return Section("Losses", text, charts) if charts else None
 
 
-def cost_section(points: Sequence[Point], images: str) -> Section | None:
-    """Chart accuracy against each known cost; None if no cost is known."""
-    charts = tradeoff_charts(points, images)
+def cost_section(
+    points: Sequence[Point], images: str, runs: Mapping[str, Sequence[FinishedRun]]
+) -> Section | None:
+    """Chart the headline figure against each known cost; None if no cost is known."""
+    label = label_of_all(runs)
+    charts = tradeoff_charts(points, images, label)
     text = "The diamond is the teacher. Costs are on a logarithmic scale."
-    return Section("Accuracy against cost", text, charts) if charts else None
+    return Section(f"{capitalized(label)} against cost", text, charts) if charts else None
 
 
 def diagnostics_section(runs: Mapping[str, Sequence[FinishedRun]]) -> Section | None:
@@ -82,6 +89,24 @@ def difference_pictures(runs: Sequence[FinishedRun], method: str) -> Section | N
     if not kept:
         return None
     return disagreement_section(kept, runs[0].result["dataset"]["classes"], method)
+
+
+def side_by_side(runs: Sequence[FinishedRun]) -> Section | None:
+    """Show what labels and networks say of some validation images, in the first run that drew."""
+    sheet = next((run.sheet for run in runs if run.sheet is not None), None)
+    if sheet is None:
+        return None
+    try:
+        with Image.open(sheet, formats=["PNG"]) as image:
+            pixels = np.asarray(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError):
+        return None
+    figure, plot = axes(WIDTH * pixels.shape[0] / pixels.shape[1])
+    plot.imshow(pixels, interpolation="nearest")
+    plot.axis("off")
+    caption = "The first validation images, and what is said of them after the last epoch."
+    chart = Chart("side_by_side", caption, "Images with masks or boxes drawn in them.", figure)
+    return Section("Side by side", "", [chart])
 
 
 def recipe_section(runs: Mapping[str, Sequence[FinishedRun]]) -> Section:

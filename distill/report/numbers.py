@@ -56,3 +56,13 @@ def short(value: float | None) -> str:
 def number(value: float | None, digits: int = 2) -> str:
     """Format a number with some digits after the point; a missing one is a dash."""
     return DASH if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def capitalized(text: str) -> str:
+    """A text to begin a title with.
+
+    Example:
+        >>> capitalized("accuracy"), capitalized("mIoU")
+        ('Accuracy', 'mIoU')
+    """
+    return text.capitalize() if text.islower() else text

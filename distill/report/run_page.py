@@ -1,9 +1,6 @@
 """The report of one run: the student's accuracy and cost, beside its teacher's."""
 
-import numpy as np
-from PIL import Image
-
-from distill.report.blocks import Chart, Figure, Page, Section, Table
+from distill.report.blocks import Figure, Page, Section, Table
 from distill.report.curves import accuracy_chart
 from distill.report.evidence import (
     cost_section,
@@ -12,9 +9,9 @@ from distill.report.evidence import (
     loss_section,
     networks_table,
     recipe_section,
+    side_by_side,
 )
-from distill.report.numbers import number, percent, share, short
-from distill.report.style import WIDTH, axes
+from distill.report.numbers import capitalized, number, percent, share, short
 from distill.report.tradeoff import COSTS, Point
 from distill.results.scores import label_of, scores_of
 from distill.results.study import FinishedRun, Study
@@ -29,15 +26,16 @@ def run_page(study: Study) -> Page:
     runs = {"student": [run]}
     teacher = scores_of(run.result, "teacher").get("val", {}).get("last")
     chart = accuracy_chart(runs, teacher)
+    title = capitalized(label_of(run.result))
     sections = [
         Section("Student and teacher", "", [networks_table(run)]),
-        Section(f"{_title(run)} over the epochs", "", [chart]) if chart else None,
+        Section(f"{title} over the epochs", "", [chart]) if chart else None,
         _of_each_class(run),
-        cost_section(_points(run), _split(run)),
+        cost_section(_points(run), _split(run), runs),
         diagnostics_section(runs),
         loss_section(runs),
         difference_pictures([run], name),
-        _side_by_side(run),
+        side_by_side([run]),
         recipe_section({name: [run]}),
     ]
     kept = [section for section in sections if section is not None]
@@ -72,11 +70,6 @@ def _answer(run: FinishedRun) -> list[str]:
     return sentences
 
 
-def _title(run: FinishedRun) -> str:
-    label = label_of(run.result)
-    return "Accuracy" if label == "accuracy" else label
-
-
 def _of_each_class(run: FinishedRun) -> Section | None:
     """Tabulate the figure of each class, of tasks that have one."""
     figures = run.result.get("diagnostics") or {}
@@ -85,23 +78,6 @@ def _of_each_class(run: FinishedRun) -> Section | None:
     text = "The student's, on the validation images."
     table = Table("Intersection over union.", ("class", "student"), rows)
     return Section("Each class", text, [table]) if rows else None
-
-
-def _side_by_side(run: FinishedRun) -> Section | None:
-    """Show what labels and networks say of the first validation images."""
-    if run.sheet is None:
-        return None
-    try:
-        with Image.open(run.sheet, formats=["PNG"]) as image:
-            pixels = np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError):
-        return None
-    figure, plot = axes(WIDTH * pixels.shape[0] / pixels.shape[1])
-    plot.imshow(pixels, interpolation="nearest")
-    plot.axis("off")
-    caption = "The first validation images, and what is said of them after the last epoch."
-    chart = Chart("side_by_side", caption, "Images with masks or boxes drawn in them.", figure)
-    return Section("Side by side", "", [chart])
 
 
 def _figures(run: FinishedRun) -> list[Figure]:

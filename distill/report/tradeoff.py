@@ -21,7 +21,7 @@ _TWINS = {"bops": "flops", "stored_bytes": "parameters"}
 
 @dataclass(frozen=True)
 class Point:
-    """A network: its name, accuracy in percent, costs by key, and the place of its color."""
+    """A network: its name, headline figure in percent, costs by key, and the place of its color."""
 
     name: str
     accuracy: float
@@ -29,18 +29,19 @@ class Point:
     place: int | None
 
 
-def tradeoff_charts(points: Sequence[Point], images: str) -> list[Chart]:
+def tradeoff_charts(points: Sequence[Point], images: str, label: str) -> list[Chart]:
     """Draw a chart per kind of cost in which networks are known to differ.
 
     Args:
         points: The students, and the teacher with no place.
-        images: The split of the accuracies: ``test`` or ``validation``.
+        images: The split of the figures: ``test`` or ``validation``.
+        label: What the figure is called: ``accuracy`` or another.
     """
     charts = []
     for cost, title in COSTS.items():
         known = [point for point in points if point.costs.get(cost)]
         if len({point.costs[cost] for point in known}) > 1 and _is_news(known, cost):
-            charts.append(_chart(known, cost, title, images))
+            charts.append(_chart(known, cost, title, f"{images} {label}"))
     return charts
 
 
@@ -52,7 +53,7 @@ def _is_news(points: Sequence[Point], cost: str) -> bool:
     return not ratios or max(ratios) > 1.2 * min(ratios)
 
 
-def _chart(points: Sequence[Point], cost: str, title: str, images: str) -> Chart:
+def _chart(points: Sequence[Point], cost: str, title: str, figures: str) -> Chart:
     figure, plot = axes(3.0)
     for point in points:
         shade = FAINT if point.place is None else color(point.place)
@@ -68,10 +69,10 @@ def _chart(points: Sequence[Point], cost: str, title: str, images: str) -> Chart
         plot.minorticks_off()
         plot.set_xticks([low, high])
     plot.set_xlabel(title)
-    plot.set_ylabel(f"{images} accuracy (%)")
+    plot.set_ylabel(f"{figures} (%)")
     _label(plot, points, cost)
     summary = "; ".join(f"{p.name}: {p.accuracy:.2f} % at {short(p.costs[cost])}" for p in points)
-    caption = f"Accuracy against {title}. Further up and to the left is better."
+    caption = f"The {figures} against {title}. Further up and to the left is better."
     return Chart(f"cost_{cost}", caption, f"Scatter plot. {summary}.", figure)
 
 

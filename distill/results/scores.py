@@ -5,6 +5,7 @@ from typing import Any
 
 OLD_METRIC = "top1"
 """The headline of runs from before tasks had names: accuracy, of images or of whole lines."""
+_LABELS = {OLD_METRIC: "accuracy", "map": "mAP", "miou": "mIoU"}
 
 
 def metric_of(result: Mapping[str, Any]) -> str:
@@ -18,9 +19,14 @@ def metric_of(result: Mapping[str, Any]) -> str:
 
 
 def label_of(result: Mapping[str, Any]) -> str:
-    """What the headline figure is called in a sentence."""
+    """What the headline figure is called in a sentence.
+
+    Example:
+        >>> label_of({"metric": "miou"})
+        'mIoU'
+    """
     metric = metric_of(result)
-    return "accuracy" if metric == OLD_METRIC else metric
+    return _LABELS.get(metric, metric)
 
 
 def scores_of(result: Mapping[str, Any], network: str) -> dict[str, Any]:

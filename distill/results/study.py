@@ -3,7 +3,7 @@
 import csv
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,10 +12,13 @@ from distill.core.errors import RecipeError
 from distill.results.compare import Row
 from distill.results.predictions import Predictions, load_predictions
 from distill.results.ranking import Metric
+from distill.results.scores import label_of
 
 Kind = Literal["run", "bench", "sweep", "search"]
 SEARCH, REMEASURED = "search.json", "remeasured.csv"
 """Stand in the directory of a search; the latter where latency has a limit."""
+SHEET = "validation.png"
+"""In a run's directory: what labels and networks say of some validation images, drawn."""
 _NEEDED = {"recipe", "seed", "dataset", "student"}
 _WORDS = ("method", "against", "state", "run_dir")
 """Columns that are text whatever they look like: a variant may be called 100."""
@@ -101,7 +104,7 @@ def read_run(folder: Path) -> FinishedRun:
     if not isinstance(result, dict) or not result.keys() >= _NEEDED:
         raise RecipeError(str(path), "is not the result of a run")
     config, metrics = folder / "config.yaml", folder / "metrics.csv"
-    sheet = folder / "validation.png"
+    sheet = folder / SHEET
     try:
         recipe = config.read_text() if config.is_file() else ""
     except (OSError, ValueError) as error:
@@ -113,6 +116,11 @@ def read_run(folder: Path) -> FinishedRun:
         load_predictions(folder),
         sheet if sheet.is_file() else None,
     )
+
+
+def label_of_all(runs: Mapping[str, Sequence[FinishedRun]]) -> str:
+    """What the headline figure of some runs by method is called in a sentence."""
+    return label_of(next((run.result for found in runs.values() for run in found), {}))
 
 
 def read_metric(folder: Path, name: str = "sweep.json") -> Metric:

@@ -23,13 +23,13 @@ from distill.core.protocols import SavesNetworks
 from distill.core.rank import first_process
 from distill.results.model_card import write_card
 from distill.results.scores import scores_of
+from distill.results.study import SHEET
 from distill.results.weak_teacher import weak_in_run
 from distill.runs.checkpoint_io import SafeCheckpointIO
 from distill.runs.diagnostics import cost, run_diagnostics
 from distill.runs.directory import PACKED, WEIGHTS
 from distill.runs.progress import RunRecord, parameters
 from distill.runs.session import Session
-from distill.runs.side_by_side import FILE as SHEET
 from distill.runs.wandb.results import log_results
 from distill.tasks import Tells
 
@@ -96,7 +96,7 @@ def write_result(session: Session, trainer: pl.Trainer, record: RunRecord, name:
         result["sha256"] = {name: sha256(run_dir / name) for name in files}
         write_json(run_dir / "result.json", result)
         write_card(run_dir, result)
-        log_results(trainer.loggers, result, run_dir, diagnostics.predictions)
+        log_results(trainer.loggers, result, run_dir, diagnostics.predictions, diagnostics.sheet)
     return result
 
 

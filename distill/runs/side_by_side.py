@@ -10,7 +10,6 @@ from distill.core.outputs import Outputs
 from distill.tasks import Task
 from distill.tasks.tells import Tells, drawn
 
-FILE = "validation.png"
 _MOST, _GAP, _LINE = 6, 6, 16
 
 

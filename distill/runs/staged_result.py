@@ -11,6 +11,7 @@ from distill.core.rank import first_process
 from distill.results.model_card import write_card
 from distill.results.predictions import FILE as PREDICTIONS
 from distill.results.scores import metric_of, scores_of
+from distill.results.study import SHEET
 from distill.runs.directory import PACKED, STAGES, WEIGHTS
 from distill.runs.result import Result
 
@@ -43,7 +44,7 @@ def merge_stage_results(results: Mapping[str, Result], run_dir: Path) -> Result:
 
 def _write(results: Mapping[str, Result], run_dir: Path) -> None:
     folders = [run_dir / STAGES / name for name in results]
-    for name in (WEIGHTS, PACKED, PREDICTIONS, PREPROCESS):
+    for name in (WEIGHTS, PACKED, PREDICTIONS, SHEET, PREPROCESS):
         if (folders[-1] / name).is_file():
             shutil.copyfile(folders[-1] / name, run_dir / name)
     _join_metrics(folders, list(results.values()), run_dir / "metrics.csv")

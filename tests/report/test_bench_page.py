@@ -5,9 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from distill.report.bench_page import bench_page
-from distill.report.blocks import Page, Table
+from distill.report.blocks import Chart, Page, Table
+from distill.report.run_page import run_page
 from distill.results.study import read_study
 from tests.report import studies
 
@@ -115,3 +117,25 @@ def test_a_method_whose_runs_are_gone_leaves_the_others_figures(tmp_path: Path) 
         one for one in section.blocks if isinstance(one, Table) and "CKA" in one.caption
     )
     assert similarity.rows == [("kd", "stage3", "0.750")]
+
+
+def test_the_best_method_is_shown_side_by_side_under_the_name_of_its_figure(tmp_path: Path) -> None:
+    folder = studies.write_bench(tmp_path / "b")
+    for path in folder.rglob("result.json"):
+        told = json.loads(path.read_text()) | {"metric": "map"}
+        path.write_text(json.dumps(told))
+        Image.new("RGB", (8, 4), "red").save(path.with_name("validation.png"))
+    found = bench_page(read_study(folder))
+    titles = [section.title for section in found.sections]
+    assert "mAP against cost" in titles
+    (chart,) = found.sections[titles.index("Side by side")].blocks
+    assert isinstance(chart, Chart)
+    assert chart.figure.axes[0].images[0].get_array().shape == (4, 8, 3)
+
+
+def test_a_picture_that_is_none_is_left_out(tmp_path: Path) -> None:
+    folder = studies.write_run(tmp_path / "run")
+    (folder / "validation.png").write_text("not a picture")
+    titles = [section.title for section in run_page(read_study(folder)).sections]
+    assert "Losses" in titles
+    assert "Side by side" not in titles

@@ -52,9 +52,10 @@ def test_a_segmenter_is_told_by_its_own_figure(tmp_path: Path) -> None:
     (folder / "result.json").write_text(json.dumps(result))
     page = run_page(read_study(folder))
     told = " ".join(page.answer)
-    assert "the student's miou on the test images is 83.00 %; its teacher's is 89.00 %." in told
+    assert "the student's mIoU on the test images is 83.00 %; its teacher's is 89.00 %." in told
     assert "right" not in told
     assert "same class" not in told
+    assert "mIoU against cost" in [section.title for section in page.sections]
     section = next(section for section in page.sections if section.title == "Each class")
     (table,) = (block for block in section.blocks if isinstance(block, Table))
     assert table.rows == [("ground", "91.00 %"), ("cat", "12.50 %")]

@@ -26,6 +26,7 @@ from distill.recipes.build import build
 from distill.recipes.stages import last_stage, stages
 from distill.runs.checkpoint_io import SafeCheckpointIO
 from distill.runs.repeatable import RepeatableRun, digest
+from distill.runs.staged_result import merge_stage_results
 from distill.runs.staged_weights import init_from_stage
 from tests.fixtures.recipes import RECIPE
 from tests.fixtures.runs import QUIET, assert_same, final_state, metrics
@@ -194,6 +195,15 @@ def test_the_run_is_told_as_one(whole: Path) -> None:
     for name in ("student.safetensors", "validation.safetensors", "preprocess.json"):
         assert (whole / name).read_bytes() == (whole / "stages/student" / name).read_bytes()
     assert "3 epochs, 6 steps" in (whole / "README.md").read_text()
+
+
+def test_the_last_stages_picture_is_the_runs(whole: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(whole, run_dir)
+    (run_dir / "stages/student/validation.png").write_bytes(b"a picture")
+    told = {s: json.loads((run_dir / f"stages/{s}/result.json").read_text()) for s in STAGES}
+    merge_stage_results(told, run_dir)
+    assert (run_dir / "validation.png").read_bytes() == b"a picture"
 
 
 def test_the_run_can_be_tested_and_teach(whole: Path) -> None:

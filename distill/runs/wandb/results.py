@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from PIL.Image import Image
 from pytorch_lightning.loggers import Logger, WandbLogger
 
 from distill.results.predictions import Predictions
@@ -20,26 +21,33 @@ def log_results(
     result: Mapping[str, Any],
     run_dir: Path,
     predictions: Predictions | None,
+    sheet: Image | None,
 ) -> None:
     """Add a finished run's results to its W&B run; a failure there is a warning.
 
     The summary holds the numbers of ``result.json`` by dotted key; ``val/disagreements`` is a table
-    of the images on which student and teacher (or label) differ; the artifacts ``student-<id>`` and
-    ``recipe-<id>`` are the student's weights and the resolved recipe.
+    of the images on which student and teacher (or label) differ, ``val/side_by_side`` a picture of
+    masks or boxes; the artifacts ``student-<id>`` and ``recipe-<id>`` are the
+    student's weights and the resolved recipe.
 
     Args:
         loggers: All loggers of the trainer.
         result: The content of ``result.json``.
         run_dir: Where the files are.
         predictions: On the validation images, if any.
+        sheet: What labels and networks say of some of them, drawn, if it is.
     """
     for logger in loggers:
         if isinstance(logger, WandbLogger):
-            _log(logger.experiment, result, run_dir, predictions)
+            _log(logger.experiment, result, run_dir, predictions, sheet)
 
 
 def _log(
-    run: "wandb.Run", result: Mapping[str, Any], run_dir: Path, predictions: Predictions | None
+    run: "wandb.Run",
+    result: Mapping[str, Any],
+    run_dir: Path,
+    predictions: Predictions | None,
+    sheet: Image | None,
 ) -> None:
     import wandb
 
@@ -48,6 +56,8 @@ def _log(
         if predictions is not None:
             classes = result["dataset"]["classes"]
             run.log({"val/disagreements": _table(predictions, classes)})
+        if sheet is not None:
+            run.log({"val/side_by_side": wandb.Image(sheet)})
         for kind, name in _FILES.items():
             artifact = wandb.Artifact(f"{kind}-{run.id}", type=kind)
             # Not copied: the files of a finished run do not change.

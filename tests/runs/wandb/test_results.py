@@ -8,13 +8,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from PIL import Image
+from pytorch_lightning.loggers import WandbLogger
 from rich.console import Console
 
 from distill import runs
 from distill.results.predictions import load_predictions
+from distill.runs.wandb.results import log_results
 from tests.fixtures.recipes import RECIPE
 
 SECRET = "not-a-real-key-" + "x" * 25
@@ -103,6 +107,20 @@ def test_the_images_of_disagreement_are_a_table(
     )
     pictures = {file["path"] for file in files} - {"val/disagreements.table.json"}
     assert len(pictures) == len(predictions.images.flatten(1).unique(dim=0))
+
+
+def test_a_picture_of_masks_or_boxes_is_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, Any] = {}
+    run = SimpleNamespace(summary={}, log=told.update, log_artifact=lambda _: None, id="x")
+    monkeypatch.setattr(WandbLogger, "experiment", run)
+    for name in ("student.safetensors", "config.yaml"):
+        (tmp_path / name).touch()
+    sheet = Image.new("RGB", (40, 30), "red")
+    log_results([WandbLogger(offline=True, save_dir=tmp_path)], {}, tmp_path, None, sheet)
+    assert list(told) == ["val/side_by_side"]
+    assert told["val/side_by_side"].image.tobytes() == sheet.tobytes()
 
 
 def test_weights_and_recipe_are_artifacts(finished: Path, logged: list[dict[str, Any]]) -> None:
