@@ -60,7 +60,8 @@ def tile(batch: Batch, row: int, side: int) -> Image.Image:
         for box, label in zip((own.xyxy * scale).tolist(), own.label.tolist(), strict=True):
             color = tuple(_COLORS[label % len(_COLORS)].tolist())
             left, top, right, bottom = box
-            draw.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=color)
+            corners = (left, top, max(left, right - 1), max(top, bottom - 1))
+            draw.rectangle(corners, outline=color, width=max(1, side // 96))
     return tile
 
 

@@ -102,7 +102,7 @@ def side_by_side(runs: Sequence[FinishedRun]) -> Section | None:
     except (OSError, ValueError, SyntaxError):
         return None
     figure, plot = axes(WIDTH * pixels.shape[0] / pixels.shape[1])
-    plot.imshow(pixels, interpolation="nearest")
+    plot.imshow(pixels, interpolation="auto")  # smooth: thin lines survive being made smaller
     plot.axis("off")
     caption = "The first validation images, and what is said of them after the last epoch."
     chart = Chart("side_by_side", caption, "Images with masks or boxes drawn in them.", figure)

@@ -37,7 +37,8 @@ def side_by_side(
     size = (len(columns) * (width + _GAP), _LINE + rows * (height + _GAP))
     sheet = Image.new("RGB", size, "white")
     for place, (name, pictures) in enumerate(columns.items()):
-        ImageDraw.Draw(sheet).text((place * (width + _GAP), 0), name, fill="black")
+        title = (place * (width + _GAP), 0)
+        ImageDraw.Draw(sheet).text(title, name, fill="black", font_size=_LINE - 2)
         for row, picture in enumerate(pictures[:rows]):
             sheet.paste(picture, (place * (width + _GAP), _LINE + row * (height + _GAP)))
     return sheet
