@@ -24,7 +24,7 @@ from distill.recipes.check import Node, blame, check
 from distill.recipes.defaults import leave_out_objects
 from distill.recipes.files import Tree, parse
 from distill.recipes.recipe import PRECISION, Recipe
-from distill.recipes.settings import MEASURED, named_precision
+from distill.recipes.settings import MEASURED, named_precision, whole_numbers
 
 _OF_TORCH = (torch.device, torch.dtype)
 
@@ -83,7 +83,10 @@ def build(recipe: Recipe | Tree, run_dir: str, trusted: Sequence[str] = ()) -> B
     plain = Recipe(_plain(parser, config))
     if given.measures:
         plain = plain.put(PRECISION, MEASURED)
-    return Built(built.model, built.data, dict(vars(built.trainer)), plain, nodes)
+    counts = whole_numbers(tree.get("trainer", {}))
+    for name, value in counts.items():
+        plain = plain.put(f"trainer.{name}", value)
+    return Built(built.model, built.data, vars(built.trainer) | counts, plain, nodes)
 
 
 def _told(nodes: list[Node], error: BaseException, cause: BaseException) -> tuple[str, str]:

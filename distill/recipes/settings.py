@@ -45,6 +45,15 @@ def named_precision(trainer: Any) -> Any:  # noqa: ANN401 - checked by whoever c
     return {**trainer, "precision": None} if measured else trainer
 
 
+def whole_numbers(trainer: Mapping[str, Any]) -> dict[str, int]:
+    """The settings of ``trainer`` that count batches, where a whole number is given.
+
+    1 is one batch, 1.0 all of them. Which of the two the parser makes of 1 depends on what was
+    imported first: Python takes ``int | float`` for any earlier ``float | int``.
+    """
+    return {name: trainer[name] for name in _SHARES if type(trainer.get(name)) is int}
+
+
 def check_settings(trainer: Mapping[str, Any]) -> None:
     """Check the numbers of ``trainer``.
 

@@ -10,6 +10,7 @@ from lightning_utilities.core.imports import RequirementCache
 
 from distill.core.errors import RecipeError
 from distill.recipes import Recipe
+from distill.recipes import build as build_module
 from distill.recipes.build import build, with_folders
 from distill.runs.session import trainer_kwargs
 from tests.fixtures.recipes import RECIPE
@@ -90,3 +91,33 @@ def test_the_recipe_has_the_last_word_but_on_the_folder_and_the_sampler(tmp_path
     settings = trainer_kwargs(built_with(tmp_path, **given, **forced).trainer, tmp_path)
     assert settings.items() >= given.items()
     assert (settings["default_root_dir"], settings["use_distributed_sampler"]) == (tmp_path, False)
+
+
+COUNTS = ("limit_train_batches", "val_check_interval")
+
+
+class FloatsFirst:
+    """The parser as it is where another package has named ``float | int`` first."""
+
+    def __init__(self, parser: Any) -> None:
+        self._parser = parser
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._parser, name)
+
+    def instantiate(self, config: Any) -> Any:
+        for name in COUNTS:
+            config.trainer[name] = float(config.trainer[name])
+        return self._parser.instantiate(config)
+
+
+@pytest.mark.parametrize("value", [1, 1.0])
+def test_a_number_of_batches_does_not_become_a_share(
+    value: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parser = build_module._parser()
+    monkeypatch.setattr(build_module, "_parser", lambda: FloatsFirst(parser))
+    built = built_with(tmp_path, limit_train_batches=value, val_check_interval=value)
+    for name in COUNTS:
+        assert type(built.trainer[name]) is type(value)
+        assert type(built.config.tree["trainer"][name]) is type(value)
