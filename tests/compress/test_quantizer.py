@@ -28,7 +28,7 @@ def test_value_and_gradients_are_those_of_the_paper(bits, signed, channels):
     random = np.random.default_rng(0)
     x, upstream = random.normal(size=(3, 40)), random.normal(size=(3, 40))
     steps = random.uniform(0.5, 1.5, size=channels or 1) * 2 / 2**bits
-    quantizer = Quantizer(bits, signed, channels).double()
+    quantizer = Quantizer(bits, signed, channels, "lsq").double()
     quantizer.load_state_dict({"step": torch.tensor(steps).reshape(quantizer.step.shape)})
     inputs = torch.tensor(x, requires_grad=True)
     output = quantizer(inputs)
@@ -49,11 +49,47 @@ def test_halves_go_to_the_even_integer():
 def test_the_gradient_of_the_step_is_not_scaled_in_evaluation():
     gradients = []
     for training in (True, False):
-        quantizer = Quantizer(4, True).train(training)
+        quantizer = Quantizer(4, True, init="lsq").train(training)
         quantizer.load_state_dict({"step": torch.tensor(0.3)})
         quantizer(torch.arange(8.0).reshape(2, 4)).sum().backward()
         gradients.append(quantizer.step.grad.item())
     assert gradients[0] == pytest.approx(gradients[1] / np.sqrt(4 * 7))
+
+
+@pytest.mark.parametrize(("bits", "signed"), [(2, True), (4, True), (8, True), (4, False)])
+def test_a_smaller_beginning_has_a_smaller_gradient(bits, signed):
+    x = np.random.default_rng(0).normal(size=200_000)
+    x = x if signed else np.abs(x)
+    gradients, steps = {}, {}
+    for init in ("mse", "lsq"):
+        quantizer = Quantizer(bits, signed, init=init)
+        quantizer(torch.tensor(x, dtype=torch.float32)[None])
+        steps[init] = quantizer.step.item()
+        quantizer.load_state_dict({"step": torch.tensor(0.3)})
+        quantizer(torch.arange(8.0).reshape(2, 4)).sum().backward()
+        gradients[init] = quantizer.step.grad.item()
+    share = gradients["mse"] / gradients["lsq"]
+    assert share == pytest.approx(steps["mse"] / steps["lsq"], rel=0.15)
+
+
+@pytest.mark.parametrize(("init", "wanders"), [("mse", False), ("lsq", True)])
+def test_the_steps_of_8_bit_do_not_wander_off(init, wanders):
+    """Under gradients of chance alone, in which weights change by a tenth of themselves."""
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.nn.Parameter(torch.randn(32, 144, generator=generator))
+    quantizer = Quantizer(8, True, 32)
+    quantizer(weight)
+    before, first = weight.detach().clone(), quantizer.step.detach().clone()
+    quantizer._share = Quantizer(8, True, 32, init)._share
+    optimizer = torch.optim.SGD([weight, *quantizer.parameters()], lr=0.006)
+    for _ in range(300):
+        optimizer.zero_grad()
+        quantizer(weight).backward(torch.randn(32, 144, generator=generator))
+        optimizer.step()
+    changed = (weight.detach() - before).norm() / before.norm()
+    assert changed.item() == pytest.approx(0.1, abs=0.02)
+    grown = (quantizer.step.detach() / first - 1).abs()
+    assert (grown.median() > 0.3) == wanders
 
 
 @pytest.mark.parametrize(("low", "high"), [(-2, 1), (-8, 7), (-128, 127), (0, 3), (0, 255)])
