@@ -191,7 +191,8 @@ def refuse_second_run(run_dir: Path) -> None:
     for inner in (*_INNER, STAGES):
         if lexists(run_dir / inner) and not (run_dir / inner).is_dir():
             raise RecipeError(str(run_dir / inner), "is in the way of a run's folder of that name")
-    if not any(any(_found(run_dir, pattern)) for pattern in (*_WRITTEN, f"{STAGES}/*")):
+    folders = [run_dir, *run_dir.glob(f"{STAGES}/*")]
+    if not any(any(_found(folder, pattern)) for folder in folders for pattern in _WRITTEN):
         return
     advice = "use another --run_dir"
     if (run_dir / "config.yaml").is_file():

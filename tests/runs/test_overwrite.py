@@ -42,6 +42,21 @@ def test_a_run_gives_way_to_another_and_files_of_others_stay(tmp_path: Path) -> 
     assert not (run_dir / ASIDE).exists()
 
 
+def test_a_run_of_stages_gives_way_and_comes_back(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    stages = "stages={one: {trainer.max_epochs: 1}, two: {trainer.max_epochs: 1}}"
+    fit(run_dir, stages)
+    (run_dir / "stages" / "one" / "notes.txt").write_text("mine")
+    before = contents(run_dir)
+    with pytest.raises(RecipeError, match="channels"):
+        fit(run_dir, stages, "model.student.in_channels=3")
+    assert contents(run_dir) == before
+    fit(run_dir, stages, "seed_everything=5")
+    assert contents(run_dir).keys() == before.keys()
+    for folder in (run_dir, run_dir / "stages" / "one"):
+        assert json.loads((folder / "result.json").read_text())["seed"] == 5
+
+
 def test_what_is_no_run_is_never_removed(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("mine")
     put_aside(tmp_path, tmp_path.glob("*.csv"))
