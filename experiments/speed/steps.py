@@ -82,7 +82,16 @@ def way(images: Path) -> tuple[str, bool]:
     return chosen("resnet8x4", images)
 
 
-def ours(images: Path, steps: int, recipe: str = RECIPE, **model: Any) -> list[float]:  # noqa: ANN401
+TIMES = "experiments.speed.steps.StepTimes"
+
+
+def ours(
+    images: Path,
+    steps: int,
+    recipe: str = RECIPE,
+    callback: str = TIMES,
+    **model: Any,  # noqa: ANN401 - any arguments of a model
+) -> list[float]:
     """When each step of `distill fit` ended, with its logging, checkpoints and signals."""
     tree = recipes.load(recipes.find(recipe))
     arguments = tree["model"]["init_args"]
@@ -91,9 +100,8 @@ def ours(images: Path, steps: int, recipe: str = RECIPE, **model: Any) -> list[f
     arguments |= {"teacher": network, "channels_last": channels_last, **model}
     # One epoch's views again and again, so that a block finds what the block before it stored.
     tree["data"]["init_args"] |= {"train": str(images), "val": 0.1, "workers": 0, "views": 1}
-    callback = {"class_path": "experiments.speed.steps.StepTimes"}
     tree["trainer"] |= {"max_steps": steps, "max_epochs": 100, "limit_val_batches": 1}
-    tree["trainer"] |= {"check_val_every_n_epoch": 100, "callbacks": [callback]}
+    tree["trainer"] |= {"check_val_every_n_epoch": 100, "callbacks": [{"class_path": callback}]}
     tree["trainer"]["precision"] = precision
     with tempfile.TemporaryDirectory() as folder:
         quiet = Console(quiet=True)
