@@ -53,6 +53,7 @@ _WRITTEN = (
     "losses/*.safetensors",
 )
 """What runs write, and nothing else is ever removed."""
+_IN_STAGES = [f"{STAGES}/*/{pattern}" for pattern in _WRITTEN]
 _INNER = ("checkpoints", "peers", "losses")
 _NAME = "# recipe: "
 
@@ -191,8 +192,7 @@ def refuse_second_run(run_dir: Path) -> None:
     for inner in (*_INNER, STAGES):
         if lexists(run_dir / inner) and not (run_dir / inner).is_dir():
             raise RecipeError(str(run_dir / inner), "is in the way of a run's folder of that name")
-    folders = [run_dir, *run_dir.glob(f"{STAGES}/*")]
-    if not any(any(_found(folder, pattern)) for folder in folders for pattern in _WRITTEN):
+    if not any(any(_found(run_dir, pattern)) for pattern in (*_WRITTEN, *_IN_STAGES)):
         return
     advice = "use another --run_dir"
     if (run_dir / "config.yaml").is_file():
