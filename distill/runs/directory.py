@@ -35,8 +35,7 @@ _FILES = (
     "metrics.csv",
     "result.json",
     "test.json",
-    *(WEIGHTS, PACKED),
-    "teacher.safetensors",
+    *(WEIGHTS, PACKED, "teacher.safetensors"),
     *("validation.safetensors", "validation.png"),
     "validations.json",
     PREPROCESS,
@@ -53,7 +52,6 @@ _WRITTEN = (
     "losses/*.safetensors",
 )
 """What runs write, and nothing else is ever removed."""
-_IN_STAGES = [f"{STAGES}/*/{pattern}" for pattern in _WRITTEN]
 _INNER = ("checkpoints", "peers", "losses")
 _NAME = "# recipe: "
 
@@ -192,7 +190,8 @@ def refuse_second_run(run_dir: Path) -> None:
     for inner in (*_INNER, STAGES):
         if lexists(run_dir / inner) and not (run_dir / inner).is_dir():
             raise RecipeError(str(run_dir / inner), "is in the way of a run's folder of that name")
-    if not any(any(_found(run_dir, pattern)) for pattern in (*_WRITTEN, *_IN_STAGES)):
+    folders = [run_dir, *run_dir.glob(f"{STAGES}/*")]
+    if not any(any(_found(folder, pattern)) for folder in folders for pattern in _WRITTEN):
         return
     advice = "use another --run_dir"
     if (run_dir / "config.yaml").is_file():
