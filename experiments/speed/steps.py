@@ -43,6 +43,7 @@ from distill.runs.settle import LAYOUT, settle
 from experiments.speed import peers
 
 RECIPE = "cifar100/kd_resnet32x4_resnet8x4"
+TIMES = "experiments.speed.steps.StepTimes"
 CLASSES, BATCH, WARM_UP = peers.CLASSES, peers.BATCH, 4
 Contender = Callable[[Path, int], list[float]]
 
@@ -80,9 +81,6 @@ def chosen(name: str, images: Path) -> tuple[str, bool]:
 def way(images: Path) -> tuple[str, bool]:
     """What our runs and the loops by hand take here."""
     return chosen("resnet8x4", images)
-
-
-TIMES = "experiments.speed.steps.StepTimes"
 
 
 def ours(

@@ -27,8 +27,8 @@ def log_results(
 
     The summary holds the numbers of ``result.json`` by dotted key; ``val/disagreements`` is a table
     of the images on which student and teacher (or label) differ, ``val/side_by_side`` a picture of
-    masks or boxes; the artifacts ``student-<id>`` and ``recipe-<id>`` are the
-    student's weights and the resolved recipe.
+    masks or boxes; the artifacts ``student-<id>`` and ``recipe-<id>`` are the student's weights and
+    the resolved recipe.
 
     Args:
         loggers: All loggers of the trainer.
