@@ -101,6 +101,17 @@ def test_what_is_listed_is_there(package: object) -> None:
         assert inspect.getdoc(getattr(package, name)), name
 
 
+def test_a_recipe_of_small_images_does_not_assume_that_bf16_is_faster() -> None:
+    """But for the search whose networks are not one student, which could be measured."""
+    large = ("cityscapes/", "coco/", "imagenet/", "voc/")
+    assuming = {
+        name
+        for name in recipes.names()
+        if "precision: bf16" in recipes.find(name).read_text() and not name.startswith(large)
+    }
+    assert assuming == {"cifar10/darts"}
+
+
 def test_every_recipe_that_a_page_tells_to_run_is_there() -> None:
     pages = list(ROOT.glob("*.md"))
     pages += [path for name in ("docs", "experiments") for path in (ROOT / name).rglob("*.md")]

@@ -38,6 +38,7 @@ LABELS = {
     "labels_1": 450,
     "labels_100": 45_000,
 }
+ARITHMETIC = ("--trainer.precision=bf16-mixed", "--model.channels_last=true")
 Row = dict[str, str | float | int]
 
 
@@ -80,7 +81,8 @@ def _fit(folder: Path, arguments: Sequence[str]) -> None:
     if (folder / "result.json").is_file():
         return
     begun = (folder / "config.yaml").is_file()
-    whole = ["resume", str(folder)] if begun else ["fit", *arguments, "--run_dir", str(folder)]
+    anew = ["fit", *arguments, *ARITHMETIC, "--run_dir", str(folder)]
+    whole = ["resume", str(folder)] if begun else anew
     command = [sys.executable, "-m", "distill", *whole]
     subprocess.run(command, check=True)  # noqa: S603 - our own command
 

@@ -52,10 +52,10 @@ def seconds(images: Path, method: str, seed: int, epochs: int, cache: str | None
     tree["seed_everything"] = seed
     arguments = tree["model"]["init_args"]
     arguments["teacher"] = {"class_path": "experiments.speed.study.teacher"}
-    arguments["cache"] = cache
+    arguments |= {"cache": cache, "channels_last": True}
     data = {"train": str(images), "val": 0.1, "workers": 0, "seed": 0, "batch_size": BATCH}
     tree["data"]["init_args"] |= data
-    tree["trainer"] |= {"max_epochs": epochs, "limit_val_batches": 1}
+    tree["trainer"] |= {"max_epochs": epochs, "limit_val_batches": 1, "precision": "32-true"}
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
         quiet = Console(quiet=True)

@@ -22,6 +22,7 @@ def main() -> None:
     images = sys.argv[1]
     for name, epochs in TEACHERS.items():
         changes = [f"data.train={images}", f"trainer.max_epochs={epochs}"]
+        changes += ["trainer.precision=bf16-mixed", "model.channels_last=true"]
         recipe = Recipe(recipes.load(recipes.find("cifar10/teacher_resnet20"), changes))
         run = RepeatableRun(recipe, RUNS / name, "cifar10/teacher_resnet20", digest(recipe, ""))
         print(name, run.train()["student"]["top1"]["val"])
