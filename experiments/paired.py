@@ -18,9 +18,11 @@ def main() -> None:
     with given.results.open(newline="") as file:
         for row in csv.DictReader(file):
             if row["method"] in found:
-                found[row["method"]][row["seed"]] = float(row["test_last"])
+                found[row["method"]][row["seed"]] = float(row["test_last"] or row["val_last"])
     ours, theirs = found[given.method], found[given.against]
     seeds = sorted(ours.keys() & theirs.keys())
+    if not seeds:
+        parser.error(f"{given.results}: {given.method} and {given.against} have no seed in common")
     print(paired_difference([ours[s] for s in seeds], [theirs[s] for s in seeds]))
 
 
