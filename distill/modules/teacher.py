@@ -3,7 +3,7 @@
 import copy
 import hashlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Literal, Protocol
 
 import torch
@@ -38,6 +38,9 @@ class Teacher(Protocol):
     def finish(self) -> None:
         """Training has ended."""
 
+    def judged(self) -> AbstractContextManager[None]:
+        """Within, it gives what it is judged by: of an image alone, whatever its mode."""
+
 
 class Frozen:
     """A teacher that is never trained, saved, copied or changed.
@@ -49,7 +52,8 @@ class Frozen:
         network: The teacher.
         mode: ``eval``: dropout off, batch norm with its running statistics. ``batch_statistics``:
             dropout off, batch norm with the statistics of the batch (what OverHaul's and SSLD's
-            authors use), its running statistics left as they are.
+            authors use), its running statistics left as they are. It is :meth:`judged` as in
+            ``eval``.
 
     Raises:
         ValueError: If the mode is unknown.
@@ -101,6 +105,21 @@ class Frozen:
         """
         if self.digest() != self._digest:
             raise RuntimeError("the teacher's weights or buffers changed during training")
+
+    @contextmanager
+    def judged(self) -> Iterator[None]:
+        """Within, batch norm has its running statistics, whatever the mode.
+
+        Images to evaluate come class by class: the statistics of such a batch say nothing.
+        """
+        norms = _batch_norms(self.network) if self.mode == "batch_statistics" else []
+        for norm in norms:
+            norm.eval()
+        try:
+            yield
+        finally:
+            for norm in norms:
+                norm.train()
 
     def digest(self) -> str:
         """A hash of every parameter and buffer."""

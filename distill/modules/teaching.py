@@ -1,6 +1,7 @@
 """A module's teacher, if it has one, and what is kept of what it gives."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, Protocol, cast, runtime_checkable
 
 import pytorch_lightning as pl
@@ -169,10 +170,11 @@ class Teaching(KeepsOutputs):
         """
 
         def forward() -> Outputs:
-            return networks.outputs("teacher", batch.image)
+            with self.teacher.judged() if self.teacher else nullcontext():
+                return networks.outputs("teacher", batch.image)
 
         dense = batch.mask is not None or batch.boxes is not None
-        # In the other mode what it gives for an image depends on the batch.
+        # A cache of the other mode is of other outputs.
         if dense or self.cache is None or self.teacher is None or self.teacher.mode != "eval":
             return forward()
         return self.cache.logits(batch, lambda: cast(Tensor, forward()))

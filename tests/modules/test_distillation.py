@@ -206,6 +206,15 @@ def test_accuracies_are_those_of_a_loop() -> None:
     assert module.evaluation.teacher_scores["val"] == pytest.approx(100 * right["teacher"] / total)
 
 
+def test_the_teachers_accuracy_is_that_of_its_running_statistics_in_either_mode() -> None:
+    scores = []
+    for mode in ("eval", "batch_statistics"):
+        module = Distillation(tiny(12), tiny(8), {"ce": CE, "kd": KD}, teacher_mode=mode)
+        trainer(limit_train_batches=1).fit(module, digits())
+        scores.append(module.evaluation.teacher_scores["val"])
+    assert scores[0] == scores[1]
+
+
 def test_epoch_schedules_step_once_per_epoch() -> None:
     rates = []
 

@@ -44,6 +44,16 @@ def test_no_pass_changes_a_tensor(mode: str) -> None:
     assert frozen.digest() == digest
 
 
+@pytest.mark.parametrize("mode", ["eval", "batch_statistics"])
+def test_it_is_judged_by_each_image_alone(mode: str) -> None:
+    frozen = Frozen(network(), mode)  # type: ignore[arg-type]
+    images = 5 + 3 * torch.randn(8, 1, 6, 6)
+    with frozen.judged():
+        together, alone = frozen.network(images), frozen.network(images[:1])
+    torch.testing.assert_close(alone, together[:1])
+    frozen.check_mode()  # afterwards it is as it was
+
+
 def test_the_digest_tells_one_changed_bit() -> None:
     frozen = Frozen(network())
     digest = frozen.digest()
