@@ -30,7 +30,7 @@ from distill.modules.relaxation import CostTerm, Kind, Relaxation
 from distill.modules.supernet import Supernet, strongest
 from distill.modules.teacher import TeacherMode, frozen_running_stats
 from distill.modules.two_optimizers import TwoOptimizers
-from distill.wiring.term import Term
+from distill.wiring.term import Term, weighted
 from distill.wiring.wiring import Context
 
 ARCHITECTURE, WEIGHTS = "architecture", "weights"
@@ -173,8 +173,8 @@ class DifferentiableSearch(Distillation):
 
     def _loss(self, batch: Batch) -> Tensor:
         values, context = self._evaluate(batch)
-        terms = self.objective.terms
-        total = torch.stack([terms[name].term.weight * one for name, one in values.items()]).sum()
+        products = weighted(self.objective.terms, values, self.current_epoch)
+        total = torch.stack(list(products.values())).sum()
         check_total(total, values, self.global_step, context.get("batch.target"))
         return total
 

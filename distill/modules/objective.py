@@ -21,7 +21,7 @@ from distill.wiring.gradient_norms import gradient_norms
 from distill.wiring.keys import Sources, split_key
 from distill.wiring.logged_steps import logs_this_step
 from distill.wiring.regions import Places
-from distill.wiring.term import PlacedTerm, Term
+from distill.wiring.term import PlacedTerm, Term, weighted
 from distill.wiring.wiring import Wiring
 
 
@@ -162,14 +162,14 @@ class Objective:
         Raises:
             NonFiniteError: Naming the terms that are infinite or NaN.
         """
-        weighted = {name: self.terms[name].term.weight * value for name, value in values.items()}
-        total = torch.stack(list(weighted.values())).sum()
+        products = weighted(self.terms, values, module.current_epoch)
+        total = torch.stack(list(products.values())).sum()
         check_total(total, values, module.global_step, context.get("batch.target"))
         if self._watched is not None and logs_this_step(module.trainer):
-            norms = gradient_norms(weighted, context[self._watched])
+            norms = gradient_norms(products, context[self._watched])
             module.log_dict({f"train/gradient/{name}": norm for name, norm in norms.items()})
         log_losses(module, {name: value.detach() for name, value in values.items()})
-        return weighted
+        return products
 
     def total(
         self,

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,9 +25,12 @@ class Term:
         batch: With several processes, what the loss is given: ``local``, the process's own samples,
             or ``gathered``, those of all processes. Losses that compare samples with each other,
             such as RKD, see more pairs ``gathered``; to others it makes no difference.
+        warmup_epochs: Over so many epochs, of its stage where there are stages, the weight rises to
+            its value, see :meth:`weight_in`; 0: it does not.
 
     Raises:
-        ValueError: If the weight is negative or not finite, or ``batch`` is neither.
+        ValueError: If the weight is negative or not finite, ``batch`` is neither, or
+            ``warmup_epochs`` is negative.
 
     Example:
         >>> inputs = {"input": "student.logits", "target": "batch.target"}
@@ -38,12 +42,30 @@ class Term:
     weight: float = 1.0
     inputs: dict[str, str | list[str]] = field(default_factory=dict)
     batch: Literal["local", "gathered"] = "local"
+    warmup_epochs: int = 0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.weight) and self.weight >= 0):
             raise ValueError(f"weight must be finite and at least 0, got {self.weight}")
         if self.batch not in ("local", "gathered"):
             raise ValueError(f"batch must be local or gathered, got {self.batch!r}")
+        if self.warmup_epochs < 0:
+            raise ValueError(f"warmup_epochs must be at least 0, got {self.warmup_epochs}")
+
+    def weight_in(self, epoch: int) -> float:
+        """``weight * min((epoch + 1) / warmup_epochs, 1)``, as in DKD's and ReviewKD's code.
+
+        Args:
+            epoch: From 0.
+
+        Example:
+            >>> term = Term(nn.MSELoss(), weight=8.0, warmup_epochs=4)
+            >>> [term.weight_in(epoch) for epoch in (0, 1, 3, 4)]
+            [2.0, 4.0, 8.0, 8.0]
+        """
+        if epoch + 1 >= self.warmup_epochs:
+            return self.weight
+        return self.weight * (epoch + 1) / self.warmup_epochs
 
     def sources(self) -> list[str]:
         """Every context key that the term reads."""
@@ -65,6 +87,13 @@ class PlacedTerm:
     where: str
     term: Term
     trains: str | None = None
+
+
+def weighted(
+    terms: Mapping[str, PlacedTerm], values: Mapping[str, Tensor], epoch: int
+) -> dict[str, Tensor]:
+    """The values of terms times the weights that they have in an epoch, from 0."""
+    return {name: terms[name].term.weight_in(epoch) * value for name, value in values.items()}
 
 
 def check_arguments(term: Term) -> None:

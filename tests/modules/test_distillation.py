@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -98,6 +99,21 @@ def test_the_loss_is_the_weighted_sum_of_the_terms() -> None:
     logged = running.callback_metrics
     torch.testing.assert_close(logged["train/loss"], (ce + 0.5 * kd).detach())
     torch.testing.assert_close(logged["train/loss/kd"], kd.detach())
+
+
+def test_a_term_that_warms_up_counts_for_more_in_each_epoch() -> None:
+    totals = []
+
+    class Watch(pl.Callback):
+        def on_train_epoch_end(self, running: pl.Trainer, _: pl.LightningModule) -> None:
+            logged = running.callback_metrics
+            ce, kd = logged["train/loss/ce"], logged["train/loss/kd"]
+            totals.append(((logged["train/loss"] - ce) / kd).item())
+
+    terms = {"ce": CE, "kd": replace(KD, weight=0.6, warmup_epochs=3)}
+    running = trainer(max_epochs=4, limit_train_batches=1, callbacks=[Watch()])
+    running.fit(Distillation(tiny(12), tiny(8), terms), digits())
+    assert totals == pytest.approx([0.2, 0.4, 0.6, 0.6], rel=1e-4)
 
 
 def test_both_networks_see_the_same_augmented_view() -> None:

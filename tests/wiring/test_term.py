@@ -21,6 +21,20 @@ def test_the_default_weight_is_one() -> None:
     assert Term(nn.MSELoss()).weight == 1.0
 
 
+@pytest.mark.parametrize(
+    ("warmup", "weights"), [(0, [3.0, 3.0, 3.0]), (1, [3.0, 3.0, 3.0]), (3, [1.0, 2.0, 3.0])]
+)
+def test_a_weight_rises_over_the_epochs_of_its_warm_up(warmup: int, weights: list[float]) -> None:
+    term = Term(nn.MSELoss(), weight=3.0, warmup_epochs=warmup)
+    assert [term.weight_in(epoch) for epoch in range(3)] == weights
+    assert term.weight_in(100) == 3.0
+
+
+def test_a_negative_warm_up_is_refused() -> None:
+    with pytest.raises(ValueError, match="warmup_epochs must be at least 0, got -1"):
+        Term(nn.MSELoss(), warmup_epochs=-1)
+
+
 def test_sources_lists_single_keys_and_lists_of_keys() -> None:
     term = Term(nn.MSELoss(), inputs={"input": ["student@a", "student@b"], "target": "teacher@c"})
     assert term.sources() == ["student@a", "student@b", "teacher@c"]
