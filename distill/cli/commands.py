@@ -211,7 +211,7 @@ def ls(options: argparse.Namespace) -> None:
             of_it = sum(other.startswith(f"{folder}/") for other in found)
             sys.stdout.write(f"{folder} ({of_it})\n")
         shown = f"  {folder}/{short_name}" if sys.stdout.isatty() else name
-        sys.stdout.write(f"{shown:42}{titles[name]}\n")
+        sys.stdout.write(f"{shown:42} {titles[name]}\n")
         before = folder
 
 
